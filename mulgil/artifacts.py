@@ -1,0 +1,378 @@
+"""What steps hand over: the records, and how they reach the disk whole.
+
+Every record is a frozen pydantic model in a JSON file. A file or directory is written under a temporary
+name beside its place and renamed, so that a reader sees all of it or none, whenever the writer dies.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import shutil
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Self
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from mulgil.errors import GateRejectedError, InputError, describe
+
+SPLITS = ("train", "validation", "test")
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file so that no reader ever sees a part of it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    staged = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
+    with staged.open("w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    staged.replace(path)
+
+
+@contextlib.contextmanager
+def staged_directory(path: Path) -> Iterator[Path]:
+    """Give an empty directory that takes the name `path` when the block ends without an error.
+
+    Args:
+        path: The final place. What stands there is replaced.
+
+    Yields:
+        The directory to fill, beside its final place and so on the same file system.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    staged = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
+    staged.mkdir()
+    try:
+        yield staged
+        if path.is_dir():
+            shutil.rmtree(path)
+        staged.replace(path)
+    finally:
+        shutil.rmtree(staged, ignore_errors=True)
+
+
+def fingerprint_bytes(content: bytes) -> str:
+    """Return the SHA-256 of some bytes, in hexadecimal."""
+    return hashlib.sha256(content).hexdigest()
+
+
+def fingerprint_file(path: Path) -> str:
+    """Return the SHA-256 of a file's content, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def fingerprint_files(root: Path) -> dict[str, str]:
+    """Return the SHA-256 of every file under `root`, by its path relative to `root`, sorted."""
+    files = sorted(path for path in root.rglob("*") if path.is_file())
+    return {path.relative_to(root).as_posix(): fingerprint_file(path) for path in files}
+
+
+def fingerprint_json(value: Any) -> str:
+    """Return the SHA-256 of a JSON value, independent of the order of its keys."""
+    return fingerprint_bytes(json.dumps(value, sort_keys=True, separators=(",", ":")).encode())
+
+
+class Record(BaseModel):
+    """A frozen JSON record that one step writes and another reads."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    def write(self, path: Path) -> None:
+        """Write the record to `path`, whole or not at all."""
+        write_text(path, self.model_dump_json(indent=2) + "\n")
+
+    @classmethod
+    def read(cls, path: Path) -> Self:
+        """Read a record.
+
+        Raises:
+            InputError: The file is missing, is not JSON, or does not hold such a record.
+        """
+        try:
+            return cls.model_validate_json(path.read_bytes())
+        except OSError as exc:
+            raise InputError(
+                describe(
+                    f"Cannot read {path}: {exc.strerror}",
+                    expected=f"a {cls.__name__} written by an earlier step",
+                )
+            ) from exc
+        except ValidationError as exc:
+            raise InputError(describe(f"{path} does not hold a {cls.__name__}", received=str(exc))) from exc
+
+
+class DatasetManifest(Record):
+    """What `ingest_data` made; it stands as `manifest.json` beside the splits' Parquet files.
+
+    `rows_read == sum(rows.values()) + rows_quarantined + rows_deduplicated`, always.
+
+    Attributes:
+        fingerprint: SHA-256 over the splits' rows.
+        dictionary_fingerprint: Of the dictionary that the rows were read by.
+        source: Where the rows came from.
+        rows_read: Rows in the source.
+        rows: Rows in each split, by its name.
+        rows_quarantined: Rows set aside with a reason.
+        rows_deduplicated: Exact repetitions of an earlier row.
+    """
+
+    fingerprint: str
+    dictionary_fingerprint: str
+    source: str
+    rows_read: int
+    rows: dict[str, int]
+    rows_quarantined: int
+    rows_deduplicated: int
+
+
+class Check(Record):
+    """One question a gate asked.
+
+    Attributes:
+        name: What was asked, such as `roc_auc_floor` or `domain:thal`.
+        is_passed: The answer.
+        value: The number it was decided by, where there is one.
+        limit: The number it was held against, where there is one.
+        reason: The answer in a sentence for the reader of the verdict.
+    """
+
+    name: str
+    is_passed: bool
+    value: float | None = None
+    limit: float | None = None
+    reason: str
+
+
+class Verdict(Record):
+    """A gate's decision.
+
+    Attributes:
+        gate: The step that decided, such as `evaluate_model`.
+        subject: Fingerprint of what was judged: a dataset's or a bundle's.
+        is_approved: Whether every check passed.
+        checks: Every check, passed or not.
+    """
+
+    gate: str
+    subject: str
+    is_approved: bool
+    checks: tuple[Check, ...]
+
+    @classmethod
+    def of(cls, gate: str, subject: str, checks: list[Check]) -> Self:
+        """Decide: approved where every check passed and there was at least one."""
+        approved = bool(checks) and all(check.is_passed for check in checks)
+        return cls(gate=gate, subject=subject, is_approved=approved, checks=tuple(checks))
+
+    @property
+    def reasons(self) -> tuple[str, ...]:
+        """The reasons of the checks that failed."""
+        return tuple(check.reason for check in self.checks if not check.is_passed)
+
+    def require_approval(self) -> None:
+        """Raise where the gate said no.
+
+        Raises:
+            GateRejectedError: With the reason of every check that failed.
+        """
+        if not self.is_approved:
+            reasons = "\n".join(f"  - {reason}" for reason in self.reasons) or "  - nothing was checked"
+            raise GateRejectedError(f"{self.gate} rejected {self.subject[:12]}:\n{reasons}")
+
+
+def require_approval(path: Path, *, gate: str, subject: str) -> Verdict:
+    """Read the verdict that a step must have before it acts.
+
+    Args:
+        path: The verdict's file.
+        gate: The gate that must have decided.
+        subject: Fingerprint of what is about to be used; the verdict must be about the same.
+
+    Raises:
+        GateRejectedError: The verdict is missing, unreadable, another gate's, about something else, or a no.
+    """
+    try:
+        verdict = Verdict.read(path)
+    except InputError as exc:
+        raise GateRejectedError(
+            describe(f"No verdict of {gate} can be read, and none means no", received=str(exc))
+        ) from exc
+    if (verdict.gate, verdict.subject) != (gate, subject):
+        raise GateRejectedError(
+            describe(
+                "The verdict is about something else",
+                expected=f"gate={gate} subject={subject[:12]}",
+                received=f"gate={verdict.gate} subject={verdict.subject[:12]}",
+            )
+        )
+    verdict.require_approval()
+    return verdict
+
+
+class FeatureServiceReference(Record):
+    """The Feast feature service a model reads, and the version of the online store that holds its values.
+
+    Attributes:
+        name: The feature service.
+        project: The Feast project.
+        store_version: Hash of the feature definitions.
+        online_store: Where the online store of that version is.
+        entity: The entity's column.
+        features: The features' columns, in the model's order.
+    """
+
+    name: str
+    project: str
+    store_version: str
+    online_store: str
+    entity: str
+    features: tuple[str, ...]
+
+
+class BundleManifest(Record):
+    """A model bundle's `bundle.json`: what it is, and the checksum of every other file in it.
+
+    Attributes:
+        name: The model's name.
+        task: The task, such as `binary_classification`.
+        output: Name of the output tensor.
+        data_fingerprint: Of the rows it was trained on.
+        dictionary_fingerprint: Of the dictionary in the bundle.
+        feature_service: What it reads by entity.
+        files: SHA-256 by path relative to the bundle.
+    """
+
+    name: str
+    task: str
+    output: str
+    data_fingerprint: str
+    dictionary_fingerprint: str
+    feature_service: FeatureServiceReference
+    files: dict[str, str]
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 over the manifest, and so over every file's content."""
+        return fingerprint_json(self.model_dump(mode="json"))
+
+
+BUNDLE_MANIFEST = "bundle.json"
+BUNDLE_SAVED_MODEL = "saved_model"
+BUNDLE_LITERT = "model.tflite"
+BUNDLE_TRANSFORM = "transform.json"
+BUNDLE_DICTIONARY = "dictionary.json"
+BUNDLE_EXAMPLE = "example.json"
+
+
+def read_bundle(path: Path) -> BundleManifest:
+    """Read a bundle's manifest and hold every file against its checksum.
+
+    Raises:
+        InputError: A file is missing, unexpected or changed, by name.
+    """
+    manifest = BundleManifest.read(path / BUNDLE_MANIFEST)
+    found = fingerprint_files(path)
+    found.pop(BUNDLE_MANIFEST, None)
+    wrong = sorted(
+        name for name in manifest.files.keys() | found.keys() if manifest.files.get(name) != found.get(name)
+    )
+    if wrong:
+        raise InputError(
+            describe(
+                f"The model bundle {path} is not what was written",
+                expected="every file to match its checksum in bundle.json",
+                received="changed, missing or added: " + ", ".join(wrong),
+                next_step="deploy the bundle again from the registry, or train again",
+            )
+        )
+    return manifest
+
+
+class WarmUpExample(Record):
+    """A bundle's own example: one raw row, and what the SavedModel answered for it.
+
+    Attributes:
+        instance: Raw value by column; `None` is missing.
+        prediction: The SavedModel's output for it.
+    """
+
+    instance: dict[str, float | int | bool | str | None]
+    prediction: float
+
+
+class RegisteredModel(Record):
+    """A model version in the registry.
+
+    Attributes:
+        name: The registered model.
+        version: Its version, as MLflow counts them.
+        storage_uri: Where KServe's storage initializer, or the local plane, finds the bundle.
+        bundle_fingerprint: Of the bundle there.
+    """
+
+    name: str
+    version: str
+    storage_uri: str
+    bundle_fingerprint: str
+
+
+class Endpoint(Record):
+    """Where a deployed model answers.
+
+    Attributes:
+        name: The `InferenceService`.
+        namespace: Its namespace.
+        url: Base address; KServe's paths, such as `/v1/models/NAME:predict`, follow it.
+        model_version: The version that answered the smoke request.
+        example: The instance of the smoke request.
+        prediction: Its answer.
+    """
+
+    name: str
+    namespace: str
+    url: str
+    model_version: str
+    example: dict[str, float | int | bool | str | None]
+    prediction: float
+
+
+class Interval(Record):
+    """A metric on the test rows with its bootstrap confidence interval.
+
+    Attributes:
+        value: On all rows.
+        low: Lower bound.
+        high: Upper bound.
+        confidence: Such as 0.95.
+    """
+
+    value: float
+    low: float
+    high: float
+    confidence: float
+
+
+class Evaluation(Record):
+    """What `evaluate_model` measured.
+
+    Attributes:
+        bundle_fingerprint: Of the model judged.
+        rows: Test rows.
+        metrics: The model's, by name.
+        baseline: The baseline's on the same rows.
+        champion: The champion's on the same rows; empty where there was none.
+        primary_metric: The one that the gates use.
+    """
+
+    bundle_fingerprint: str
+    rows: int
+    metrics: dict[str, Interval]
+    baseline: dict[str, Interval]
+    champion: dict[str, Interval]
+    primary_metric: str

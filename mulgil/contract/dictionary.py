@@ -1,0 +1,295 @@
+"""The data dictionary: what each column means, once, for every stage."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+from mulgil.contract.expressions import Expression, parse_expression
+
+
+class Contract(BaseModel):
+    """Base of every part of a project: frozen, and unknown keys are refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class ColumnRole(StrEnum):
+    """What a column is for."""
+
+    FEATURE = "feature"
+    TARGET = "target"
+    ENTITY = "entity"
+    EVENT_TIMESTAMP = "event_timestamp"
+    IGNORE = "ignore"
+
+
+class ColumnType(StrEnum):
+    """What a column holds."""
+
+    FLOAT = "float"
+    INTEGER = "integer"
+    BOOLEAN = "boolean"
+    CATEGORY = "category"
+    TEXT = "text"
+    TIMESTAMP = "timestamp"
+
+    @property
+    def is_numeric(self) -> bool:
+        """Whether the type has an order and arithmetic."""
+        return self in (ColumnType.FLOAT, ColumnType.INTEGER)
+
+
+class MissingPolicy(StrEnum):
+    """What happens where a feature has no value.
+
+    `reject`: the row is an error. `drop_row`: left out of training, refused when serving. The others fill:
+    with the training rows' `mean`, `median` or `most_frequent` value, with a `constant`, or with a category
+    of its own (`new_category`).
+    """
+
+    REJECT = "reject"
+    DROP_ROW = "drop_row"
+    MEAN = "mean"
+    MEDIAN = "median"
+    MOST_FREQUENT = "most_frequent"
+    CONSTANT = "constant"
+    NEW_CATEGORY = "new_category"
+
+    @property
+    def is_value_required(self) -> bool:
+        """Whether a request must carry a value."""
+        return self in (MissingPolicy.REJECT, MissingPolicy.DROP_ROW)
+
+
+class Association(StrEnum):
+    """The direction in which a column is known to move with the target."""
+
+    POSITIVE = "positive"
+    NEGATIVE = "negative"
+
+
+def canonical_code(code: Any) -> Any:
+    """Write a category's code as text, whole numbers without a fraction: 3, 3.0 and "3" are all "3"."""
+    if isinstance(code, bool):
+        return "true" if code else "false"
+    if isinstance(code, float) and code.is_integer():
+        return str(int(code))
+    return str(code) if isinstance(code, int | float) else code
+
+
+def _categories(value: Any) -> Any:
+    if isinstance(value, list):
+        value = dict.fromkeys(map(canonical_code, value), "")
+    if isinstance(value, dict):
+        return {canonical_code(code): meaning for code, meaning in value.items()}
+    return value
+
+
+Bound = float | None
+Name = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9]*(_[A-Za-z0-9]+)*$", max_length=63)]
+
+_TYPES_BY_ROLE = {
+    ColumnRole.FEATURE: {ColumnType.FLOAT, ColumnType.INTEGER, ColumnType.BOOLEAN, ColumnType.CATEGORY},
+    # A served yes or no; the other tasks bring their types with them.
+    ColumnRole.TARGET: {ColumnType.BOOLEAN},
+    ColumnRole.ENTITY: {ColumnType.INTEGER, ColumnType.TEXT},
+    ColumnRole.EVENT_TIMESTAMP: {ColumnType.TIMESTAMP},
+}
+
+_POLICIES_FOR_TEXT = {
+    MissingPolicy.REJECT,
+    MissingPolicy.DROP_ROW,
+    MissingPolicy.MOST_FREQUENT,
+    MissingPolicy.CONSTANT,
+    MissingPolicy.NEW_CATEGORY,
+}
+
+
+class Column(Contract):
+    """One column of the table."""
+
+    name: Name = Field(
+        description="Name in every stage after ingestion: letters, digits, single underscores."
+    )
+    role: ColumnRole = Field(default=ColumnRole.FEATURE, description="What the column is for.")
+    type: ColumnType = Field(description="What it holds.")
+    description: str = Field(min_length=1, description="What it means, for a reader who has not met it.")
+    unit: str | None = Field(default=None, description="Physical unit, such as mmHg; none for a code.")
+    source_name: str | None = Field(default=None, description="Name in the source, where it is another.")
+    range: tuple[Bound, Bound] | None = Field(
+        default=None, description="Least and greatest valid value; null leaves a side open."
+    )
+    categories: Annotated[dict[str, str], BeforeValidator(_categories)] | None = Field(
+        default=None, description="Valid codes and what each means, or a plain list of codes."
+    )
+    sensitive: bool = Field(default=False, description="Masked in logs, pages and errors.")
+    expects: Association | None = Field(
+        default=None, description="Direction of association with the target, checked at validation."
+    )
+    derived: str | None = Field(default=None, description="Expression over other columns, such as `num > 0`.")
+    generated: Literal["row_number"] | datetime | None = Field(
+        default=None,
+        description=(
+            "The source lacks this column and ingestion makes it: `row_number` counts from 1, "
+            "a date and time stands in every row."
+        ),
+    )
+    missing: MissingPolicy = Field(default=MissingPolicy.REJECT, description="What happens without a value.")
+    missing_constant: float | bool | str | None = Field(
+        default=None, description="The value of `missing: constant`."
+    )
+    skew: float | None = Field(
+        default=None,
+        gt=0,
+        le=1,
+        description="Greatest Jensen–Shannon divergence between training and serving.",
+    )
+    drift: float | None = Field(
+        default=None, gt=0, le=1, description="Greatest Jensen–Shannon divergence from the last run."
+    )
+
+    @property
+    def name_in_source(self) -> str:
+        """The header that the source is expected to have."""
+        return self.source_name or self.name
+
+    @property
+    def is_in_source(self) -> bool:
+        """Whether the source brings the column, rather than ingestion making it."""
+        return self.derived is None and self.generated is None
+
+    @property
+    def expression(self) -> Expression | None:
+        """The parsed `derived`."""
+        return parse_expression(self.derived) if self.derived is not None else None
+
+    @property
+    def fill_constant(self) -> float | str:
+        """The value of `missing: constant` in the form that preprocessing takes: number or code."""
+        if self.type is ColumnType.CATEGORY:
+            return str(canonical_code(self.missing_constant))
+        return float(self.missing_constant or 0.0)
+
+    @model_validator(mode="after")
+    def _is_consistent(self) -> Self:
+        allowed = _TYPES_BY_ROLE.get(self.role, set(ColumnType))
+        if self.type not in allowed:
+            raise ValueError(
+                f"a column of role {self.role} is one of {_list(allowed)}; received type={self.type}"
+            )
+        if self.range is not None:
+            low, high = self.range
+            if not self.type.is_numeric:
+                raise ValueError(f"`range` goes with float and integer; received type={self.type}")
+            if low is not None and high is not None and low > high:
+                raise ValueError(f"`range` is least, then greatest; received range=[{low}, {high}]")
+        if (self.type is ColumnType.CATEGORY) != bool(self.categories):
+            raise ValueError("`categories` is needed for type=category, and goes with no other type")
+        if self.missing is MissingPolicy.CONSTANT:
+            self._check_constant()
+        elif self.missing_constant is not None:
+            raise ValueError(
+                f"`missing_constant` goes with missing=constant; received missing={self.missing}"
+            )
+        if self.type is ColumnType.CATEGORY and self.missing not in _POLICIES_FOR_TEXT:
+            raise ValueError(
+                f"a category has one of {_list(_POLICIES_FOR_TEXT)}; received missing={self.missing}"
+            )
+        if self.type is not ColumnType.CATEGORY and self.missing is MissingPolicy.NEW_CATEGORY:
+            raise ValueError(f"missing=new_category goes with type=category; received type={self.type}")
+        if self.role not in (ColumnRole.FEATURE, ColumnRole.IGNORE) and not self.missing.is_value_required:
+            raise ValueError(f"a column of role {self.role} is never filled; received missing={self.missing}")
+        if self.derived is not None and self.generated is not None:
+            raise ValueError("`derived` and `generated` exclude each other")
+        if self.derived is not None:
+            if self.role is ColumnRole.FEATURE:
+                raise ValueError("only the target can be derived in this version; received role=feature")
+            parse_expression(self.derived)
+        if self.generated is not None:
+            self._check_generated()
+        return self
+
+    def _check_constant(self) -> None:
+        value = self.missing_constant
+        if self.type is ColumnType.CATEGORY:
+            if canonical_code(value) not in (self.categories or {}):
+                raise ValueError(f"`missing_constant` is one of the categories; received {value!r}")
+        elif self.type is ColumnType.BOOLEAN:
+            if not isinstance(value, bool):
+                raise ValueError(f"`missing_constant` is true or false here; received {value!r}")
+        elif isinstance(value, bool) or not isinstance(value, int | float):
+            raise ValueError(f"`missing_constant` is a number here; received {value!r}")
+
+    def _check_generated(self) -> None:
+        if self.generated == "row_number":
+            if self.role is not ColumnRole.ENTITY or self.type is not ColumnType.INTEGER:
+                raise ValueError("generated=row_number makes an integer entity")
+        elif self.role is not ColumnRole.EVENT_TIMESTAMP:
+            raise ValueError("a generated time makes an event_timestamp")
+        elif isinstance(self.generated, datetime) and self.generated.tzinfo is None:
+            raise ValueError("a generated time says its zone, such as 1988-07-22T00:00:00Z")
+
+
+class DataDictionary(Contract):
+    """Every column of a project's table."""
+
+    columns: tuple[Column, ...] = Field(min_length=1, description="The columns, in the order of the source.")
+
+    @model_validator(mode="after")
+    def _has_its_roles(self) -> Self:
+        names = [column.name for column in self.columns]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise ValueError(f"each column stands once; twice here: {', '.join(twice)}")
+        for role in (ColumnRole.TARGET, ColumnRole.ENTITY, ColumnRole.EVENT_TIMESTAMP):
+            found = [column.name for column in self.columns if column.role is role]
+            if len(found) != 1:
+                raise ValueError(
+                    f"exactly one column has the role {role}; received {', '.join(found) or 'none'}"
+                )
+        if not self.features:
+            raise ValueError("at least one column has the role feature; received none")
+        in_source = {column.name for column in self.columns if column.is_in_source}
+        for column in self.columns:
+            unknown = (column.expression.columns if column.expression else frozenset()) - in_source
+            if unknown:
+                raise ValueError(
+                    f"`derived` of {column.name} reads {', '.join(sorted(unknown))}, not in the source"
+                )
+        return self
+
+    @property
+    def features(self) -> tuple[Column, ...]:
+        """The columns a model reads, in dictionary order."""
+        return tuple(column for column in self.columns if column.role is ColumnRole.FEATURE)
+
+    @property
+    def target(self) -> Column:
+        """The column a model predicts."""
+        return self._the(ColumnRole.TARGET)
+
+    @property
+    def entity(self) -> Column:
+        """The column that identifies what a row is about."""
+        return self._the(ColumnRole.ENTITY)
+
+    @property
+    def event_timestamp(self) -> Column:
+        """The column that says when a row became true."""
+        return self._the(ColumnRole.EVENT_TIMESTAMP)
+
+    @property
+    def kept(self) -> tuple[Column, ...]:
+        """The columns that stay after ingestion: all but the ignored."""
+        return tuple(column for column in self.columns if column.role is not ColumnRole.IGNORE)
+
+    def _the(self, role: ColumnRole) -> Column:
+        return next(column for column in self.columns if column.role is role)
+
+
+def _list(values: set[Any]) -> str:
+    return ", ".join(sorted(str(value) for value in values))

@@ -1,0 +1,194 @@
+"""What each stage needs to know of the contract, in no library's terms.
+
+The part that owns TFDV, Feast or Keras translates these into its library's objects. Each is a plain frozen
+dataclass, derived from the dictionary alone.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass
+
+from mulgil.contract.dictionary import Association, Column, ColumnType, DataDictionary, MissingPolicy
+
+
+@dataclass(frozen=True)
+class ColumnStatisticsSpecification:
+    """What validation holds one column's values against.
+
+    Attributes:
+        name: The column.
+        type: What it holds.
+        is_required: Whether every row must have a value.
+        range: Least and greatest valid value; `None` is open.
+        categories: Valid codes; empty where the type has none.
+        expects: Declared direction of association with the target.
+        skew: Greatest Jensen–Shannon divergence between training and serving.
+        drift: Greatest Jensen–Shannon divergence from the last run.
+    """
+
+    name: str
+    type: ColumnType
+    is_required: bool
+    range: tuple[float | None, float | None]
+    categories: tuple[str, ...]
+    expects: Association | None
+    skew: float | None
+    drift: float | None
+
+
+@dataclass(frozen=True)
+class ValidationSpecification:
+    """What a dataset must look like.
+
+    Attributes:
+        columns: Every column of the ingested table but the entity and the event timestamp.
+        target: Name of the target among them.
+    """
+
+    columns: tuple[ColumnStatisticsSpecification, ...]
+    target: str
+
+
+@dataclass(frozen=True)
+class Feature:
+    """One feature of a feature view."""
+
+    name: str
+    type: ColumnType
+    description: str
+
+
+@dataclass(frozen=True)
+class FeatureSpecification:
+    """What the feature store keeps.
+
+    Attributes:
+        entity: The entity's column.
+        entity_type: Its type, integer or text.
+        event_timestamp: The column that says when a row became true.
+        features: In the model's order.
+    """
+
+    entity: str
+    entity_type: ColumnType
+    event_timestamp: str
+    features: tuple[Feature, ...]
+
+    @property
+    def version(self) -> str:
+        """Hash of all that changes what the online store holds; descriptions do not."""
+        content = asdict(self)
+        for feature in content["features"]:
+            del feature["description"]
+        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:12]
+
+
+@dataclass(frozen=True)
+class PreprocessingColumn:
+    """How one raw column becomes numbers; what depends on data is fitted on the training rows.
+
+    Attributes:
+        name: The column.
+        is_categorical: One-hot by `categories`, or else one standardised number.
+        missing: The policy.
+        constant: The filling of `missing: constant`.
+        categories: Valid codes, in dictionary order.
+    """
+
+    name: str
+    is_categorical: bool
+    missing: MissingPolicy
+    constant: float | str | None
+    categories: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class PreprocessingSpecification:
+    """How raw feature columns become the model's numeric input."""
+
+    columns: tuple[PreprocessingColumn, ...]
+
+
+def specify_validation(dictionary: DataDictionary) -> ValidationSpecification:
+    """Derive what TFDV's schema says."""
+    keys = {dictionary.entity.name, dictionary.event_timestamp.name}
+    return ValidationSpecification(
+        columns=tuple(_statistics(column) for column in dictionary.kept if column.name not in keys),
+        target=dictionary.target.name,
+    )
+
+
+def specify_features(dictionary: DataDictionary) -> FeatureSpecification:
+    """Derive what the feature store's objects say."""
+    return FeatureSpecification(
+        entity=dictionary.entity.name,
+        entity_type=dictionary.entity.type,
+        event_timestamp=dictionary.event_timestamp.name,
+        features=tuple(Feature(c.name, c.type, c.description) for c in dictionary.features),
+    )
+
+
+def specify_preprocessing(dictionary: DataDictionary) -> PreprocessingSpecification:
+    """Derive how columns are encoded and filled."""
+    return PreprocessingSpecification(
+        tuple(
+            PreprocessingColumn(
+                name=column.name,
+                is_categorical=column.type is ColumnType.CATEGORY,
+                missing=column.missing,
+                constant=column.fill_constant if column.missing is MissingPolicy.CONSTANT else None,
+                categories=tuple(column.categories or ()),
+            )
+            for column in dictionary.features
+        )
+    )
+
+
+def specify_request(dictionary: DataDictionary) -> dict[str, object]:
+    """Derive the JSON Schema of one instance of a request."""
+    return {
+        "type": "object",
+        "properties": {column.name: _json_schema(column) for column in dictionary.features},
+        "required": [column.name for column in dictionary.features if column.missing.is_value_required],
+        "additionalProperties": False,
+    }
+
+
+def _statistics(column: Column) -> ColumnStatisticsSpecification:
+    return ColumnStatisticsSpecification(
+        name=column.name,
+        type=column.type,
+        is_required=column.missing is MissingPolicy.REJECT,
+        range=column.range or (None, None),
+        categories=tuple(column.categories or ()),
+        expects=column.expects,
+        skew=column.skew,
+        drift=column.drift,
+    )
+
+
+_JSON_TYPES = {
+    ColumnType.FLOAT: "number",
+    ColumnType.INTEGER: "integer",
+    ColumnType.BOOLEAN: "boolean",
+    ColumnType.CATEGORY: "string",
+}
+
+
+def _json_schema(column: Column) -> dict[str, object]:
+    types: str | list[str] = _JSON_TYPES[column.type]
+    nullable = not column.missing.is_value_required
+    schema: dict[str, object] = {
+        "type": [types, "null"] if nullable else types,
+        "description": column.description + (f" ({column.unit})" if column.unit else ""),
+    }
+    low, high = column.range or (None, None)
+    if low is not None:
+        schema["minimum"] = low
+    if high is not None:
+        schema["maximum"] = high
+    if column.categories:
+        schema["enum"] = [*column.categories, None] if nullable else list(column.categories)
+    return schema

@@ -1,0 +1,53 @@
+"""The fitted transform: everything that preprocessing learned from the training rows."""
+
+from __future__ import annotations
+
+from mulgil.artifacts import Record
+
+# A missing category in the SavedModel's string input, which has no null. `missing: new_category` lists it
+# among the codes, so that the missing get a place of their own in the one-hot vector.
+MISSING_CODE = ""
+
+
+class FittedColumn(Record):
+    """How one raw column becomes numbers.
+
+    A missing value is replaced by `fill` first. Then a numeric column gives one number,
+    `(value - offset) * scale` in float32, and a categorical one gives a one-hot vector over `codes`, which is
+    all zeros for a code that is not among them.
+
+    Attributes:
+        name: The column.
+        is_categorical: One-hot, or else one number.
+        fill: What replaces a missing value; `None` where a missing value is refused.
+        offset: Of a numeric column, in its own unit.
+        scale: Of a numeric column, in the inverse of its unit.
+        codes: Of a categorical column, in the order of the vector.
+    """
+
+    name: str
+    is_categorical: bool
+    fill: float | str | None
+    offset: float = 0.0
+    scale: float = 1.0
+    codes: tuple[str, ...] = ()
+
+    @property
+    def width(self) -> int:
+        """How many numbers the column gives."""
+        return len(self.codes) if self.is_categorical else 1
+
+
+class FittedTransform(Record):
+    """The columns in the model's order; their vectors are joined end to end.
+
+    Attributes:
+        columns: In dictionary order.
+    """
+
+    columns: tuple[FittedColumn, ...]
+
+    @property
+    def width(self) -> int:
+        """Length of the model's numeric input."""
+        return sum(column.width for column in self.columns)
