@@ -1,0 +1,40 @@
+"""The command line: one module a verb."""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+
+from mulgil.cli.compile import compile_command
+from mulgil.cli.console import errors
+from mulgil.cli.get import get_app
+from mulgil.cli.plane import down_command, up_command
+from mulgil.cli.predict import predict_command
+from mulgil.cli.run import run_command
+from mulgil.cli.runs import runs_app
+from mulgil.errors import MulgilError
+
+app = typer.Typer(
+    name="mulgil",
+    help="From a table and a data dictionary to a served model: one pipeline, one InferenceService.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+app.command("run")(run_command)
+app.command("compile")(compile_command)
+app.command("predict")(predict_command)
+app.command("up")(up_command)
+app.command("down")(down_command)
+app.add_typer(runs_app, name="runs")
+app.add_typer(get_app, name="get")
+
+
+def main() -> None:
+    """Run the command line; an error of ours is a message and an exit code, never a traceback."""
+    try:
+        app()
+    except MulgilError as exc:
+        errors.print(f"[bold red]error:[/] {exc}" if errors.is_terminal else f"error: {exc}", highlight=False)
+        sys.exit(exc.exit_code)

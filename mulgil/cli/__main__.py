@@ -1,0 +1,5 @@
+"""`python -m mulgil.cli`."""
+
+from mulgil.cli import main
+
+main()

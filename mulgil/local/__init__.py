@@ -1,0 +1,1 @@
+"""The laptop platform: environments, the runner of compiled pipelines, its run store, the serving plane."""

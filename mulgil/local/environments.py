@@ -1,0 +1,72 @@
+"""Which locked environment stands for which image on this machine.
+
+Every image of ours is named after its component. A component that has a `pyproject.toml` of its own has an
+environment of its own beside it; the others share the main one.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from mulgil.errors import PermanentError, UnsupportedPipelineError, describe
+from mulgil.home import SOURCE_ROOT, home
+
+_IMAGE = re.compile(r"^(?:.*/)?mulgil/(?P<name>[a-z0-9-]+)(?:[:@].*)?$")
+
+
+@dataclass(frozen=True)
+class Environment:
+    """A Python environment on this machine.
+
+    Attributes:
+        prefix: Its folder.
+    """
+
+    prefix: Path
+
+    @property
+    def variables(self) -> dict[str, str]:
+        """The process environment in which `python` is this environment's."""
+        return {
+            **os.environ,
+            "PATH": f"{self.prefix / 'bin'}{os.pathsep}{os.environ.get('PATH', os.defpath)}",
+            "VIRTUAL_ENV": str(self.prefix),
+            "PYTHONPATH": str(SOURCE_ROOT),
+            "PYTHONUNBUFFERED": "1",
+            "MULGIL_HOME": str(home()),
+        }
+
+
+def find_environment(image: str) -> Environment:
+    """Return the environment that stands for an image.
+
+    Raises:
+        UnsupportedPipelineError: The image is not one of ours.
+        PermanentError: Its environment has not been installed.
+    """
+    match = _IMAGE.match(image)
+    folder = SOURCE_ROOT / "components" / match["name"].replace("-", "_") if match else None
+    if folder is None or not folder.is_dir():
+        raise UnsupportedPipelineError(
+            describe(
+                "No environment on this machine stands for the image",
+                expected="an image of a component here, such as mulgil/ingest-data",
+                received=f"image={image}",
+            )
+        )
+    if not (folder / "pyproject.toml").is_file():
+        return Environment(Path(sys.prefix))
+    prefix = folder / ".venv"
+    if not (prefix / "bin" / "python").exists():
+        raise PermanentError(
+            describe(
+                f"The environment of {folder.name} is not installed",
+                expected=f"a Python in {prefix}",
+                next_step="run `make setup` in the checkout",
+            )
+        )
+    return Environment(prefix)

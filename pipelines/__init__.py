@@ -1,0 +1,1 @@
+"""The pipelines' graphs, and their compilation to KFP's intermediate representation."""
