@@ -57,11 +57,13 @@ class TaskResult:
         state: A final state.
         exit_code: Of the process that failed, where one did.
         outputs: Of a task that succeeded; of a failed one the artifacts that it had written.
+        is_of_graph: Whether the task was a graph that ran, and its own tasks have results of theirs.
     """
 
     state: State
     exit_code: int | None = None
     outputs: Outputs = Outputs()
+    is_of_graph: bool = False
 
 
 @dataclass(frozen=True)
@@ -180,7 +182,8 @@ class PipelineRunner:
             with self._log_of(path).open("a", encoding="utf-8") as log:
                 log.write(f"{type(exc).__name__}: {exc}\n")
             result = TaskResult(State.FAILED, exc.exit_code)
-        if self._pipeline.component_of(task).dag is None or result.state is not State.SUCCEEDED:
+        # A graph that ran is told of by its tasks; one that did not run, by itself.
+        if not result.is_of_graph:
             self._tell(replace(record, state=result.state, ended_at=time.time(), exit_code=result.exit_code))
             self._results[path] = result
         return result
@@ -204,7 +207,7 @@ class PipelineRunner:
         if task.trigger_policy and not is_met(task.trigger_policy.condition, inputs.parameters):
             return TaskResult(State.SKIPPED)
         if component.dag is not None:
-            return TaskResult(self._run_graph(component.dag, inputs, prefix=f"{path}/"))
+            return TaskResult(self._run_graph(component.dag, inputs, prefix=f"{path}/"), is_of_graph=True)
         with self._places:
             self._tell(replace(record, started_at=time.time()))
             return self._run_step(path, component, inputs)

@@ -1,0 +1,62 @@
+"""The compiled training pipeline, and each component's flags in it."""
+
+import importlib
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+
+from mulgil.local.pipeline_spec import parse_pipeline
+from mulgil.local.placeholders import TaskContext, resolve_command
+from pipelines.compile import compile_pipeline
+
+GOLDEN = Path(__file__).parent.parent / "golden" / "training.yaml"
+PIPELINE = parse_pipeline(GOLDEN.read_text(encoding="utf-8"))
+
+
+def test_the_pipeline_compiles_to_its_golden_file():
+    assert yaml.safe_load(compile_pipeline("training")) == yaml.safe_load(
+        GOLDEN.read_text(encoding="utf-8")
+    ), "run `make golden` if the change is meant"
+
+
+@pytest.mark.parametrize("name", sorted(PIPELINE.components.keys()))
+def test_a_components_own_parser_takes_the_arguments_that_the_pipeline_passes(name, tmp_path):
+    component = PIPELINE.components[name]
+    if component.executor_label is None:
+        assert component.dag is not None
+        return
+    container = PIPELINE.container_of(component)
+    example = {"STRING": "text", "NUMBER_INTEGER": 7, "BOOLEAN": True}
+    parameters = {
+        key: example[definition.parameter_type]
+        for key, definition in component.input_definitions.parameters.items()
+    }
+    context = TaskContext(
+        run_id="run",
+        task_name="task",
+        input_parameters=parameters,
+        input_artifacts={key: tmp_path / key for key in component.input_definitions.artifacts},
+        output_artifacts={key: tmp_path / key for key in component.output_definitions.artifacts},
+    )
+    python, flag, module, *flags = resolve_command((*container.command, *container.args), context)
+
+    parsed = vars(importlib.import_module(f"{module}.__main__").build_parser().parse_args(flags))
+
+    assert (python, flag) == ("python", "-m")
+    passed = {re.sub("-", "_", word[2:]) for word in flags if word.startswith("--")}
+    assert passed == parsed.keys()
+    assert str(parsed["project_path"]) == "text"
+    for key in component.output_definitions.artifacts:
+        assert parsed[f"{key}_path"] == tmp_path / key
+
+
+def test_the_steps_that_touch_a_store_outside_the_run_are_never_cached():
+    tasks = dict(PIPELINE.root.dag.tasks)
+    for component in PIPELINE.components.values():
+        tasks |= component.dag.tasks if component.dag else {}
+    cached = {name for name, task in tasks.items() if task.caching_options.enable_cache}
+
+    assert {"materialize-features", "register-model", "deploy-model"}.isdisjoint(cached)
+    assert {"ingest-data", "validate-data", "train-model", "evaluate-model"} <= cached
