@@ -8,6 +8,7 @@ import typer
 
 from mulgil.cli.compile import compile_command
 from mulgil.cli.console import errors
+from mulgil.cli.dictionary import dictionary_command
 from mulgil.cli.get import get_app
 from mulgil.cli.plane import down_command, up_command
 from mulgil.cli.predict import predict_command
@@ -25,6 +26,7 @@ app = typer.Typer(
 app.command("run")(run_command)
 app.command("compile")(compile_command)
 app.command("predict")(predict_command)
+app.command("dictionary")(dictionary_command)
 app.command("up")(up_command)
 app.command("down")(down_command)
 app.add_typer(runs_app, name="runs")

@@ -1,0 +1,1 @@
+"""Pages: static HTML that opens without a network."""

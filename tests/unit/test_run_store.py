@@ -1,0 +1,54 @@
+"""The record of every run."""
+
+import threading
+from dataclasses import replace
+
+import pytest
+
+from mulgil.errors import InputError
+from mulgil.local.run_store import RunRecord, RunStore, State, TaskRecord
+
+RUN = RunRecord("run-1", "training", "heart-disease", State.RUNNING, {"is_deployed": True}, 100.0)
+
+
+@pytest.fixture
+def store(tmp_path):
+    return RunStore(tmp_path / "runs.sqlite")
+
+
+def test_what_was_written_is_read(store):
+    task = TaskRecord("run-1", "ingest-data", State.RUNNING, 101.0)
+    store.write_run(RUN)
+    store.write_task(task)
+    store.write_task(replace(task, state=State.FAILED, ended_at=103.0, exit_code=2))
+    store.write_run(replace(RUN, state=State.FAILED, ended_at=104.0))
+
+    assert store.read_run("run-1") == replace(RUN, state=State.FAILED, ended_at=104.0)
+    assert store.list_tasks("run-1") == [replace(task, state=State.FAILED, ended_at=103.0, exit_code=2)]
+
+
+def test_the_newest_run_stands_first(store):
+    store.write_run(RUN)
+    store.write_run(replace(RUN, run_id="run-2", started_at=200.0))
+
+    assert [run.run_id for run in store.list_runs()] == ["run-2", "run-1"]
+
+
+def test_an_unknown_run_is_named(store):
+    with pytest.raises(InputError, match="run=run-9"):
+        store.read_run("run-9")
+
+
+def test_two_stores_on_one_file_write_at_once(tmp_path):
+    def write(number):
+        store = RunStore(tmp_path / "runs.sqlite")
+        for i in range(20):
+            store.write_run(replace(RUN, run_id=f"run-{number}-{i}"))
+
+    threads = [threading.Thread(target=write, args=(number,)) for number in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert len(RunStore(tmp_path / "runs.sqlite").list_runs()) == 80
