@@ -1,4 +1,4 @@
-"""Rows in the form of UCI's processed.cleveland.data, drawn from a known model. The real file is not ours to ship."""
+"""Rows in the form of UCI's processed.cleveland.data, drawn from a known model."""
 
 import random
 from pathlib import Path
@@ -7,7 +7,7 @@ MISSING = "?"
 
 
 def write_heart_rows(path: Path, rows: int = 300, seed: int = 0) -> Path:
-    """Write a file without a header, `?` for missing, and a status `num` that follows the declared directions."""
+    """Write rows whose status follows the directions that the dictionary declares."""
     random_ = random.Random(seed)
     path.write_text("".join(_row(random_) for _ in range(rows)), encoding="utf-8")
     return path
