@@ -1,0 +1,88 @@
+"""From an approved dataset to training rows and an online store that agree."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pyarrow as pa
+
+from components.materialize_features.dataset import (
+    check_rows_are_distinct,
+    read_manifest,
+    read_splits,
+    write_training_rows,
+)
+from components.materialize_features.offline import join_features, write_offline
+from components.materialize_features.online import check_parity, materialize
+from components.materialize_features.staging import staged_store
+from feature_repo.layout import StoreLayout
+from feature_repo.translation import translate
+from mulgil.artifacts import FeatureServiceReference, require_approval
+from mulgil.contract import load_project
+from mulgil.contract.specifications import specify_features
+from mulgil.home import home
+
+
+def materialize_features(
+    *,
+    project_path: Path,
+    dataset_path: Path,
+    validation_verdict_path: Path,
+    training_rows_path: Path,
+    feature_service_path: Path,
+) -> FeatureServiceReference:
+    """Put a dataset's features into the feature store and hand over what training reads from there.
+
+    Args:
+        project_path: The project folder.
+        dataset_path: Directory of the dataset that `ingest_data` made.
+        validation_verdict_path: Verdict of `validate_data` on this dataset.
+        training_rows_path: Directory to write: entity, event timestamp, features and target of each split.
+        feature_service_path: JSON file to write: the feature service and its online store.
+
+    Returns:
+        What was written to `feature_service_path`.
+
+    Raises:
+        GateRejectedError: The dataset is not approved.
+        InputError: The dataset is missing, is not of the dictionary's types, or says two things of one entity
+            at one time.
+        PermanentError: Feast lost a row, or the online store answers something else than the offline store.
+    """
+    folder = load_project(project_path)
+    project, dictionary = folder.project.name, folder.dictionary
+    manifest = read_manifest(dataset_path)
+    require_approval(validation_verdict_path, gate="validate_data", subject=manifest.fingerprint)
+
+    specification = specify_features(dictionary)
+    splits = read_splits(dataset_path, dictionary)
+    rows = pa.concat_tables(splits.values())
+    check_rows_are_distinct(rows, specification)
+
+    layout = StoreLayout(home() / "feature_store")
+    offline_path = layout.offline(project, specification.version)
+    online_path = layout.online(project, specification.version)
+    objects = translate(project, specification, offline_path)
+    with staged_store(layout, online_path) as store:
+        write_offline(offline_path, rows, specification)
+        store.apply([objects.entity, objects.source, objects.view, objects.service])
+        joined = {
+            name: join_features(store, objects.service, split, dictionary) for name, split in splits.items()
+        }
+        materialize(store, objects.view, rows[specification.event_timestamp])
+        entities = check_parity(store, objects.service, rows, dictionary)
+
+    reference = FeatureServiceReference(
+        name=objects.service.name,
+        project=store.project,
+        store_version=specification.version,
+        online_store=str(online_path),
+        entity=specification.entity,
+        features=tuple(feature.name for feature in specification.features),
+    )
+    write_training_rows(training_rows_path, joined, manifest)
+    reference.write(feature_service_path)
+    print(f"feature service: {reference.name}, {len(reference.features)} features")
+    print("training rows:   " + ", ".join(f"{name} {split.num_rows}" for name, split in joined.items()))
+    print(f"online store:    {online_path}; {entities} entities read back equal the offline store")
+    return reference
