@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from mulgil.contract.dictionary import Contract
 
@@ -52,21 +52,35 @@ class CsvSource(Contract):
     """Rows in a delimited text file."""
 
     kind: Literal["csv"]
-    location: str = Field(description="A path, relative to the project folder, or an HTTP(S) URL.")
+    location: str = Field(
+        min_length=1, description="A path, relative to the project folder, or an HTTP(S) URL."
+    )
     delimiter: str = Field(default=",", min_length=1, max_length=1, description="Between two cells.")
     header: tuple[str, ...] | None = Field(
-        default=None, description="The columns, where the file itself has no header line."
+        default=None,
+        min_length=1,
+        description="The columns, where the file itself has no header line; one that it has goes before.",
     )
     missing_values: tuple[str, ...] = Field(
         default=("",), description="Cells that stand for a missing value."
     )
+
+    @field_validator("header")
+    @classmethod
+    def _names_each_column_once(cls, header: tuple[str, ...] | None) -> tuple[str, ...] | None:
+        twice = sorted({name for name in header or () if (header or ()).count(name) > 1})
+        if twice:
+            raise ValueError(f"each column stands once; twice here: {', '.join(twice)}")
+        return header
 
 
 class ParquetSource(Contract):
     """Rows in a Parquet file."""
 
     kind: Literal["parquet"]
-    location: str = Field(description="A path, relative to the project folder.")
+    location: str = Field(
+        min_length=1, description="A path, relative to the project folder, or an HTTP(S) URL."
+    )
 
 
 class PythonSource(Contract):
