@@ -13,6 +13,8 @@ from mulgil.contract.dictionary import Contract
 # for the suffixes that KServe and Knative append within 63.
 ResourceName = Annotated[str, Field(pattern=r"^[a-z]([-a-z0-9]*[a-z0-9])?$", max_length=50)]
 Ratio = Annotated[float, Field(gt=0, lt=1)]
+# What numpy, scikit-learn and Keras all take.
+Seed = Annotated[int, Field(ge=0, lt=2**32)]
 
 
 class Task(StrEnum):
@@ -55,7 +57,7 @@ class CsvSource(Contract):
     location: str = Field(
         min_length=1, description="A path, relative to the project folder, or an HTTP(S) URL."
     )
-    delimiter: str = Field(default=",", min_length=1, max_length=1, description="Between two cells.")
+    delimiter: str = Field(default=",", pattern=r'^[^\r\n"]$', description="The one sign between two cells.")
     header: tuple[str, ...] | None = Field(
         default=None,
         min_length=1,
@@ -104,7 +106,7 @@ class Split(Contract):
     )
     test_ratio: Ratio = Field(default=0.2, description="Share of the rows looked at once, at the end.")
     validation_ratio: Ratio = Field(default=0.2, description="Share of the rows that choices are made on.")
-    seed: int = Field(default=0, ge=0, description="Of the shuffle.")
+    seed: Seed = Field(default=0, description="Of the shuffle.")
 
     @model_validator(mode="after")
     def _leaves_rows_to_train(self) -> Self:
@@ -130,7 +132,7 @@ class Training(Contract):
     patience: int = Field(
         default=20, gt=0, description="Epochs without a better validation loss before it stops."
     )
-    seed: int = Field(default=0, ge=0, description="Of the initial weights, the shuffles and the dropout.")
+    seed: Seed = Field(default=0, description="Of the initial weights, the shuffles and the dropout.")
 
 
 class Gates(Contract):
