@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path, PurePosixPath
-from urllib.parse import urlsplit
 
 from components.ingest_data.csv_source import read_csv
 from components.ingest_data.locations import is_url, read_location, resolve
@@ -55,7 +55,7 @@ def choose_source(project: AnySource, replacement: str) -> AnySource:
         InputError: The project's source is no file, and the extension does not tell what this one is.
     """
     location = resolve(replacement, Path.cwd())
-    path = urlsplit(location).path if is_url(location) else location
+    path = re.split("[?#]", location)[0] if is_url(location) else location
     suffix = PurePosixPath(path).suffix.lower()
     if suffix in _PARQUET_SUFFIXES:
         return ParquetSource(kind="parquet", location=location)
