@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Iterable
 from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic_core import InitErrorDetails, PydanticCustomError
 
-from mulgil.contract.expressions import Expression, parse_expression
+from mulgil.contract.expressions import Expression, Kind, parse_expression
 
 
 class Contract(BaseModel):
-    """Base of every part of a project: frozen, and unknown keys are refused."""
+    """Base of every part of a project: frozen, unknown keys and numbers that are none are refused."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class ColumnRole(StrEnum):
@@ -82,13 +87,29 @@ def canonical_code(code: Any) -> Any:
 
 
 def _categories(value: Any) -> Any:
-    if isinstance(value, list):
-        value = dict.fromkeys(map(canonical_code, value), "")
-    if isinstance(value, dict):
-        return {canonical_code(code): meaning for code, meaning in value.items()}
-    return value
+    if not isinstance(value, list | dict):
+        return value
+    codes = [canonical_code(code) for code in value]
+    for code in codes:
+        # An empty cell is a missing value, and cells are read without the space around them.
+        if not isinstance(code, str) or code != code.strip() or not code:
+            raise ValueError(
+                f"a category's code is a number, or text without space around; received {code!r}"
+            )
+    if twice := _twice(codes):
+        raise ValueError(f"each code stands once; twice here: {', '.join(twice)}")
+    meanings = value.values() if isinstance(value, dict) else [""] * len(codes)
+    return dict(zip(codes, meanings, strict=True))
 
 
+def _twice(names: Iterable[str]) -> list[str]:
+    return sorted(name for name, times in Counter(names).items() if times > 1)
+
+
+Categories = Annotated[
+    dict[str, str],
+    BeforeValidator(_categories, json_schema_input_type=dict[str, str] | list[str | float | bool]),
+]
 Bound = float | None
 Name = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9]*(_[A-Za-z0-9]+)*$", max_length=63)]
 
@@ -98,6 +119,15 @@ _TYPES_BY_ROLE = {
     ColumnRole.TARGET: {ColumnType.BOOLEAN},
     ColumnRole.ENTITY: {ColumnType.INTEGER, ColumnType.TEXT},
     ColumnRole.EVENT_TIMESTAMP: {ColumnType.TIMESTAMP},
+}
+
+_KINDS = {
+    ColumnType.FLOAT: Kind.NUMBER,
+    ColumnType.INTEGER: Kind.NUMBER,
+    ColumnType.BOOLEAN: Kind.TRUTH,
+    ColumnType.CATEGORY: Kind.TEXT,
+    ColumnType.TEXT: Kind.TEXT,
+    ColumnType.TIMESTAMP: Kind.MOMENT,
 }
 
 _POLICIES_FOR_TEXT = {
@@ -123,7 +153,7 @@ class Column(Contract):
     range: tuple[Bound, Bound] | None = Field(
         default=None, description="Least and greatest valid value; null leaves a side open."
     )
-    categories: Annotated[dict[str, str], BeforeValidator(_categories)] | None = Field(
+    categories: Categories | None = Field(
         default=None, description="Valid codes and what each means, or a plain list of codes."
     )
     sensitive: bool = Field(default=False, description="Masked in logs, pages and errors.")
@@ -185,6 +215,8 @@ class Column(Contract):
             low, high = self.range
             if not self.type.is_numeric:
                 raise ValueError(f"`range` goes with float and integer; received type={self.type}")
+            if low is None and high is None:
+                raise ValueError("`range` closes at least one side; received range=[null, null]")
             if low is not None and high is not None and low > high:
                 raise ValueError(f"`range` is least, then greatest; received range=[{low}, {high}]")
         if (self.type is ColumnType.CATEGORY) != bool(self.categories):
@@ -211,6 +243,8 @@ class Column(Contract):
             parse_expression(self.derived)
         if self.generated is not None:
             self._check_generated()
+        if self.source_name is not None and not self.is_in_source:
+            raise ValueError(f"ingestion makes this column; received source_name={self.source_name}")
         return self
 
     def _check_constant(self) -> None:
@@ -223,6 +257,8 @@ class Column(Contract):
                 raise ValueError(f"`missing_constant` is true or false here; received {value!r}")
         elif isinstance(value, bool) or not isinstance(value, int | float):
             raise ValueError(f"`missing_constant` is a number here; received {value!r}")
+        elif self.type is ColumnType.INTEGER and value != int(value):
+            raise ValueError(f"`missing_constant` is a whole number here; received {value!r}")
 
     def _check_generated(self) -> None:
         if self.generated == "row_number":
@@ -240,27 +276,67 @@ class DataDictionary(Contract):
     columns: tuple[Column, ...] = Field(min_length=1, description="The columns, in the order of the source.")
 
     @model_validator(mode="after")
-    def _has_its_roles(self) -> Self:
-        names = [column.name for column in self.columns]
-        twice = sorted({name for name in names if names.count(name) > 1})
-        if twice:
-            raise ValueError(f"each column stands once; twice here: {', '.join(twice)}")
+    def _is_consistent(self) -> Self:
+        mistakes = [*self._names_that_clash(), *self._roles_that_are_wrong(), *self._wrong_expressions()]
+        if mistakes:
+            raise ValidationError.from_exception_data("DataDictionary", mistakes)
+        return self
+
+    def _names_that_clash(self) -> list[InitErrorDetails]:
+        names = _twice(column.name for column in self.columns)
+        in_source = _twice(column.name_in_source for column in self.columns if column.is_in_source)
+        return [
+            *(
+                _mistake(f"each column stands once; twice here: {name}", *self._place(name), "name")
+                for name in names
+            ),
+            *(
+                _mistake(f"two columns read the same one of the source; received twice: {name}", "columns")
+                for name in in_source
+                if name not in names
+            ),
+        ]
+
+    def _roles_that_are_wrong(self) -> list[InitErrorDetails]:
+        mistakes = []
         for role in (ColumnRole.TARGET, ColumnRole.ENTITY, ColumnRole.EVENT_TIMESTAMP):
             found = [column.name for column in self.columns if column.role is role]
             if len(found) != 1:
-                raise ValueError(
-                    f"exactly one column has the role {role}; received {', '.join(found) or 'none'}"
+                place = (*self._place(found[-1]), "role") if found else ("columns",)
+                received = ", ".join(found) or "none"
+                mistakes.append(
+                    _mistake(f"exactly one column has the role {role}; received {received}", *place)
                 )
         if not self.features:
-            raise ValueError("at least one column has the role feature; received none")
-        in_source = {column.name for column in self.columns if column.is_in_source}
+            mistakes.append(_mistake("at least one column has the role feature; received none", "columns"))
+        return mistakes
+
+    def _wrong_expressions(self) -> list[InitErrorDetails]:
+        kinds = {column.name: _KINDS[column.type] for column in self.columns if column.is_in_source}
+        mistakes = []
         for column in self.columns:
-            unknown = (column.expression.columns if column.expression else frozenset()) - in_source
-            if unknown:
-                raise ValueError(
-                    f"`derived` of {column.name} reads {', '.join(sorted(unknown))}, not in the source"
-                )
-        return self
+            if column.expression is None:
+                continue
+            place = (*self._place(column.name), "derived")
+            if unknown := column.expression.columns - kinds.keys():
+                names = ", ".join(sorted(unknown))
+                mistakes.append(_mistake(f"it reads columns of the source; received {names}", *place))
+                continue
+            try:
+                column.expression.kind(kinds)
+            except ValueError as exc:
+                mistakes.append(_mistake(str(exc), *place))
+        return mistakes
+
+    def _place(self, name: str) -> tuple[str, int]:
+        """Where the last column of a name stands in the file."""
+        return "columns", max(i for i, column in enumerate(self.columns) if column.name == name)
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 of the dictionary's content, by which artifacts name it."""
+        content = json.dumps(self.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(content.encode()).hexdigest()
 
     @property
     def features(self) -> tuple[Column, ...]:
@@ -289,6 +365,11 @@ class DataDictionary(Contract):
 
     def _the(self, role: ColumnRole) -> Column:
         return next(column for column in self.columns if column.role is role)
+
+
+def _mistake(text: str, *place: str | int) -> InitErrorDetails:
+    """A mistake that shows only when the columns are seen together, with its place in the file."""
+    return InitErrorDetails(type=PydanticCustomError("value_error", text), loc=place, input=None)
 
 
 def _list(values: set[Any]) -> str:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
 
 from mulgil.contract.dictionary import DataDictionary
 from mulgil.contract.project import Project
@@ -40,9 +41,15 @@ def load_project(path: Path) -> ProjectFolder:
     Raises:
         ContractError: Naming file, line, what was expected and what was received, for every mistake.
     """
-    project = parse(Project, read_yaml(path / PROJECT_FILE))
-    dictionary = parse(DataDictionary, read_yaml(path / DICTIONARY_FILE))
-    return ProjectFolder(path, project, dictionary)
+    project, dictionary = (
+        _attempt(model, path / name)
+        for model, name in ((Project, PROJECT_FILE), (DataDictionary, DICTIONARY_FILE))
+    )
+    if isinstance(project, Project) and isinstance(dictionary, DataDictionary):
+        return ProjectFolder(path, project, dictionary)
+    raise ContractError(
+        "\n".join(str(part) for part in (project, dictionary) if isinstance(part, ContractError))
+    )
 
 
 def parse(model: type[Model], document: YamlDocument) -> Model:
@@ -54,30 +61,99 @@ def parse(model: type[Model], document: YamlDocument) -> Model:
     try:
         return model.model_validate(document.data)
     except ValidationError as exc:
-        messages = [_message(document, error) for error in exc.errors(include_url=False)]
-        raise ContractError("\n".join(messages)) from exc
+        raise ContractError("\n".join(_messages(model, document, exc))) from exc
 
 
-def _message(document: YamlDocument, error: Any) -> str:
-    location = _in_document(document, tuple(error["loc"]))
-    where = _name(document.data, location)
-    text = str(error["msg"]).removeprefix("Value error, ")
-    if error["type"] == "extra_forbidden":
-        text = "this key is unknown; see the published schema for the keys there are"
-    elif error["type"] == "missing":
-        text = "this key is needed"
-    elif error["type"] != "value_error":
-        text = f"{text}; received {error['input']!r:.80}"
-    return f"{document.path}:{document.line_of(location)}: {where}: {text}"
+def _attempt(model: type[Model], path: Path) -> Model | ContractError:
+    try:
+        return parse(model, read_yaml(path))
+    except ContractError as exc:
+        return exc
 
 
-def _in_document(document: YamlDocument, location: Location) -> Location:
+def _messages(model: type[BaseModel], document: YamlDocument, exc: ValidationError) -> list[str]:
+    """Write one line a place in the file; a value that fits no member of a union has one error for each."""
+    texts: dict[Location, dict[str, None]] = {}
+    received: dict[Location, str] = {}
+    for error in exc.errors(include_url=False):
+        place = _in_document(document, error)
+        texts.setdefault(place, {})[_text(model, error)] = None
+        if error["type"] not in _TELLS_WHAT_IT_RECEIVED:
+            received[place] = f"; received {_shorten(error['input'])}"
+    return [
+        f"{document.path}:{document.line_of(place)}: {_name(document.data, place)}: "
+        + ", or ".join(texts[place])
+        + received.get(place, "")
+        for place in sorted(texts, key=document.line_of)
+    ]
+
+
+_TELLS_WHAT_IT_RECEIVED = {
+    "value_error",
+    "extra_forbidden",
+    "missing",
+    "union_tag_not_found",
+    "union_tag_invalid",
+}
+
+
+def _text(model: type[BaseModel], error: ErrorDetails) -> str:
+    match error["type"]:
+        case "extra_forbidden":
+            keys = ", ".join(_known_keys(model, error["loc"][:-1]))
+            return f"this key is unknown; expected one of {keys}; received {error['loc'][-1]!r}"
+        case "missing":
+            return "this key is needed; received nothing"
+        case "union_tag_not_found":
+            return f"the key {error['ctx']['discriminator']} is needed; received nothing"
+        case "union_tag_invalid":
+            return f"expected one of {error['ctx']['expected_tags']}; received {error['ctx']['tag']!r}"
+        case "model_type" | "dict_type" | "model_attributes_type":
+            return "expected a mapping of keys to values"
+        case "string_type":
+            return "expected text; where it looks like a number, put it in quotes"
+        case "too_short":
+            return f"expected at least {error['ctx']['min_length']}"
+    return error["msg"].removeprefix("Value error, ").replace("Input should be", "expected")
+
+
+def _known_keys(model: type[BaseModel], location: Location) -> list[str]:
+    """The keys of the object at `location`, which may have the tags of unions in it."""
+    models = [model]
+    for part in location:
+        if isinstance(part, int):
+            continue
+        fields = [m.model_fields[part] for m in models if part in m.model_fields]
+        if fields:
+            models = [m for field in fields for m in _models_in(field.annotation)]
+        else:
+            models = [m for m in models if part in get_args(m.model_fields["kind"].annotation)]
+    return [name for m in models for name in m.model_fields]
+
+
+def _models_in(annotation: Any) -> list[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    return [model for argument in get_args(annotation) for model in _models_in(argument)]
+
+
+def _in_document(document: YamlDocument, error: ErrorDetails) -> Location:
     """Drop what pydantic adds to a location and the file does not have, such as the tag of a union."""
+    location = error["loc"]
     kept: Location = ()
     for part in location:
-        if (*kept, part) in document.lines or part == location[-1]:
+        if (*kept, part) in document.lines:
             kept = (*kept, part)
+    if error["type"] == "missing":
+        return (*kept, location[-1])
+    if error["type"] == "union_tag_invalid":
+        return (*kept, error["ctx"]["discriminator"].strip("'"))
     return kept
+
+
+def _shorten(value: Any) -> str:
+    text = "nothing" if value is None else repr(value)
+    return text if len(text) <= 80 else text[:77] + "..."
 
 
 def _name(data: Any, location: Location) -> str:

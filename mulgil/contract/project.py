@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from mulgil.contract.dictionary import Contract
 
@@ -13,6 +13,8 @@ from mulgil.contract.dictionary import Contract
 # for the suffixes that KServe and Knative append within 63.
 ResourceName = Annotated[str, Field(pattern=r"^[a-z]([-a-z0-9]*[a-z0-9])?$", max_length=50)]
 Ratio = Annotated[float, Field(gt=0, lt=1)]
+# What numpy, scikit-learn and Keras all take.
+Seed = Annotated[int, Field(ge=0, lt=2**32)]
 
 
 class Task(StrEnum):
@@ -52,21 +54,35 @@ class CsvSource(Contract):
     """Rows in a delimited text file."""
 
     kind: Literal["csv"]
-    location: str = Field(description="A path, relative to the project folder, or an HTTP(S) URL.")
-    delimiter: str = Field(default=",", min_length=1, max_length=1, description="Between two cells.")
+    location: str = Field(
+        min_length=1, description="A path, relative to the project folder, or an HTTP(S) URL."
+    )
+    delimiter: str = Field(default=",", pattern=r'^[^\r\n"]$', description="The one sign between two cells.")
     header: tuple[str, ...] | None = Field(
-        default=None, description="The columns, where the file itself has no header line."
+        default=None,
+        min_length=1,
+        description="The columns, where the file itself has no header line; one that it has goes before.",
     )
     missing_values: tuple[str, ...] = Field(
         default=("",), description="Cells that stand for a missing value."
     )
+
+    @field_validator("header")
+    @classmethod
+    def _names_each_column_once(cls, header: tuple[str, ...] | None) -> tuple[str, ...] | None:
+        twice = sorted({name for name in header or () if (header or ()).count(name) > 1})
+        if twice:
+            raise ValueError(f"each column stands once; twice here: {', '.join(twice)}")
+        return header
 
 
 class ParquetSource(Contract):
     """Rows in a Parquet file."""
 
     kind: Literal["parquet"]
-    location: str = Field(description="A path, relative to the project folder.")
+    location: str = Field(
+        min_length=1, description="A path, relative to the project folder, or an HTTP(S) URL."
+    )
 
 
 class PythonSource(Contract):
@@ -90,7 +106,7 @@ class Split(Contract):
     )
     test_ratio: Ratio = Field(default=0.2, description="Share of the rows looked at once, at the end.")
     validation_ratio: Ratio = Field(default=0.2, description="Share of the rows that choices are made on.")
-    seed: int = Field(default=0, ge=0, description="Of the shuffle.")
+    seed: Seed = Field(default=0, description="Of the shuffle.")
 
     @model_validator(mode="after")
     def _leaves_rows_to_train(self) -> Self:
@@ -116,7 +132,7 @@ class Training(Contract):
     patience: int = Field(
         default=20, gt=0, description="Epochs without a better validation loss before it stops."
     )
-    seed: int = Field(default=0, ge=0, description="Of the initial weights, the shuffles and the dropout.")
+    seed: Seed = Field(default=0, description="Of the initial weights, the shuffles and the dropout.")
 
 
 class Gates(Contract):

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+import sys
 from datetime import UTC, datetime
+from typing import TypeGuard
 
 from mulgil.contract.dictionary import Column, ColumnType, canonical_code
 
@@ -12,8 +14,9 @@ Value = float | int | bool | str | datetime | None
 _TRUE = {"true", "yes", "t", "y", "1", "1.0"}
 _FALSE = {"false", "no", "f", "n", "0", "0.0"}
 
-# Beyond these a float64 no longer holds every integer.
-_GREATEST_WHOLE = 2**53
+# Beyond these a float64 no longer tells neighbours apart (RFC 8259, section 6, advises the same for JSON).
+_GREATEST_WHOLE = 2**53 - 1
+_WHOLE = "a whole number (integer), less than 2**53; longer identifiers are text"
 
 
 class ValueMismatchError(ValueError):
@@ -41,27 +44,19 @@ def read_text(column: Column, text: str) -> Value:
     text = text.strip()
     match column.type:
         case ColumnType.FLOAT | ColumnType.INTEGER:
-            try:
-                return read_json(column, float(text))
-            except ValueError as exc:
-                if isinstance(exc, ValueMismatchError):
-                    raise
-                raise ValueMismatchError(column, f"a number ({column.type})", text) from exc
+            number = _read_number(text)
+            if number is None:
+                raise ValueMismatchError(column, f"a number ({column.type})", text)
+            return read_json(column, number)
         case ColumnType.BOOLEAN:
             if text.lower() in _TRUE | _FALSE:
                 return text.lower() in _TRUE
             raise ValueMismatchError(column, "true or false", text)
-        case ColumnType.TIMESTAMP:
-            try:
-                moment = datetime.fromisoformat(text)
-            except ValueError as exc:
-                raise ValueMismatchError(column, "a date and time in ISO 8601", text) from exc
-            return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
     return read_json(column, text)
 
 
 def read_json(column: Column, value: object) -> Value:
-    """Read a value of a JSON request, or of a typed table.
+    """Read a value of a JSON request, or of a typed table. NaN is a missing value.
 
     Raises:
         ValueMismatchError: The value is not of the column's type. The domain is not checked.
@@ -70,15 +65,13 @@ def read_json(column: Column, value: object) -> Value:
         return None
     match column.type:
         case ColumnType.FLOAT:
-            if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
+            if _is_number(value, sys.float_info.max):
                 return float(value)
-            raise ValueMismatchError(column, "a number (float)", value)
+            raise ValueMismatchError(column, "a finite number (float)", value)
         case ColumnType.INTEGER:
-            if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-                raise ValueMismatchError(column, "a whole number (integer)", value)
-            if int(value) != value or abs(value) > _GREATEST_WHOLE:
-                raise ValueMismatchError(column, "a whole number (integer)", value)
-            return int(value)
+            if _is_number(value, _GREATEST_WHOLE) and int(value) == value:
+                return int(value)
+            raise ValueMismatchError(column, _WHOLE, value)
         case ColumnType.BOOLEAN:
             if isinstance(value, bool) or (isinstance(value, int | float) and value in (0, 1)):
                 return bool(value)
@@ -90,11 +83,10 @@ def read_json(column: Column, value: object) -> Value:
                 return value
             raise ValueMismatchError(column, "text", value)
         case ColumnType.TIMESTAMP:
-            if isinstance(value, datetime):
-                return value if value.tzinfo else value.replace(tzinfo=UTC)
-            if isinstance(value, str):
-                return read_text(column, value)
-            raise ValueMismatchError(column, "a date and time in ISO 8601", value)
+            moment = _read_moment(value)
+            if moment is None:
+                raise ValueMismatchError(column, "a date and time in ISO 8601", value)
+            return moment
 
 
 def check_domain(column: Column, value: Value) -> None:
@@ -113,11 +105,36 @@ def check_domain(column: Column, value: Value) -> None:
 
 def describe_range(column: Column) -> str:
     """Write a column's range with its unit, such as `80 to 220 mmHg`."""
-    low, high = column.range or (None, None)
+    low, high = map(canonical_code, column.range or (None, None))
     unit = f" {column.unit}" if column.unit else ""
     if low is not None and high is not None:
-        return f"{low:g} to {high:g}{unit}"
-    return f"at least {low:g}{unit}" if low is not None else f"at most {high:g}{unit}"
+        return f"{low} to {high}{unit}"
+    return f"at least {low}{unit}" if low is not None else f"at most {high}{unit}"
+
+
+def _is_number(value: object, greatest: float) -> TypeGuard[int | float]:
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= greatest
+
+
+def _read_number(text: str) -> float | None:
+    # Python's own literals may have underscores between digits; a table's numbers do not.
+    if "_" in text:
+        return None
+    try:
+        return float(text)
+    except ValueError:
+        return None
+
+
+def _read_moment(value: object) -> datetime | None:
+    try:
+        moment = datetime.fromisoformat(value) if isinstance(value, str) else value
+        if not isinstance(moment, datetime):
+            return None
+        # Without a zone it is UTC.
+        return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+    except (ValueError, OverflowError):
+        return None
 
 
 def _read_code(column: Column, value: object) -> str:
@@ -128,8 +145,5 @@ def _read_code(column: Column, value: object) -> str:
     if value in (column.categories or {}):
         return value
     # A file that went through a spreadsheet writes the code 3 as 3.0.
-    try:
-        code = canonical_code(float(value))
-    except ValueError:
-        return value
-    return code if isinstance(code, str) and math.isfinite(float(value)) else value
+    number = _read_number(value)
+    return str(canonical_code(number)) if number is not None and math.isfinite(number) else value

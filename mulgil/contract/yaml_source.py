@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -35,6 +36,36 @@ class YamlDocument:
         return 1
 
 
+class _Loader(yaml.SafeLoader):
+    """Reads the scalars of JSON, and everything else as the text that stands there.
+
+    PyYAML's own rules are those of YAML 1.1, where `no` is false, `010` is 8, `12:30` is 750, `1e-3` is text
+    and `2024-01-31` is a date: a category's code would silently become another.
+    """
+
+    yaml_implicit_resolvers = {}  # noqa: RUF012 - the base class declares it.
+
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        # A file of a few lines can grow without bound by aliases, or contain itself.
+        if self.check_event(yaml.AliasEvent):
+            raise yaml.MarkedYAMLError(
+                problem="an alias (*name) is not accepted here; write the value out",
+                problem_mark=self.peek_event().start_mark,  # type: ignore[no-untyped-call]
+            )
+        return super().compose_node(parent, index)
+
+
+# YAML 1.2.2, section 10.3.2 (core schema), without octal and hexadecimal; a leading zero makes a code.
+for _tag, _pattern in {
+    "null": r"~|null|Null|NULL|",
+    "bool": r"true|True|TRUE|false|False|FALSE",
+    "int": r"[-+]?(0|[1-9][0-9]*)",
+    "float": r"[-+]?((0|[1-9][0-9]*)?\.[0-9]+|(0|[1-9][0-9]*)\.?)([eE][-+]?[0-9]+)?"
+    r"|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)",
+}.items():
+    _Loader.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", re.compile(rf"^({_pattern})$"), None)
+
+
 def read_yaml(path: Path) -> YamlDocument:
     """Parse a YAML file.
 
@@ -50,15 +81,15 @@ def read_yaml(path: Path) -> YamlDocument:
     except (OSError, UnicodeDecodeError) as exc:
         raise ContractError(describe(f"Cannot read {path}: {exc}", expected="a YAML file in UTF-8")) from exc
     lines: dict[Location, int] = {}
-    loader = yaml.SafeLoader(text)
     try:
+        loader = _Loader(text)
         root = loader.get_single_node()
         data = None if root is None else _construct(loader, root, (), lines, path)
     except yaml.MarkedYAMLError as exc:
         line = exc.problem_mark.line + 1 if exc.problem_mark else 1
-        raise ContractError(describe(f"{path}:{line}: this is not YAML: {exc.problem}")) from exc
-    finally:
-        loader.dispose()
+        raise ContractError(describe(f"{path}:{line}: cannot be read as YAML: {exc.problem}")) from exc
+    except (yaml.YAMLError, ValueError, RecursionError) as exc:
+        raise ContractError(describe(f"{path}: cannot be read as YAML: {exc}")) from exc
     return YamlDocument(path, data, lines)
 
 
@@ -70,17 +101,24 @@ def _construct(
     if isinstance(node, yaml.MappingNode):
         result: dict[Any, Any] = {}
         for key_node, value_node in node.value:
-            key = loader.construct_object(key_node, deep=True)
+            line = key_node.start_mark.line + 1
+            if not isinstance(key_node, yaml.ScalarNode):
+                raise ContractError(
+                    describe(
+                        f"{path}:{line}: a key is a list or a mapping", expected="a word, as in `name: age`"
+                    )
+                )
+            key = loader.construct_object(key_node)
             if key in result:
                 raise ContractError(
                     describe(
-                        f"{path}:{key_node.start_mark.line + 1}: the key {key!r} stands twice",
+                        f"{path}:{line}: the key {key!r} stands twice",
                         expected="each key once",
                         next_step="delete one of the two",
                     )
                 )
             result[key] = _construct(loader, value_node, (*at, key), lines, path)
-            lines[(*at, key)] = key_node.start_mark.line + 1
+            lines[(*at, key)] = line
         return result
     if isinstance(node, yaml.SequenceNode):
         return [_construct(loader, item, (*at, i), lines, path) for i, item in enumerate(node.value)]

@@ -1,0 +1,104 @@
+"""Fetching the bytes at a path or an HTTP(S) URL."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import httpx
+
+from mulgil.errors import InputError, TemporaryError, describe
+
+# Chosen by eye: a server that says nothing for so long is taken to be down. It bounds every wait for bytes,
+# not the whole download.
+_TIMEOUT_SECONDS = 30.0
+
+# Answers after which the same request may succeed later.
+_TEMPORARY_STATUSES = {408, 425, 429}
+
+_ANOTHER_FILE = "or give the file itself: --source PATH"
+
+
+def is_url(location: str) -> bool:
+    """Whether a location names a scheme, and so is not a path."""
+    return "://" in location
+
+
+def resolve(location: str, base: Path) -> str:
+    """Return a location that means the same wherever it is read: a URL, or an absolute path."""
+    return location if is_url(location) else str((base / location).resolve())
+
+
+def read_location(location: str, timeout_seconds: float = _TIMEOUT_SECONDS) -> bytes:
+    """Return the bytes at a resolved location.
+
+    Args:
+        location: A path or an HTTP(S) URL.
+        timeout_seconds: How long a server may say nothing.
+
+    Raises:
+        InputError: There is no such thing, or it cannot be read.
+        TemporaryError: The server did not answer, or said to come again.
+    """
+    return _download(location, timeout_seconds) if is_url(location) else _read_file(Path(location))
+
+
+def _read_file(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as exc:
+        raise InputError(
+            describe(
+                f"The source cannot be read: {exc.strerror}",
+                expected="a file",
+                received=str(path),
+                next_step="correct `source` in project.yaml, or give another file: --source PATH",
+            )
+        ) from exc
+
+
+def _download(url: str, timeout_seconds: float) -> bytes:
+    try:
+        response = httpx.get(url, timeout=timeout_seconds, follow_redirects=True)
+    except (httpx.InvalidURL, httpx.UnsupportedProtocol, httpx.TooManyRedirects) as exc:
+        raise InputError(
+            describe(
+                f"The source cannot be fetched: {exc}",
+                expected="a path, or a URL that begins with http:// or https://",
+                received=url,
+            )
+        ) from exc
+    except httpx.TimeoutException as exc:
+        raise TemporaryError(
+            describe(
+                f"The source's server did not answer within {timeout_seconds:g} s",
+                received=url,
+                next_step=f"run again, {_ANOTHER_FILE}",
+            )
+        ) from exc
+    except httpx.HTTPError as exc:
+        raise TemporaryError(
+            describe(
+                f"The source's server cannot be reached: {exc}",
+                received=url,
+                next_step=f"check the network and run again, {_ANOTHER_FILE}",
+            )
+        ) from exc
+    if response.is_success:
+        return response.content
+    answer = f"{response.status_code} {response.reason_phrase}".strip()
+    if response.is_server_error or response.status_code in _TEMPORARY_STATUSES:
+        raise TemporaryError(
+            describe(
+                f"The source's server answered {answer}",
+                received=url,
+                next_step=f"run again later, {_ANOTHER_FILE}",
+            )
+        )
+    raise InputError(
+        describe(
+            f"The source's server answered {answer}",
+            expected="200 OK",
+            received=url,
+            next_step=f"correct `source.location` in project.yaml, {_ANOTHER_FILE}",
+        )
+    )

@@ -1,0 +1,98 @@
+"""A function of the project folder that returns the rows."""
+
+from __future__ import annotations
+
+import sys
+import traceback
+import types
+import uuid
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from components.ingest_data.table import RawTable
+from components.ingest_data.typed_cells import plain
+from mulgil.contract.project import PythonSource
+from mulgil.contract.values import read_json
+from mulgil.errors import InputError, MulgilError, describe
+
+
+def read_python(source: PythonSource, folder: Path) -> RawTable:
+    """Call the project's function and take its data frame.
+
+    Raises:
+        InputError: There is no such function, it fails, or what it returns is no data frame with rows.
+    """
+    module, function = source.function.split(":")
+    path = folder / f"{module}.py"
+    location = f"{path.resolve()}:{function}"
+    frame = _call(path, function, location)
+    if not isinstance(frame, pd.DataFrame):
+        raise InputError(
+            describe(
+                f"{location} returned no table", expected="a pandas DataFrame", received=type(frame).__name__
+            )
+        )
+    if frame.empty:
+        raise InputError(
+            describe(f"{location} returned an empty table", expected="rows", received=f"shape={frame.shape}")
+        )
+    columns = [[plain(cell) for cell in frame.iloc[:, i].tolist()] for i in range(frame.shape[1])]
+    header = tuple(str(name) for name in frame.columns)
+    return RawTable(location, header, list(zip(*columns, strict=True)), read_json)
+
+
+def _call(path: Path, function: str, location: str) -> Any:
+    # It is run from its text, so that no byte code appears in the user's folder, and under a name of its own
+    # for as long as it runs, because dataclasses and pickles look their module up.
+    module = types.ModuleType(f"mulgil_source_{uuid.uuid4().hex}")
+    module.__file__ = str(path)
+    sys.modules[module.__name__] = module
+    try:
+        exec(compile(_read(path), str(path), "exec"), module.__dict__)
+        return _function(module, function, location)()
+    except MulgilError:
+        raise
+    except Exception as exc:
+        raise _failure(location, path, exc) from exc
+    finally:
+        del sys.modules[module.__name__]
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as exc:
+        raise InputError(
+            describe(
+                f"The project's own source cannot be read: {exc.strerror}",
+                expected="the file that `source.function` in project.yaml names",
+                received=str(path),
+            )
+        ) from exc
+
+
+def _function(module: types.ModuleType, name: str, location: str) -> Callable[[], Any]:
+    function: Callable[[], Any] | None = getattr(module, name, None)
+    if not callable(function):
+        raise InputError(
+            describe(
+                f"There is no function {location}",
+                expected=f"`def {name}():` that returns a pandas DataFrame",
+                next_step="correct `source.function` in project.yaml",
+            )
+        )
+    return function
+
+
+def _failure(location: str, path: Path, exc: Exception) -> InputError:
+    lines = [frame.lineno for frame in traceback.extract_tb(exc.__traceback__) if frame.filename == str(path)]
+    return InputError(
+        describe(
+            f"The project's own source failed: {location}",
+            received=f"{type(exc).__name__}: {exc}" + (f" (line {lines[-1]})" if lines else ""),
+            next_step=f"correct {path.name}, or give a file instead: --source PATH",
+        )
+    )

@@ -1,0 +1,79 @@
+"""From the project's `source`, or what replaces it, to a raw table."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path, PurePosixPath
+
+from components.ingest_data.csv_source import read_csv
+from components.ingest_data.locations import is_url, read_location, resolve
+from components.ingest_data.parquet_source import read_parquet
+from components.ingest_data.python_source import read_python
+from components.ingest_data.table import RawTable
+from mulgil.contract import ProjectFolder
+from mulgil.contract.project import CsvSource, ParquetSource, PythonSource
+from mulgil.errors import InputError, describe
+
+AnySource = CsvSource | ParquetSource | PythonSource
+
+_PARQUET_SUFFIXES = {".parquet", ".pq"}
+_CSV_SUFFIXES = {".csv", ".data", ".txt"}
+
+
+def read_source(folder: ProjectFolder, replacement: str) -> RawTable:
+    """Read the project's source.
+
+    Args:
+        folder: The project.
+        replacement: A path or URL that replaces the project's location; empty where nothing does.
+
+    Raises:
+        InputError: The source is missing, or is not what the project says.
+        TemporaryError: A server did not answer.
+    """
+    source = choose_source(folder.project.source, replacement) if replacement else folder.project.source
+    if isinstance(source, PythonSource):
+        return read_python(source, folder.path)
+    location = resolve(source.location, folder.path)
+    content = read_location(location)
+    if isinstance(source, ParquetSource):
+        return read_parquet(content, location)
+    names = [column.name_in_source for column in folder.dictionary.columns if column.is_in_source]
+    return read_csv(content, location, source, names)
+
+
+def choose_source(project: AnySource, replacement: str) -> AnySource:
+    """Decide how a file that replaces the project's source is read.
+
+    Its extension decides; one that says nothing is read as the project's own file is.
+
+    Args:
+        project: The project's own source; a CSV file is divided as it says.
+        replacement: A path, from the working directory, or a URL.
+
+    Raises:
+        InputError: The project's source is no file, and the extension does not tell what this one is.
+    """
+    location = resolve(replacement, Path.cwd())
+    path = re.split("[?#]", location)[0] if is_url(location) else location
+    suffix = PurePosixPath(path).suffix.lower()
+    if suffix in _PARQUET_SUFFIXES:
+        return ParquetSource(kind="parquet", location=location)
+    if isinstance(project, CsvSource):
+        return project.model_copy(update={"location": location})
+    if suffix in _CSV_SUFFIXES:
+        return CsvSource(kind="csv", location=location)
+    if isinstance(project, ParquetSource):
+        return ParquetSource(kind="parquet", location=location)
+    raise InputError(
+        describe(
+            "This cannot stand in for a project's Python source",
+            expected="a file that ends in " + ", ".join(sorted(_CSV_SUFFIXES | _PARQUET_SUFFIXES)),
+            received=f"source={replacement}",
+        )
+    )
+
+
+def describe_source(source: AnySource) -> str:
+    """Say where a project itself takes its rows from."""
+    return source.function if isinstance(source, PythonSource) else source.location

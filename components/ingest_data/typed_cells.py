@@ -1,0 +1,26 @@
+"""The cells of a typed table as plain Python values, the way JSON would bring them."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+
+def plain(cell: Any) -> Any:
+    """Return a cell without the type of the library that it comes from; `None` is missing."""
+    if cell is None or cell is pd.NA or cell is pd.NaT:
+        return None
+    if isinstance(cell, pd.Timestamp):
+        # Nanoseconds are more than a dataset keeps.
+        return cell.to_pydatetime(warn=False)
+    if isinstance(cell, np.generic):
+        return cell.item()
+    if isinstance(cell, Decimal):
+        return float(cell)
+    if isinstance(cell, date) and not isinstance(cell, datetime):
+        return datetime(cell.year, cell.month, cell.day, tzinfo=UTC)
+    return cell

@@ -1,0 +1,289 @@
+"""Every class of mistake in a project's two files: it names file, line, place, expected and received."""
+
+from pathlib import Path
+
+import pytest
+
+from mulgil.artifacts import fingerprint_json
+from mulgil.contract import DICTIONARY_FILE, PROJECT_FILE, load_project
+from mulgil.errors import ContractError
+
+PROJECTS = Path(__file__).resolve().parents[2] / "projects"
+
+PROJECT = """\
+name: heart
+problem:
+  goal: Tell who is ill.
+  success_measure: Fewer biopsies.
+task: binary_classification
+source:
+  kind: csv
+  location: rows.csv
+  header: [age, thal, pain, num]
+split:
+  test_ratio: 0.2
+training:
+  hidden_units: [16]
+gates:
+  floors:
+    roc_auc: 0.8
+"""
+
+DICTIONARY = """\
+columns:
+  - name: patient
+    role: entity
+    type: integer
+    generated: row_number
+    description: Row in the file.
+  - name: seen
+    role: event_timestamp
+    type: timestamp
+    generated: 1988-07-01T00:00:00Z
+    description: When it was published.
+  - name: age
+    type: integer
+    range: [18, 110]
+    description: Years.
+  - name: thal
+    type: category
+    categories: {3: normal, 6: fixed, 7: reversible}
+    missing: new_category
+    description: Test.
+  - name: pain
+    type: boolean
+    description: Whether it hurts.
+  - name: num
+    role: ignore
+    type: integer
+    description: Status.
+  - name: ill
+    role: target
+    type: boolean
+    derived: num > 0
+    description: Whether ill.
+"""
+
+
+@pytest.fixture
+def write(tmp_path):
+    def write(project: str = PROJECT, dictionary: str = DICTIONARY) -> Path:
+        (tmp_path / PROJECT_FILE).write_text(project)
+        (tmp_path / DICTIONARY_FILE).write_text(dictionary)
+        return tmp_path
+
+    return write
+
+
+def replace(text: str, old: str, new: str) -> str:
+    assert text.count(old) == 1, f"{old!r} is not once in the text"
+    return text.replace(old, new)
+
+
+def line_of(text: str, part: str) -> int:
+    return next(number for number, line in enumerate(text.splitlines(), start=1) if part in line)
+
+
+def test_the_text_that_these_tests_break_is_right(write):
+    folder = load_project(write())
+    assert folder.dictionary.target.name == "ill"
+    assert [column.name for column in folder.dictionary.kept] == [
+        "patient",
+        "seen",
+        "age",
+        "thal",
+        "pain",
+        "ill",
+    ]
+
+
+@pytest.mark.parametrize("project", ["heart_disease", "breast_cancer"])
+def test_the_shipped_projects_are_right(project):
+    load_project(PROJECTS / project)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "line", "place", "expected", "received"),
+    [
+        ("name: heart\n", "", "", "name", "this key is needed", "nothing"),
+        ("name: heart\n", "name: Heart Disease\n", "name: H", "name", "pattern", "'Heart Disease'"),
+        ("  goal: Tell who is ill.\n", "", "problem:", "problem.goal", "this key is needed", "nothing"),
+        ("goal: Tell who is ill.", "goal: 7", "goal", "problem.goal", "expected text", "7"),
+        ("  location: rows.csv\n", "", "source:", "source.location", "this key is needed", "nothing"),
+        ("kind: csv", "kind: sql", "kind", "source.kind", "'csv', 'parquet', 'python'", "'sql'"),
+        ("  kind: csv\n", "", "source:", "source", "'kind' is needed", "nothing"),
+        ("location: rows", "locatoin: rows", "locat", "source.locatoin", "location", "'locatoin'"),
+        ("kind: csv", "kind: parquet", "header", "source.header", "kind, location", "'header'"),
+        ("location: rows.csv", 'delimiter: ";;"', "delim", "source.delimiter", "pattern", "';;'"),
+        ("[age, thal, pain, num]", "[age, age]", "header", "source.header", "each column", "age"),
+        ("[age, thal, pain, num]", "[]", "header", "source.header", "at least 1", "[]"),
+        ("[age, thal, pain, num]", "[age, 3]", "header", "source.header[1]", "put it in quotes", "3"),
+        ("binary_classification", "clustering", "task", "task", "binary_classification", "task=clustering"),
+        ("task: binary_classification", "tsak: x", "tsak", "tsak", "name, problem, task", "'tsak'"),
+        ("test_ratio: 0.2", "test_ratio: 0.8", "split:", "split", "at least a tenth", "test_ratio=0.8"),
+        ("test_ratio: 0.2", "test_ratio: 2", "test_ratio", "split.test_ratio", "less than 1", "2"),
+        ("test_ratio: 0.2", "seed: 4294967296", "seed", "split.seed", "less than 4294967296", "4294967296"),
+        ("[16]", "[16, 0]", "hidden", "training.hidden_units[1]", "greater than 0", "0"),
+        ("[16]", "[many]", "hidden", "training.hidden_units[0]", "a valid integer", "'many'"),
+        ("hidden_units: [16]", "l2: .inf", "l2", "training.l2", "a finite number", "inf"),
+        ("roc_auc: 0.8", "rocauc: 0.8", "rocauc", "gates.floors.rocauc", "'roc_auc'", "'rocauc'"),
+        (
+            "  floors:\n",
+            "  primary_metric: rmse\n  floors:\n",
+            "rmse",
+            "gates.primary_metric",
+            "'f1'",
+            "'rmse'",
+        ),
+    ],
+)
+def test_a_mistake_in_the_project_file_is_located(write, old, new, line, place, expected, received):
+    text = replace(PROJECT, old, new)
+    with pytest.raises(ContractError) as caught:
+        load_project(write(project=text))
+    (message,) = [m for m in str(caught.value).splitlines() if f": {place}: " in m]
+    assert f"{PROJECT_FILE}:{line_of(text, line)}: {place}: " in message
+    assert expected in message
+    assert f"{received}" in message.partition(f": {place}: ")[2]
+
+
+PAIN = "type: boolean\n    description: Whether it"
+CODES = "{3: normal, 6: fixed, 7: reversible}"
+PUBLISHED = "1988-07-01T00:00:00Z"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "line", "place", "expected", "received"),
+    [
+        ("role: ignore\n", "rol: ignore\n", "rol:", "columns[5] (num).rol", "name, role, type", "'rol'"),
+        ("range: [18, 110]", "range: [18]", "range", "columns[2] (age).range[1]", "is needed", "nothing"),
+        ("[18, 110]", "[110, 18]", "name: age", "columns[2] (age)", "least, then greatest", "[110.0, 18.0]"),
+        ("[18, 110]", "[.nan, 1]", "range", "columns[2] (age).range[0]", "a finite number", "nan"),
+        ("[18, 110]", "[~, ~]", "name: age", "columns[2] (age)", "at least one side", "[null, null]"),
+        ("[18, 110]", "[low, 1]", "range", "columns[2] (age).range[0]", "a valid number", "'low'"),
+        (PAIN, PAIN.replace("boolean", "bool"), "bool",
+         "columns[4] (pain).type", "'boolean'", "'bool'"),
+        (PAIN, PAIN.replace("boolean", "text"), "name: pain",
+         "columns[4] (pain)", "boolean, category, float, integer", "type=text"),
+        ("    missing: new_category\n", "    missing: mean\n", "name: thal", "columns[3] (thal)",
+         "most_frequent, new_category", "missing=mean"),
+        ("range: [18, 110]", "missing: new_category", "name: age", "columns[2] (age)", "type=category",
+         "type=integer"),
+        ("range: [18, 110]", "missing: guess", "guess", "columns[2] (age).missing", "'median'", "'guess'"),
+        ("range: [18, 110]", "missing: constant", "name: age", "columns[2] (age)", "is a number", "None"),
+        ("range: [18, 110]", "missing: constant\n    missing_constant: 2.5", "name: age", "columns[2] (age)",
+         "a whole number", "2.5"),
+        ("range: [18, 110]", "missing_constant: 2", "name: age", "columns[2] (age)", "missing=constant",
+         "missing=reject"),
+        ("missing: new_category", "missing: constant\n    missing_constant: 4", "name: thal",
+         "columns[3] (thal)", "one of the categories", "4.0"),
+        ("    categories: {3: normal, 6: fixed, 7: reversible}\n", "", "name: thal", "columns[3] (thal)",
+         "needed for type=category", "category"),
+        (CODES, "{3: normal, '3': fixed}", "categories", "columns[3] (thal).categories",
+         "each code stands once", "3"),
+        (CODES, '["", a]', "categories", "columns[3] (thal).categories",
+         "text without space", "''"),
+        (CODES, "[3, [6]]", "categories", "columns[3] (thal).categories",
+         "a number, or text", "[6]"),
+        (CODES, "{3: 1}", "categories", "columns[3] (thal).categories",
+         "expected text", "1"),
+        (PUBLISHED, "1988-07-01", "name: seen", "columns[1] (seen)", "says its zone", "1988-07-22"),
+        (PUBLISHED, "now", "generated: now", "columns[1] (seen).generated",
+         "'row_number', or expected a valid datetime", "'now'"),
+        ("generated: row_number", "generated: row_number\n    source_name: id", "name: patient",
+         "columns[0] (patient)", "ingestion makes this column", "source_name=id"),
+        ("description: Years.", 'description: ""', 'description: ""', "columns[2] (age).description",
+         "at least 1 character", "''"),
+        ("name: pain", "name: chest pain", "chest", "columns[4] (chest pain).name", "pattern",
+         "'chest pain'"),
+        ("name: pain", "name: age", "name: age", "columns[4] (age).name", "each column stands once", "age"),
+        ("name: pain", "name: pain\n    source_name: age", "columns:", "columns", "the same one", "age"),
+        (PAIN, f"role: target\n    {PAIN}",
+         "role: target\n    type: boolean\n    derived", "columns[6] (ill).role", "exactly one", "pain, ill"),
+        ("role: entity", "role: ignore", "name: patient", "columns[0] (patient)", "integer entity",
+         "row_number"),
+        ("derived: num > 0", "derived: cholesterol > 0", "derived", "columns[6] (ill).derived",
+         "reads columns of the source", "cholesterol"),
+        ("derived: num > 0", "derived: thal == 7", "derived", "columns[6] (ill).derived", "two of a kind",
+         "'thal == 7'"),
+        ("derived: num > 0", "derived: num >", "name: ill", "columns[6] (ill)", "not an expression",
+         "'num >'"),
+        ("derived: num > 0", "derived: exit()", "name: ill", "columns[6] (ill)", "only columns", "exit()"),
+        ("role: ignore\n    type: integer", "type: integer\n    derived: age > 3", "name: num",
+         "columns[5] (num)", "only the target can be derived", "role=feature"),
+    ],
+)  # fmt: skip
+def test_a_mistake_in_the_dictionary_is_located(write, old, new, line, place, expected, received):
+    text = replace(DICTIONARY, old, new)
+    with pytest.raises(ContractError) as caught:
+        load_project(write(dictionary=text))
+    (message,) = [m for m in str(caught.value).splitlines() if f": {place}: " in m]
+    number = int(message.split(f"{DICTIONARY_FILE}:")[1].split(":")[0])
+    assert line in "\n".join(text.splitlines()[number - 1 : number + 2]), f"line {number}"
+    assert line.splitlines()[0] in text.splitlines()[number - 1]
+    assert expected in message
+    assert received in message.partition(f": {place}: ")[2]
+
+
+@pytest.mark.parametrize("role", ["target", "entity", "event_timestamp"])
+def test_a_role_that_no_column_has_is_named(write, role):
+    text = "  - ".join(block for block in DICTIONARY.split("  - ") if f"role: {role}\n" not in block)
+    with pytest.raises(ContractError, match=f"exactly one column has the role {role}; received none"):
+        load_project(write(dictionary=text))
+
+
+def test_every_mistake_of_both_files_is_told_at_once(write):
+    with pytest.raises(ContractError) as caught:
+        load_project(
+            write(
+                project=PROJECT.replace("kind: csv", "kind: sql").replace("roc_auc", "rocauc"),
+                dictionary=DICTIONARY.replace("[18, 110]", "[110, 18]").replace(
+                    "type: boolean", "type: flag"
+                ),
+            )
+        )
+    places = [message.split(": ")[1] for message in str(caught.value).splitlines()]
+    assert places == [
+        "source.kind",
+        "gates.floors.rocauc",
+        "columns[2] (age)",
+        "columns[4] (pain).type",
+        "columns[6] (ill).type",
+    ]
+
+
+@pytest.mark.parametrize("content", ["", "- a\n- b\n", "just words", "7"])
+def test_a_file_that_is_no_mapping_says_so(write, content):
+    with pytest.raises(
+        ContractError, match=r"project\.yaml:1: the file: expected a mapping of keys to values"
+    ):
+        load_project(write(project=content))
+
+
+def test_a_missing_dictionary_is_named_beside_the_project_files_mistakes(write):
+    folder = write(project=PROJECT.replace("kind: csv", "kind: sql"))
+    (folder / DICTIONARY_FILE).unlink()
+    with pytest.raises(ContractError, match=r"(?s)'sql'.*data_dictionary\.yaml does not exist"):
+        load_project(folder)
+
+
+def test_codes_are_taken_as_they_stand_in_the_file(write):
+    text = replace(
+        DICTIONARY, "{3: normal, 6: fixed, 7: reversible}", "[no, yes, 010, 2024-01-31, 12:30, 1.0, true]"
+    )
+    codes = load_project(write(dictionary=text)).dictionary.columns[3].categories
+    assert list(codes or {}) == ["no", "yes", "010", "2024-01-31", "12:30", "1", "true"]
+
+
+def test_a_switch_may_be_written_as_yes_and_no(write):
+    text = replace(DICTIONARY, "    range: [18, 110]\n", "    sensitive: yes\n")
+    assert load_project(write(dictionary=text)).dictionary.columns[2].sensitive is True
+
+
+def test_a_dictionarys_fingerprint_is_that_of_its_content(write):
+    dictionary = load_project(write()).dictionary
+    assert dictionary.fingerprint == fingerprint_json(dictionary.model_dump(mode="json"))
+    commented = load_project(write(dictionary="# a comment\n" + DICTIONARY)).dictionary
+    assert commented.fingerprint == dictionary.fingerprint
+    changed = load_project(write(dictionary=DICTIONARY.replace("[18, 110]", "[18, 111]"))).dictionary
+    assert changed.fingerprint != dictionary.fingerprint
