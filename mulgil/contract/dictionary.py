@@ -235,6 +235,13 @@ class Column(Contract):
             raise ValueError(f"missing=new_category goes with type=category; received type={self.type}")
         if self.role not in (ColumnRole.FEATURE, ColumnRole.IGNORE) and not self.missing.is_value_required:
             raise ValueError(f"a column of role {self.role} is never filled; received missing={self.missing}")
+        if self.expects is not None and (
+            self.role is not ColumnRole.FEATURE or self.type is ColumnType.CATEGORY
+        ):
+            raise ValueError(
+                "`expects` goes with a feature that has an order: float, integer or boolean; "
+                f"received role={self.role} type={self.type}"
+            )
         if self.derived is not None and self.generated is not None:
             raise ValueError("`derived` and `generated` exclude each other")
         if self.derived is not None:

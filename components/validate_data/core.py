@@ -1,0 +1,81 @@
+"""The gate between ingestion and everything that learns from its rows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from google.protobuf import text_format
+from tensorflow_metadata.proto.v0 import anomalies_pb2, schema_pb2
+
+from components.validate_data.dataset import Dataset, read_dataset
+from components.validate_data.judgement import judge_dataset
+from components.validate_data.schema import derive_schema
+from components.validate_data.statistics import Statistics, compute_statistics, find_anomalies
+from mulgil.artifacts import Verdict, staged_directory
+from mulgil.contract import load_project
+from mulgil.contract.specifications import specify_validation
+
+GATE = "validate_data"
+
+
+def validate_data(
+    *, project_path: Path, dataset_path: Path, verdict_path: Path, statistics_path: Path, anomalies_path: Path
+) -> Verdict:
+    """Judge an ingested dataset against its dictionary.
+
+    Args:
+        project_path: The project folder.
+        dataset_path: Directory that `ingest_data` wrote.
+        verdict_path: The verdict to write.
+        statistics_path: Directory to write: `train.pb`, `validation.pb` and `test.pb`, which
+            `tfdv.load_stats_binary` loads, and `schema.pbtxt`, for `tfdv.load_schema_text`.
+        anomalies_path: Directory to write: `train.pbtxt`, `validation.pbtxt` and `test.pbtxt`, which
+            `tfdv.load_anomalies_text` loads. They may quote a sensitive column's values; the verdict never.
+
+    Returns:
+        The verdict, where it is an approval.
+
+    Raises:
+        InputError: The project or the dataset cannot be read.
+        GateRejectedError: A check failed. Everything is written all the same.
+    """
+    dictionary = load_project(project_path).dictionary
+    dataset = read_dataset(dataset_path)
+    schema = derive_schema(specify_validation(dictionary))
+    keys = {dictionary.entity.name, dictionary.event_timestamp.name}
+    statistics = {
+        split: compute_statistics(table, [name for name in table.column_names if name not in keys])
+        for split, table in dataset.splits.items()
+    }
+    anomalies = {split: find_anomalies(found, schema) for split, found in statistics.items()}
+
+    checks = judge_dataset(dictionary, dataset.splits, anomalies)
+    verdict = Verdict.of(GATE, dataset.manifest.fingerprint, checks)
+    _write_statistics(statistics_path, statistics, schema)
+    _write_anomalies(anomalies_path, anomalies)
+    verdict.write(verdict_path)
+
+    _print_summary(dataset, verdict)
+    verdict.require_approval()
+    return verdict
+
+
+def _write_statistics(path: Path, statistics: Mapping[str, Statistics], schema: schema_pb2.Schema) -> None:
+    with staged_directory(path) as staged:
+        for split, found in statistics.items():
+            (staged / f"{split}.pb").write_bytes(found.SerializeToString())
+        (staged / "schema.pbtxt").write_text(text_format.MessageToString(schema))
+
+
+def _write_anomalies(path: Path, anomalies: Mapping[str, anomalies_pb2.Anomalies]) -> None:
+    with staged_directory(path) as staged:
+        for split, found in anomalies.items():
+            (staged / f"{split}.pbtxt").write_text(text_format.MessageToString(found))
+
+
+def _print_summary(dataset: Dataset, verdict: Verdict) -> None:
+    rows = ", ".join(f"{split} {table.num_rows}" for split, table in dataset.splits.items())
+    print(f"Validated {sum(dataset.manifest.rows.values())} rows ({rows}).")
+    asked, failed = len(verdict.checks), len(verdict.reasons)
+    print(f"Rejected by {failed} of {asked} checks." if failed else f"Approved by {asked} checks.")

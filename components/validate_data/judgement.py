@@ -1,0 +1,93 @@
+"""Every question that the gate asks, in one list."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+from tensorflow_metadata.proto.v0 import anomalies_pb2
+
+from components.validate_data.anomalies import judge_columns
+from components.validate_data.association import judge_association
+from components.validate_data.dataset import as_numbers
+from components.validate_data.divergence import judge_divergence
+from components.validate_data.leakage import judge_leakage
+from components.validate_data.rows import judge_rows
+from components.validate_data.structure import find_structure_problems
+from mulgil.artifacts import SPLITS, Check
+from mulgil.contract import Column, ColumnRole, ColumnType, DataDictionary
+
+# A column's values by split; NaN is missing.
+Numbers = Mapping[str, npt.NDArray[np.float64]]
+
+
+def judge_dataset(
+    dictionary: DataDictionary,
+    splits: Mapping[str, pa.Table],
+    anomalies: Mapping[str, anomalies_pb2.Anomalies],
+) -> list[Check]:
+    """Ask every question.
+
+    Those that go beyond one column's declaration are asked only of columns that are there with the right
+    type; the others have failed already.
+
+    Args:
+        dictionary: What the columns must be.
+        splits: The rows by split.
+        anomalies: What TFDV found, by split.
+    """
+    columns = {column.name: column for column in dictionary.kept}
+    problems = find_structure_problems(columns, {split: table.schema for split, table in splits.items()})
+    checks = judge_columns(columns, splits, anomalies, problems)
+
+    sound = [column for column in dictionary.kept if column.name not in problems]
+    numbers = {
+        column.name: as_numbers({split: table[column.name] for split, table in splits.items()})
+        for column in sound
+        if column.role in (ColumnRole.FEATURE, ColumnRole.TARGET)
+    }
+    for name, values in numbers.items():
+        checks += _judge_against_training(columns[name], values)
+    answers = numbers.pop(dictionary.target.name, None)
+    if answers is not None:
+        checks += [judge_rows(split, among) for split, among in answers.items()]
+        for name, values in numbers.items():
+            checks += _judge_against_target(columns[name], values, dictionary.target.name, answers)
+    return checks
+
+
+def _judge_against_training(column: Column, values: Numbers) -> list[Check]:
+    return [
+        judge_divergence(
+            column.name,
+            split,
+            values["train"],
+            values[split],
+            is_ordered=column.type is not ColumnType.CATEGORY,
+            limit=column.skew,
+        )
+        for split in values
+        if split != "train"
+    ]
+
+
+def _judge_against_target(column: Column, values: Numbers, target: str, answers: Numbers) -> list[Check]:
+    is_ordered = column.type is not ColumnType.CATEGORY
+    checks = [
+        judge_leakage(
+            column.name, target, _join(values, SPLITS), _join(answers, SPLITS), is_ordered=is_ordered
+        )
+    ]
+    if column.expects is not None:
+        # The test rows are looked at once, by the evaluation: nothing is learned from them here.
+        seen = ("train", "validation")
+        checks.append(
+            judge_association(column.name, target, column.expects, _join(values, seen), _join(answers, seen))
+        )
+    return checks
+
+
+def _join(values: Numbers, splits: Sequence[str]) -> npt.NDArray[np.float64]:
+    return np.concatenate([values[split] for split in splits])
