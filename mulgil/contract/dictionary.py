@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import keyword
+from collections import Counter
 from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from mulgil.contract.expressions import Expression, parse_expression
 
@@ -89,8 +91,20 @@ def _categories(value: Any) -> Any:
     return value
 
 
+def _name(value: str) -> str:
+    # A SavedModel's signature is a Python function, and its columns are that function's arguments.
+    if keyword.iskeyword(value) or value == "self":
+        raise ValueError(
+            f"a word of Python's own cannot name a column; received {value}; "
+            f"give it another name and write `source_name: {value}`"
+        )
+    return value
+
+
 Bound = float | None
-Name = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9]*(_[A-Za-z0-9]+)*$", max_length=63)]
+Name = Annotated[
+    str, Field(pattern=r"^[A-Za-z][A-Za-z0-9]*(_[A-Za-z0-9]+)*$", max_length=63), AfterValidator(_name)
+]
 
 _TYPES_BY_ROLE = {
     ColumnRole.FEATURE: {ColumnType.FLOAT, ColumnType.INTEGER, ColumnType.BOOLEAN, ColumnType.CATEGORY},
@@ -241,10 +255,11 @@ class DataDictionary(Contract):
 
     @model_validator(mode="after")
     def _has_its_roles(self) -> Self:
-        names = [column.name for column in self.columns]
-        twice = sorted({name for name in names if names.count(name) > 1})
+        # TensorFlow's graphs and SQL's tables do not tell `Age` from `age`.
+        counts = Counter(column.name.lower() for column in self.columns)
+        twice = sorted(name for name, count in counts.items() if count > 1)
         if twice:
-            raise ValueError(f"each column stands once; twice here: {', '.join(twice)}")
+            raise ValueError(f"each column stands once, in whatever case; twice here: {', '.join(twice)}")
         for role in (ColumnRole.TARGET, ColumnRole.ENTITY, ColumnRole.EVENT_TIMESTAMP):
             found = [column.name for column in self.columns if column.role is role]
             if len(found) != 1:
