@@ -294,6 +294,26 @@ def read_bundle(path: Path) -> BundleManifest:
     return manifest
 
 
+class TrainingHistory(Record):
+    """How a model was fitted.
+
+    Attributes:
+        loss: Mean loss on the training rows in each epoch, dropout and penalty included.
+        val_loss: Log loss on the validation rows after each epoch.
+        best_epoch: The epoch, from 1, with the least `val_loss`; the final fit has as many.
+        rows: Rows fitted on, by split; the final fit has both.
+        parameters: Trainable numbers of the model.
+        seconds: Both fits.
+    """
+
+    loss: tuple[float, ...]
+    val_loss: tuple[float, ...]
+    best_epoch: int
+    rows: dict[str, int]
+    parameters: int
+    seconds: float
+
+
 class WarmUpExample(Record):
     """A bundle's own example: one raw row, and what the SavedModel answered for it.
 
@@ -365,8 +385,11 @@ class Evaluation(Record):
         bundle_fingerprint: Of the model judged.
         rows: Test rows.
         metrics: The model's, by name.
-        baseline: The baseline's on the same rows.
-        champion: The champion's on the same rows; empty where there was none.
+        baseline: Of always giving the share of yes among the rows trained on, on the same rows.
+        reference: Of scikit-learn's logistic regression, fitted on the rows the model was fitted on.
+        champion: The champion's on the same rows; empty where there was none to compare with.
+        improvements: How much better the model's primary metric is than that of `baseline`, `reference` and
+            `champion`, by that name; paired, and positive is better for a loss too.
         primary_metric: The one that the gates use.
     """
 
@@ -374,5 +397,7 @@ class Evaluation(Record):
     rows: int
     metrics: dict[str, Interval]
     baseline: dict[str, Interval]
+    reference: dict[str, Interval]
     champion: dict[str, Interval]
+    improvements: dict[str, Interval]
     primary_metric: str

@@ -4,13 +4,22 @@ from __future__ import annotations
 
 import hashlib
 import json
+import keyword
 from collections import Counter
 from collections.abc import Iterable
 from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    model_validator,
+)
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from mulgil.contract.expressions import Expression, Kind, parse_expression
@@ -110,8 +119,22 @@ Categories = Annotated[
     dict[str, str],
     BeforeValidator(_categories, json_schema_input_type=dict[str, str] | list[str | float | bool]),
 ]
+
+
+def _name(value: str) -> str:
+    # A SavedModel's signature is a Python function, and its columns are that function's arguments.
+    if keyword.iskeyword(value) or value == "self":
+        raise ValueError(
+            f"a word of Python's own cannot name a column; received {value}; "
+            f"give it another name and write `source_name: {value}`"
+        )
+    return value
+
+
 Bound = float | None
-Name = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9]*(_[A-Za-z0-9]+)*$", max_length=63)]
+Name = Annotated[
+    str, Field(pattern=r"^[A-Za-z][A-Za-z0-9]*(_[A-Za-z0-9]+)*$", max_length=63), AfterValidator(_name)
+]
 
 _TYPES_BY_ROLE = {
     ColumnRole.FEATURE: {ColumnType.FLOAT, ColumnType.INTEGER, ColumnType.BOOLEAN, ColumnType.CATEGORY},
@@ -290,12 +313,14 @@ class DataDictionary(Contract):
         return self
 
     def _names_that_clash(self) -> list[InitErrorDetails]:
-        names = _twice(column.name for column in self.columns)
+        # TensorFlow's graphs and SQL's tables do not tell `Age` from `age`.
+        folded = _twice(column.name.lower() for column in self.columns)
+        names = [column.name for column in self.columns if column.name.lower() in folded]
         in_source = _twice(column.name_in_source for column in self.columns if column.is_in_source)
         return [
             *(
                 _mistake(f"each column stands once; twice here: {name}", *self._place(name), "name")
-                for name in names
+                for name in dict.fromkeys(names)
             ),
             *(
                 _mistake(f"two columns read the same one of the source; received twice: {name}", "columns")
