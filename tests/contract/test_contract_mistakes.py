@@ -225,6 +225,12 @@ def test_a_mistake_in_the_dictionary_is_located(write, old, new, line, place, ex
     assert received in message.partition(f": {place}: ")[2]
 
 
+def test_a_column_that_stands_twice_is_one_mistake(write):
+    with pytest.raises(ContractError) as caught:
+        load_project(write(dictionary=replace(DICTIONARY, "name: pain", "name: age")))
+    assert len(str(caught.value).splitlines()) == 1
+
+
 @pytest.mark.parametrize("role", ["target", "entity", "event_timestamp"])
 def test_a_role_that_no_column_has_is_named(write, role):
     text = "  - ".join(block for block in DICTIONARY.split("  - ") if f"role: {role}\n" not in block)

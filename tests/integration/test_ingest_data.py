@@ -517,6 +517,36 @@ def test_a_parquet_source_keeps_its_types_and_its_missing_values(trial):
     )
 
 
+def test_a_data_frames_own_kinds_of_missing_and_of_number_are_read(trial):
+    project = typed_project(trial, typed_frame())
+    text = (project / "project.yaml").read_text()
+    python = text.replace("kind: parquet, location: rows.parquet", "kind: python, function: source:load")
+    (project / "project.yaml").write_text(python)
+    (project / "source.py").write_text(
+        "import decimal, pathlib\nimport numpy, pandas\n"
+        "def load():\n"
+        f"    frame = pandas.read_parquet({str(project / 'rows.parquet')!r}).astype(object)\n"
+        "    frame.loc[8, 'seen'] = pandas.NaT\n"
+        "    frame.loc[9, 'code'] = pandas.NA\n"
+        "    frame.loc[10, 'size'] = decimal.Decimal('2.5')\n"
+        "    frame.loc[11, 'count'] = numpy.int32(7)\n"
+        # To a dict 1 and True are one key, and a count is no truth.
+        "    frame.loc[12, 'count'], frame.loc[13, 'count'] = 1, True\n"
+        "    return frame\n"
+    )
+    trial.ingest(project=project)
+    assert [(row["row_number"], row["reason"].partition(",")[0]) for row in trial.set_aside()] == [
+        (9, "seen: expected a value"),
+        (14, "count: expected a whole number (integer)"),
+    ]
+    rows = {
+        row["id"]: row
+        for split in SPLITS
+        for row in pq.read_table(trial.dataset / f"{split}.parquet").to_pylist()
+    }
+    assert (rows["p9"]["code"], rows["p10"]["size"], rows["p11"]["count"]) == (None, 2.5, 7)
+
+
 def test_a_parquet_source_that_is_none_is_refused(trial):
     project = typed_project(trial, typed_frame())
     (project / "rows.parquet").write_text("a,b\n1,2\n")

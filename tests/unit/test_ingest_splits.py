@@ -1,15 +1,19 @@
 import inspect
 from collections import Counter
+from pathlib import Path
 
 import pytest
 
 from components.ingest_data.__main__ import build_parser
 from components.ingest_data.core import ingest_data
+from components.ingest_data.dataset import fingerprint_rows
 from components.ingest_data.splits import split_rows
 from mulgil.artifacts import SPLITS
+from mulgil.contract import load_project
 from mulgil.contract.project import Split
 from mulgil.errors import InputError
 
+HEART = Path(__file__).resolve().parents[2] / "projects" / "heart_disease"
 TARGETS = [i % 10 == 0 for i in range(1000)]
 
 
@@ -56,6 +60,18 @@ def test_too_few_rows_of_a_class_are_refused_with_the_counts(kind, targets):
 def test_a_target_of_one_class_is_refused(targets, received):
     with pytest.raises(InputError, match=f"nothing to learn(.|\n)*Received: {received}"):
         split_rows(targets, Split())
+
+
+def test_the_same_values_in_other_splits_or_another_order_have_another_fingerprint():
+    dictionary = load_project(HEART).dictionary
+    one, two, owt = (
+        {column.name: list(values) for column in dictionary.kept} for values in ([1], [1, 2], [2, 1])
+    )
+    fingerprints = {
+        fingerprint_rows(splits, dictionary)
+        for splits in ({"train": one, "test": two}, {"test": one, "train": two}, {"train": one, "test": owt})
+    }
+    assert len(fingerprints) == 3
 
 
 def test_the_flags_are_the_cores_parameters():
