@@ -6,6 +6,7 @@ column. How a column came to be there (`source_name`, `derived`, `generated`) is
 
 from __future__ import annotations
 
+import keyword
 import string
 from datetime import UTC, datetime
 from typing import Any
@@ -55,7 +56,7 @@ def names() -> SearchStrategy[str]:
         lambda first, parts: "_".join([first, *parts]),
         st.builds(str.__add__, st.sampled_from(string.ascii_letters), part),
         st.lists(part, max_size=2),
-    )
+    ).filter(lambda name: not keyword.iskeyword(name))
 
 
 def codes() -> SearchStrategy[str]:
@@ -73,7 +74,7 @@ def features(name: str) -> SearchStrategy[Column]:
 def dictionaries(draw: st.DrawFn, max_features: int = 5) -> DataDictionary:
     """A valid data dictionary, its columns in any order."""
     number = draw(st.integers(1, max_features))
-    chosen = draw(st.lists(names(), min_size=number + 4, max_size=number + 4, unique=True))
+    chosen = draw(st.lists(names(), min_size=number + 4, max_size=number + 4, unique_by=str.lower))
     entity, event_timestamp, target, ignored, *rest = chosen
     entity_type = draw(st.sampled_from((ColumnType.INTEGER, ColumnType.TEXT)))
     columns = [draw(features(name)) for name in rest]

@@ -48,13 +48,13 @@ def test_a_relative_location_still_means_the_users_folder(tmp_path):
 
 def test_a_wrong_setting_is_named_with_the_place_it_leads_to(tmp_path):
     with pytest.raises(
-        ContractError, match=r"training\.max_epochs: .*'many'\n.*--set training\.max_epochs=many"
+        ContractError, match=r"expected a valid integer.*many.\n.*--set training\.max_epochs=many"
     ):
         snapshot_project(PROJECT, {"training.max_epochs": "many"}, tmp_path)
 
 
 def test_a_setting_of_an_unknown_key_is_refused(tmp_path):
-    with pytest.raises(ContractError, match=r"training\.epochs: this key is unknown"):
+    with pytest.raises(ContractError, match=r"training: this key is unknown.*received .epochs"):
         snapshot_project(PROJECT, {"training.epochs": 3}, tmp_path)
 
 
