@@ -151,9 +151,9 @@ def values_outside(column: Column) -> SearchStrategy[Value]:
     if column.type is ColumnType.INTEGER:
         least, greatest = _whole_bounds(column)
         if low is not None:
-            choices.append(st.integers(least - 1000, least - 1))
+            choices.append(st.just(least - 1) | st.integers(least - 1000, least - 2))
         if high is not None:
-            choices.append(st.integers(greatest + 1, greatest + 1000))
+            choices.append(st.just(greatest + 1) | st.integers(greatest + 2, greatest + 1000))
     else:
         if low is not None:
             choices.append(_floats(2 * min(low, -1.0), low - max(1.0, abs(low)) / 1000))

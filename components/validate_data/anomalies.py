@@ -47,22 +47,25 @@ def _judge_values(
     anomalies: Mapping[str, anomalies_pb2.Anomalies],
 ) -> Check:
     violations = find_violations(column, splits)
-    rest = [] if violations else _words_of_tfdv(column, anomalies)
-    wrong = [f"expected {v.expected}; received {v.received}" for v in violations] + rest
+    wrong = [f"expected {violation.expected}; received {violation.received}" for violation in violations]
+    wrong = wrong or _find_what_only_tfdv_does(column, anomalies)
     return Check(
         name=f"column:{column.name}",
         is_passed=not wrong,
-        value=sum(violation.rows for violation in violations),
+        value=sum(violation.rows for violation in violations) if violations or not wrong else None,
         limit=0,
         reason=f"{column.name}: " + ("; ".join(wrong) or describe_declaration(column)),
     )
 
 
-def _words_of_tfdv(column: Column, anomalies: Mapping[str, anomalies_pb2.Anomalies]) -> list[str]:
-    """Return what only TFDV found, such as a value that float32 cannot hold."""
-    return [
-        f"TFDV finds in {split}: {'(hidden)' if column.sensitive else reason.description}"
-        for split, found in anomalies.items()
-        if column.name in found.anomaly_info
-        for reason in found.anomaly_info[column.name].reason
-    ]
+def _find_what_only_tfdv_does(column: Column, anomalies: Mapping[str, anomalies_pb2.Anomalies]) -> list[str]:
+    """Return such as a number too great for float32, which TFDV takes for an infinite one."""
+    splits: dict[str, list[str]] = {}
+    for split, found in anomalies.items():
+        # Reading a key of this map would add it.
+        for reason in found.anomaly_info[column.name].reason if column.name in found.anomaly_info else ():
+            # The short one quotes no value.
+            words = reason.short_description if column.sensitive else reason.description
+            splits.setdefault(words, []).append(split)
+    expected = describe_declaration(column)
+    return [f"expected {expected}; TFDV: {words} ({', '.join(where)})" for words, where in splits.items()]

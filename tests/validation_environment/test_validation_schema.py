@@ -126,6 +126,18 @@ def test_a_column_that_the_dictionary_does_not_have_is_refused_by_name(data: st.
     assert [check.name for check in judge(dictionary, broken) if not check.is_passed] == ["column:new_column"]
 
 
+@pytest.mark.parametrize(
+    ("bounds", "least", "greatest"),
+    [((-3, 3), -3, 3), ((-0.5, 3.5), 0, 3), ((0, 1e20), 0, 2**63 - 1), ((-1e20, 0), -(2**63), 0)],
+)
+def test_an_integers_bounds_are_the_whole_numbers_within(
+    bounds: tuple[float, float], least: int, greatest: int
+) -> None:
+    column = Column(name="beds", type=ColumnType.INTEGER, range=bounds, description="How many.")
+    schema = derive_schema(specify_validation(DataDictionary(columns=(column, *_KEYS))))
+    assert (schema.feature[0].int_domain.min, schema.feature[0].int_domain.max) == (least, greatest)
+
+
 def test_one_wrong_row_among_thousands_of_codes_is_refused() -> None:
     """TFDV keeps a sketch of more than 1,024 codes, in which a rare one can be lost."""
     column = Column(
@@ -147,7 +159,7 @@ def test_one_wrong_row_among_thousands_of_codes_is_refused() -> None:
 
 @pytest.mark.parametrize(
     ("value", "words"),
-    [(float("nan"), "nan in 3 rows"), (float("inf"), "inf in 3 rows"), (1e300, "TFDV finds")],
+    [(float("nan"), "nan in 3 rows"), (float("inf"), "inf in 3 rows"), (1e300, "TFDV: ")],
 )
 def test_a_number_that_is_none_or_too_great_is_refused(value: float, words: str) -> None:
     column = Column(name="weight", type=ColumnType.FLOAT, description="How heavy.")
@@ -155,6 +167,7 @@ def test_a_number_that_is_none_or_too_great_is_refused(value: float, words: str)
     table = as_table(dictionary.kept, [{"weight": value, "who": 1, "then": 0, "answer": True}])
     failed = [check for check in judge(dictionary, table) if not check.is_passed]
     assert [check.name for check in failed] == ["column:weight"]
+    assert failed[0].reason.startswith("weight: expected a finite number")
     assert words in failed[0].reason
 
 
