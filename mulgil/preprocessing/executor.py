@@ -1,7 +1,7 @@
 """The fitted transform in front of a numeric model, in numpy alone.
 
-The SavedModel holds the same transform as layers of its graph; a differential test holds the two equal.
-Arithmetic is float32, as in the graph.
+The SavedModel holds the same transform in its graph; a differential test holds the two equal. Arithmetic is
+float32, as in the graph.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from mulgil.preprocessing.fitted import FittedTransform
+from mulgil.preprocessing.fitted import MISSING_CODE, FittedTransform
 
 Values = Sequence[float | int | bool | str | None]
 
@@ -24,13 +24,34 @@ class TransformExecutor:
     """
 
     def __init__(self, transform: FittedTransform) -> None:
-        self._transform = transform
+        numeric = [column for column in transform.columns if not column.is_categorical]
+        fills = [np.nan if column.fill is None else column.fill for column in numeric]
+        starts = np.cumsum([0, *(column.width for column in transform.columns)]).tolist()
+        place_of = dict(zip((column.name for column in transform.columns), starts, strict=False))
+        self._first = transform.columns[0].name
+        self._width = transform.width
+        # The numeric columns are computed together: one numpy call a column would cost more than the model.
+        self._numeric = tuple(column.name for column in numeric)
+        self._numeric_places = np.array([place_of[name] for name in self._numeric], dtype=np.intp)
+        self._fill = np.array(fills, dtype=np.float32)[:, None]
+        self._offset = np.array([column.offset for column in numeric], dtype=np.float32)[:, None]
+        self._scale = np.array([column.scale for column in numeric], dtype=np.float32)[:, None]
+        self._categorical = tuple(
+            (
+                column.name,
+                column.fill,
+                {code: i for i, code in enumerate(column.codes, place_of[column.name])},
+            )
+            for column in transform.columns
+            if column.is_categorical
+        )
 
     def apply(self, columns: Mapping[str, Values]) -> npt.NDArray[np.float32]:
         """Encode rows.
 
         Args:
-            columns: Raw values by column, all of one length; `None` is missing.
+            columns: Raw values by column, all of one length; `None` is missing, and so are NaN and
+                `MISSING_CODE`.
 
         Returns:
             The model's numeric input.
@@ -41,20 +62,16 @@ class TransformExecutor:
         Raises:
             KeyError: A column of the transform is not there.
         """
-        rows = len(columns[self._transform.columns[0].name])
-        result = np.zeros((rows, self._transform.width), dtype=np.float32)
-        at = 0
-        for column in self._transform.columns:
-            values = columns[column.name]
-            filled = [column.fill if value is None else value for value in values]
-            if column.is_categorical:
-                places = {code: at + i for i, code in enumerate(column.codes)}
-                for row, code in enumerate(filled):
-                    place = places.get(code)  # type: ignore[arg-type]
-                    if place is not None:
-                        result[row, place] = 1.0
-            else:
-                numbers = np.asarray(filled, dtype=np.float32)
-                result[:, at] = (numbers - np.float32(column.offset)) * np.float32(column.scale)
-            at += column.width
+        result = np.zeros((len(columns[self._first]), self._width), dtype=np.float32)
+        if self._numeric:
+            # numpy reads None as NaN.
+            numbers = np.array([columns[name] for name in self._numeric], dtype=np.float32)
+            np.copyto(numbers, self._fill, where=np.isnan(numbers))
+            result[:, self._numeric_places] = ((numbers - self._offset) * self._scale).T
+        for name, fill, places in self._categorical:
+            for row, code in enumerate(columns[name]):
+                is_missing = code is None or code == MISSING_CODE
+                place = places.get(fill if is_missing else code)  # type: ignore[arg-type]
+                if place is not None:
+                    result[row, place] = 1.0
         return result

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from mulgil.artifacts import Record
 
-# A missing category in the SavedModel's string input, which has no null. `missing: new_category` lists it
-# among the codes, so that the missing get a place of their own in the one-hot vector.
+# A missing category in the SavedModel's string input, which has no null. `missing: new_category` fills with
+# it and lists it among the codes, so that the missing get a place of their own in the one-hot vector.
 MISSING_CODE = ""
 
 
 class FittedColumn(Record):
     """How one raw column becomes numbers.
 
-    A missing value is replaced by `fill` first. Then a numeric column gives one number,
-    `(value - offset) * scale` in float32, and a categorical one gives a one-hot vector over `codes`, which is
-    all zeros for a code that is not among them.
+    A missing value (a number: `None` or NaN, a code: `None` or `MISSING_CODE`) is replaced by `fill` first.
+    Then a numeric column gives one number, `(value - offset) * scale` in float32, and a categorical one gives
+    a one-hot vector over `codes`, which is all zeros for a code that is not among them. A missing value
+    without a `fill` was to be refused before: a number stays NaN, a code gives all zeros.
 
     Attributes:
         name: The column.
@@ -22,7 +23,8 @@ class FittedColumn(Record):
         fill: What replaces a missing value; `None` where a missing value is refused.
         offset: Of a numeric column, in its own unit.
         scale: Of a numeric column, in the inverse of its unit.
-        codes: Of a categorical column, in the order of the vector.
+        codes: Of a categorical column, in the order of the vector: those that the training rows have, since
+            nothing can be learned of the others.
     """
 
     name: str
