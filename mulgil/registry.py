@@ -1,0 +1,268 @@
+"""Experiments and the model registry, in MLflow; the one module that imports it.
+
+At `$MLFLOW_TRACKING_URI` where that is set; else in a SQLite file with the artifacts beside it, under
+Mulgil's home. MLflow is imported when it is first needed, which takes a second or two.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import logging
+import os
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import unquote, urlsplit
+
+from mulgil.artifacts import RegisteredModel, read_bundle
+from mulgil.errors import PermanentError, TemporaryError, describe
+from mulgil.home import home
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities import Run
+    from mlflow.entities.model_registry import ModelVersion
+    from mlflow.entities.model_registry import RegisteredModel as RegisteredMlflowModel
+
+CANDIDATE = "candidate"
+CHAMPION = "champion"
+
+_BUNDLE_TAG = "mulgil.bundle_fingerprint"
+_ARTIFACT = "bundle"
+
+# What a server that is down, starting or busy comes out as.
+_TEMPORARY = ("INTERNAL_ERROR", "TEMPORARILY_UNAVAILABLE", "REQUEST_LIMIT_EXCEEDED")
+
+
+@dataclass(frozen=True)
+class Registration:
+    """A model version that is to exist.
+
+    Attributes:
+        name: The registered model, and the experiment of its run.
+        bundle_path: The bundle's directory.
+        bundle_fingerprint: Of the bundle there. It identifies the version: the same bundle registers once.
+        parameters: What it was trained with.
+        metrics: What it was measured at.
+        curves: Values by epoch.
+        tags: Where it comes from.
+    """
+
+    name: str
+    bundle_path: Path
+    bundle_fingerprint: str
+    parameters: Mapping[str, str]
+    metrics: Mapping[str, float]
+    curves: Mapping[str, Sequence[float]]
+    tags: Mapping[str, str]
+
+
+def register(registration: Registration) -> RegisteredModel:
+    """Make the model version exist, with its run and its bundle, and give it the alias `candidate`.
+
+    Each step is looked up before it is done, so a registration that was killed goes on where it stopped.
+
+    Returns:
+        The version; an earlier one where this bundle was registered before.
+
+    Raises:
+        TemporaryError: The MLflow server does not answer.
+        PermanentError: MLflow refuses.
+        InputError: The bundle in the artifact store is not what was copied there.
+    """
+    with _client() as client, _registering():
+        version = _find_version(client, registration)
+        if version is None:
+            run = _record_run(client, registration)
+            _ensure_registered_model(client, registration.name)
+            version = client.create_model_version(
+                registration.name,
+                source=f"{run.info.artifact_uri}/{_ARTIFACT}",
+                run_id=run.info.run_id,
+                tags={**registration.tags, _BUNDLE_TAG: registration.bundle_fingerprint},
+            )
+        registered = _as_record(version)
+        read_bundle(bundle_directory(registered))
+        client.set_registered_model_alias(registration.name, CANDIDATE, registered.version)
+        return registered
+
+
+def promote(name: str, version: str) -> None:
+    """Give a model version the alias `champion`: the one that serves, and that candidates are held against.
+
+    Raises:
+        TemporaryError: The MLflow server does not answer.
+        PermanentError: There is no such version.
+    """
+    with _client() as client:
+        client.set_registered_model_alias(name, CHAMPION, version)
+
+
+def find_champion(name: str) -> RegisteredModel | None:
+    """Return the version with the alias `champion`; `None` where there is none, or no such model."""
+    if _is_local() and not _database().exists():
+        return None
+    with _client() as client:
+        model = _find_registered_model(client, name)
+        version = model.aliases.get(CHAMPION) if model is not None else None
+        return None if version is None else _as_record(client.get_model_version(name, str(version)))
+
+
+def bundle_directory(model: RegisteredModel) -> Path:
+    """Return where a registered bundle is on this machine, fetched from the artifact store where need be."""
+    location = urlsplit(model.storage_uri)
+    if location.scheme == "file":
+        return Path(model.storage_uri.removeprefix("file://"))
+    with _client():
+        from mlflow.artifacts import download_artifacts
+
+        return Path(download_artifacts(artifact_uri=model.storage_uri))
+
+
+def _find_version(client: MlflowClient, registration: Registration) -> ModelVersion | None:
+    wanted = f"name = '{registration.name}' and tags.`{_BUNDLE_TAG}` = '{registration.bundle_fingerprint}'"
+    found = client.search_model_versions(wanted)
+    return found[0] if found else None
+
+
+def _record_run(client: MlflowClient, registration: Registration) -> Run:
+    experiment = client.get_experiment_by_name(registration.name)
+    experiment_id = (
+        experiment.experiment_id
+        if experiment is not None
+        else client.create_experiment(registration.name, artifact_location=_artifact_location(registration))
+    )
+    wanted = f"tags.`{_BUNDLE_TAG}` = '{registration.bundle_fingerprint}'"
+    found = client.search_runs([experiment_id], wanted)
+    run = (
+        found[0]
+        if found
+        else client.create_run(
+            experiment_id,
+            run_name=f"{registration.name}-{registration.bundle_fingerprint[:12]}",
+            tags={**registration.tags, _BUNDLE_TAG: registration.bundle_fingerprint},
+        )
+    )
+    if run.info.status != "FINISHED":
+        _fill_run(client, run, registration)
+    return run
+
+
+def _fill_run(client: MlflowClient, run: Run, registration: Registration) -> None:
+    from mlflow.entities import Metric, Param
+
+    # The run's own time, so that a value logged again after an interruption is the same value.
+    at = run.info.start_time
+    metrics = [Metric(key, value, at, 0) for key, value in registration.metrics.items()]
+    for key, values in registration.curves.items():
+        metrics += [Metric(key, value, at, step) for step, value in enumerate(values, start=1)]
+    parameters = [Param(key, value) for key, value in registration.parameters.items()]
+    client.log_batch(run.info.run_id, params=parameters)
+    # MLflow takes a thousand at a time.
+    for start in range(0, len(metrics), 1000):
+        client.log_batch(run.info.run_id, metrics=metrics[start : start + 1000])
+    client.log_artifacts(run.info.run_id, str(registration.bundle_path), _ARTIFACT)
+    client.set_terminated(run.info.run_id, "FINISHED")
+
+
+def _ensure_registered_model(client: MlflowClient, name: str) -> None:
+    if _find_registered_model(client, name) is None:
+        client.create_registered_model(name)
+
+
+def _find_registered_model(client: MlflowClient, name: str) -> RegisteredMlflowModel | None:
+    from mlflow.exceptions import MlflowException
+
+    try:
+        return client.get_registered_model(name)
+    except MlflowException as exc:
+        if exc.error_code == "RESOURCE_DOES_NOT_EXIST":
+            return None
+        raise
+
+
+def _as_record(version: ModelVersion) -> RegisteredModel:
+    location = urlsplit(str(version.source))
+    # KServe's storage initializer and the local plane take the path as it is.
+    uri = f"file://{unquote(location.path)}" if location.scheme == "file" else str(version.source)
+    return RegisteredModel(
+        name=version.name,
+        version=str(version.version),
+        storage_uri=uri,
+        bundle_fingerprint=version.tags[_BUNDLE_TAG],
+    )
+
+
+def _is_local() -> bool:
+    return not os.environ.get("MLFLOW_TRACKING_URI")
+
+
+def _folder() -> Path:
+    return home() / "mlflow"
+
+
+def _database() -> Path:
+    return _folder() / "mlflow.db"
+
+
+def _artifact_location(registration: Registration) -> str | None:
+    # A server keeps artifacts where it was told to.
+    return (_folder() / "artifacts" / registration.name).as_uri() if _is_local() else None
+
+
+@contextlib.contextmanager
+def _client() -> Iterator[MlflowClient]:
+    """Give a client, and translate what MLflow raises while it is used."""
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
+    from mlflow import MlflowClient
+    from mlflow.exceptions import MlflowException
+
+    uri = os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{_database()}"
+    try:
+        if _is_local():
+            _ensure_database()
+        yield MlflowClient(tracking_uri=uri, registry_uri=uri)
+    except MlflowException as exc:
+        error = TemporaryError if exc.error_code in _TEMPORARY else PermanentError
+        raise error(describe(f"MLflow at {uri} answers: {exc.message}")) from exc
+
+
+def _ensure_database() -> None:
+    """Make the SQLite file aside and rename it.
+
+    MLflow's migrations are not one transaction: killed half-way (1.5 s), they leave a file that no later
+    start can repair.
+    """
+    if _database().exists():
+        return
+    with _lock("database"):
+        if _database().exists():
+            return
+        from mlflow.db import upgrade
+
+        logging.getLogger("alembic").setLevel(logging.WARNING)
+        for left_behind in _folder().glob(".mlflow.db.*"):
+            left_behind.unlink()
+        staged = _database().with_name(f".mlflow.db.{uuid.uuid4().hex}")
+        upgrade.main([f"sqlite:///{staged}"], standalone_mode=False)
+        staged.replace(_database())
+
+
+@contextlib.contextmanager
+def _registering() -> Iterator[None]:
+    """Let one process at a time look whether a version exists and make it."""
+    with _lock("register") if _is_local() else contextlib.nullcontext():
+        yield
+
+
+@contextlib.contextmanager
+def _lock(name: str) -> Iterator[None]:
+    """Hold a lock between processes; the system releases it when its holder dies."""
+    _folder().mkdir(parents=True, exist_ok=True)
+    with (_folder() / f".{name}.lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
