@@ -1,0 +1,1 @@
+"""Fit the preprocessing and the model, and write the model bundle."""

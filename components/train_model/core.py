@@ -1,0 +1,122 @@
+"""Training: the epochs are chosen on validation rows, then everything is fitted on train and validation."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import numpy as np
+
+from components.train_model.export import write_bundle
+from components.train_model.fit_transform import fit_transform
+from components.train_model.fitting import Examples, find_epochs, fit_network
+from mulgil.artifacts import BundleManifest, DatasetManifest, FeatureServiceReference, TrainingHistory
+from mulgil.contract import DataDictionary, load_project
+from mulgil.contract.specifications import specify_preprocessing
+from mulgil.errors import InputError, describe
+from mulgil.preprocessing import FittedTransform, TransformExecutor
+from mulgil.preprocessing.rows import TrainingRows, read_manifest, read_rows
+
+
+def train_model(
+    *,
+    project_path: Path,
+    training_rows_path: Path,
+    feature_service_path: Path,
+    bundle_path: Path,
+    history_path: Path,
+) -> BundleManifest:
+    """Train a model and write its bundle. The test rows are not read.
+
+    Args:
+        project_path: The project folder.
+        training_rows_path: Directory with a Parquet file a split, and `manifest.json`.
+        feature_service_path: JSON of the feature service that the model reads.
+        bundle_path: Directory to write the bundle to.
+        history_path: JSON file to write the history of the fit to.
+
+    Returns:
+        The bundle's manifest.
+
+    Raises:
+        InputError: The rows, the reference or the project do not fit together, or the training diverged.
+    """
+    folder = load_project(project_path)
+    dictionary, training = folder.dictionary, folder.project.training
+    feature_service = FeatureServiceReference.read(feature_service_path)
+    _check_features(feature_service, dictionary)
+    manifest = read_manifest(training_rows_path)
+    _check_dictionary(manifest, dictionary)
+    train = read_rows(training_rows_path, "train", dictionary)
+    validation = read_rows(training_rows_path, "validation", dictionary)
+
+    started = time.monotonic()
+    specification = specify_preprocessing(dictionary)
+    first = fit_transform(specification, train.tensors)
+    curve = find_epochs(training, _encode(first, train), _encode(first, validation))
+    both = train.joined(validation)
+    transform = fit_transform(specification, both.tensors)
+    network = fit_network(training, _encode(transform, both), curve.best_epoch)
+    history = TrainingHistory(
+        loss=curve.loss,
+        val_loss=curve.val_loss,
+        best_epoch=curve.best_epoch,
+        rows={"train": len(train), "validation": len(validation)},
+        parameters=network.count_params(),
+        seconds=time.monotonic() - started,
+    )
+
+    bundle = write_bundle(
+        bundle_path,
+        folder=folder,
+        transform=transform,
+        network=network,
+        rows=both,
+        data_fingerprint=manifest.fingerprint,
+        feature_service=feature_service,
+    )
+    history.write(history_path)
+    _print_summary(history, both, bundle)
+    return bundle
+
+
+def _encode(transform: FittedTransform, rows: TrainingRows) -> Examples:
+    return Examples(TransformExecutor(transform).apply(rows.tensors), rows.target.astype(np.float32))
+
+
+def _check_dictionary(manifest: DatasetManifest, dictionary: DataDictionary) -> None:
+    if manifest.dictionary_fingerprint != dictionary.fingerprint:
+        raise InputError(
+            describe(
+                "The training rows were read by another data dictionary",
+                expected=f"dictionary_fingerprint={dictionary.fingerprint[:12]}",
+                received=f"dictionary_fingerprint={manifest.dictionary_fingerprint[:12]}",
+                next_step="ingest the source again with this project",
+            )
+        )
+
+
+def _check_features(feature_service: FeatureServiceReference, dictionary: DataDictionary) -> None:
+    features = tuple(column.name for column in dictionary.features)
+    if feature_service.features != features:
+        raise InputError(
+            describe(
+                f"The feature service {feature_service.name} is not this dictionary's",
+                expected="features " + ", ".join(features),
+                received="features " + ", ".join(feature_service.features),
+                next_step="run materialize_features with this project again",
+            )
+        )
+
+
+def _print_summary(history: TrainingHistory, rows: TrainingRows, bundle: BundleManifest) -> None:
+    print(
+        f"Early stopping: epoch {history.best_epoch} of {len(history.loss)} has the least validation "
+        f"log loss, {history.val_loss[history.best_epoch - 1]:.4f}"
+    )
+    left_out = f", {rows.left_out} left out for a missing value" if rows.left_out else ""
+    print(
+        f"Fitted {history.parameters} parameters on {len(rows)} rows of train and validation{left_out} "
+        f"in {history.seconds:.1f} s"
+    )
+    print(f"Bundle {bundle.fingerprint[:12]}: {len(bundle.files)} files")

@@ -1,0 +1,115 @@
+"""Writing the model bundle.
+
+The same weights give the same bytes in a new process, so that a bundle's fingerprint says what is in it.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import keras
+import tensorflow as tf
+
+from components.train_model.graph_preprocessing import encode, specify_inputs
+from mulgil.artifacts import (
+    BUNDLE_DICTIONARY,
+    BUNDLE_EXAMPLE,
+    BUNDLE_LITERT,
+    BUNDLE_MANIFEST,
+    BUNDLE_SAVED_MODEL,
+    BUNDLE_TRANSFORM,
+    BundleManifest,
+    FeatureServiceReference,
+    WarmUpExample,
+    fingerprint_files,
+    staged_directory,
+    write_text,
+)
+from mulgil.contract import ProjectFolder
+from mulgil.preprocessing import FittedTransform
+from mulgil.preprocessing.rows import TrainingRows
+
+# The output's name in the SavedModel and in the LiteRT model.
+OUTPUT = "probability"
+
+
+def write_bundle(
+    path: Path,
+    *,
+    folder: ProjectFolder,
+    transform: FittedTransform,
+    network: keras.Model,
+    rows: TrainingRows,
+    data_fingerprint: str,
+    feature_service: FeatureServiceReference,
+) -> BundleManifest:
+    """Write a bundle, whole or not at all.
+
+    Args:
+        path: The bundle's directory; what stands there is replaced.
+        folder: The project.
+        transform: The fitted preprocessing.
+        network: The fitted network behind it.
+        rows: Rows it was fitted on; the first becomes the warm-up example.
+        data_fingerprint: Of the dataset they are from.
+        feature_service: What the model reads by entity.
+
+    Returns:
+        The bundle's manifest.
+    """
+    dictionary = folder.dictionary.model_dump(mode="json")
+    with staged_directory(path) as staged:
+        _write_saved_model(staged / BUNDLE_SAVED_MODEL, transform, network)
+        (staged / BUNDLE_LITERT).write_bytes(_convert_to_litert(network))
+        transform.write(staged / BUNDLE_TRANSFORM)
+        write_text(staged / BUNDLE_DICTIONARY, json.dumps(dictionary, indent=2, ensure_ascii=False) + "\n")
+        _answer_first(staged / BUNDLE_SAVED_MODEL, rows).write(staged / BUNDLE_EXAMPLE)
+        manifest = BundleManifest(
+            name=folder.project.name,
+            task=folder.project.task,
+            output=OUTPUT,
+            data_fingerprint=data_fingerprint,
+            dictionary_fingerprint=folder.dictionary.fingerprint,
+            feature_service=feature_service,
+            files=fingerprint_files(staged),
+        )
+        manifest.write(staged / BUNDLE_MANIFEST)
+    return manifest
+
+
+def _write_saved_model(path: Path, transform: FittedTransform, network: keras.Model) -> None:
+    @tf.function(input_signature=[specify_inputs(transform)], autograph=False)
+    def serve(columns: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        return {OUTPUT: network(encode(transform, columns), training=False)}
+
+    tf.saved_model.save(_owner(network), str(path), signatures={"serving_default": serve})
+    # An optional file whose random identifier would be the one difference between two equal bundles.
+    (path / "fingerprint.pb").unlink()
+
+
+def _convert_to_litert(network: keras.Model) -> bytes:
+    # An open first dimension, so that one interpreter may be resized to any number of rows.
+    @tf.function(input_signature=[tf.TensorSpec(network.input_shape, tf.float32, "numbers")], autograph=False)
+    def answer(numbers: tf.Tensor) -> dict[str, tf.Tensor]:
+        return {OUTPUT: network(numbers, training=False)}
+
+    converter = tf.lite.TFLiteConverter.from_concrete_functions(
+        [answer.get_concrete_function()], _owner(network)
+    )
+    content: bytes = converter.convert()
+    return content
+
+
+def _owner(network: keras.Model) -> tf.Module:
+    """Return what TensorFlow saves the weights with: without Keras's own objects, and frozen in LiteRT."""
+    owner = tf.Module()
+    owner.weights = [variable.value for variable in network.weights]
+    return owner
+
+
+def _answer_first(saved_model_path: Path, rows: TrainingRows) -> WarmUpExample:
+    """Ask the SavedModel as it was written, which also shows that it loads."""
+    serve = tf.saved_model.load(str(saved_model_path)).signatures["serving_default"]
+    answer = serve(**{name: tf.constant(values[:1]) for name, values in rows.tensors.items()})
+    return WarmUpExample(instance=rows.instance(0), prediction=float(answer[OUTPUT][0]))

@@ -1,0 +1,51 @@
+"""The fitted transform as operations of a TensorFlow graph: raw columns in, the network's input out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import tensorflow as tf
+
+from mulgil.preprocessing import MISSING_CODE, FittedColumn, FittedTransform
+
+
+def specify_inputs(transform: FittedTransform) -> dict[str, tf.TensorSpec]:
+    """Return the graph's inputs by column: float32 where NaN is missing, or text where "" is.
+
+    Shapes:
+        (rows,) each.
+    """
+    return {
+        column.name: tf.TensorSpec(
+            [None], tf.string if column.is_categorical else tf.float32, name=column.name
+        )
+        for column in transform.columns
+    }
+
+
+def encode(transform: FittedTransform, columns: Mapping[str, tf.Tensor]) -> tf.Tensor:
+    """Apply the transform.
+
+    Shapes:
+        (rows,) each in `columns`; returns (rows, width).
+    """
+    parts = [
+        _one_hot(column, columns[column.name])
+        if column.is_categorical
+        else _standardise(column, columns[column.name])
+        for column in transform.columns
+    ]
+    return tf.concat(parts, axis=1)
+
+
+def _standardise(column: FittedColumn, raw: tf.Tensor) -> tf.Tensor:
+    if column.fill is not None:
+        raw = tf.where(tf.math.is_nan(raw), tf.constant(column.fill, tf.float32), raw)
+    return ((raw - tf.constant(column.offset)) * tf.constant(column.scale))[:, tf.newaxis]
+
+
+def _one_hot(column: FittedColumn, raw: tf.Tensor) -> tf.Tensor:
+    if column.fill is not None:
+        raw = tf.where(raw == MISSING_CODE, tf.constant(column.fill), raw)
+    # Comparing with each code needs no lookup table, whose state a server would have to initialise.
+    return tf.cast(raw[:, tf.newaxis] == tf.constant(column.codes)[tf.newaxis, :], tf.float32)
