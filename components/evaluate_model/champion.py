@@ -1,0 +1,81 @@
+"""The model that serves now, asked about the same test rows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from components.evaluate_model.bundle_dictionary import read_dictionary
+from components.evaluate_model.metrics import Floats
+from components.evaluate_model.scoring import predict
+from mulgil import registry
+from mulgil.artifacts import read_bundle
+from mulgil.contract import DataDictionary
+from mulgil.errors import InputError
+from mulgil.preprocessing.rows import TrainingRows
+
+
+@dataclass(frozen=True)
+class ChampionAnswer:
+    """What the champion said.
+
+    Attributes:
+        version: Its version; `None` where there is no champion.
+        probability: Its probability of yes for each test row; `None` where it cannot be compared.
+        reason: Why not.
+    """
+
+    version: str | None = None
+    probability: Floats | None = None
+    reason: str = ""
+
+
+def ask_champion(name: str, dictionary: DataDictionary, test: TrainingRows) -> ChampionAnswer:
+    """Score the test rows with the registered model's champion.
+
+    The champion may have been fitted on some of them, where the split has changed since; that makes the
+    comparison harder for the candidate, never easier.
+
+    Args:
+        name: The registered model.
+        dictionary: The dictionary of the candidate, which the rows were read by.
+        test: The test rows.
+
+    Raises:
+        InputError: The champion's bundle is damaged.
+    """
+    champion = registry.find_champion(name)
+    if champion is None:
+        return ChampionAnswer(reason=f"no version of {name} is the champion yet")
+    path = registry.bundle_directory(champion)
+    manifest = read_bundle(path)
+    who = f"the champion, version {champion.version},"
+    try:
+        mismatch = explain_mismatch(read_dictionary(path), dictionary)
+    except InputError:
+        mismatch = "has a dictionary of another version of Mulgil"
+    if mismatch is not None:
+        return ChampionAnswer(champion.version, reason=f"{who} {mismatch}")
+    probability = predict(path, manifest, test.tensors)
+    unanswered = int(np.isnan(probability).sum())
+    if unanswered:
+        return ChampionAnswer(
+            champion.version, reason=f"{who} needs a value that {unanswered} of the test rows lack"
+        )
+    return ChampionAnswer(champion.version, probability)
+
+
+def explain_mismatch(champion: DataDictionary, candidate: DataDictionary) -> str | None:
+    """Say why rows of the candidate's dictionary are not the champion's to judge; `None` where they are."""
+    old, new = champion.target, candidate.target
+    if (old.name, old.derived) != (new.name, new.derived):
+        return f"predicts something else: {old.name} ({old.derived or 'as it stands in the source'})"
+    types = {column.name: column.type for column in candidate.features}
+    gone = [column.name for column in champion.features if column.name not in types]
+    if gone:
+        return "reads columns that are not there any more: " + ", ".join(gone)
+    changed = [
+        f"{column.name} as {column.type}" for column in champion.features if column.type != types[column.name]
+    ]
+    return f"reads {', '.join(changed)}" if changed else None

@@ -1,0 +1,148 @@
+"""Evaluation: one look at the test rows, and the gates' decision."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from components.evaluate_model.baselines import predict_logistic_regression, predict_prior
+from components.evaluate_model.bootstrap import Replicates, replicate
+from components.evaluate_model.bundle_dictionary import read_dictionary
+from components.evaluate_model.champion import ChampionAnswer, ask_champion
+from components.evaluate_model.gates import (
+    check_baseline,
+    check_champion,
+    check_floor,
+    pass_without_champion,
+    show_interval,
+)
+from components.evaluate_model.scoring import predict
+from mulgil.artifacts import (
+    SPLITS,
+    BundleManifest,
+    Check,
+    DatasetManifest,
+    Evaluation,
+    Verdict,
+    read_bundle,
+)
+from mulgil.contract import Metric, load_project
+from mulgil.contract.project import Gates
+from mulgil.contract.specifications import specify_preprocessing
+from mulgil.errors import InputError, describe
+from mulgil.preprocessing.rows import read_manifest, read_rows
+
+GATE = "evaluate_model"
+
+# Who is measured: the candidate, the share of yes, logistic regression, and the version that serves now.
+MODEL, BASELINE, REFERENCE, CHAMPION = "model", "baseline", "reference", "champion"
+
+
+def evaluate_model(
+    *,
+    project_path: Path,
+    training_rows_path: Path,
+    bundle_path: Path,
+    evaluation_path: Path,
+    verdict_path: Path,
+) -> Verdict:
+    """Judge a model bundle on the test rows.
+
+    Args:
+        project_path: The project folder; its gates count, the columns are the bundle's.
+        training_rows_path: Directory with a Parquet file a split, and `manifest.json`.
+        bundle_path: The bundle's directory.
+        evaluation_path: JSON file to write the measurements to.
+        verdict_path: JSON file to write the verdict to.
+
+    Returns:
+        The verdict, approved.
+
+    Raises:
+        InputError: The bundle is damaged, or was not trained on these rows.
+        GateRejectedError: A gate said no; evaluation and verdict are written.
+    """
+    project = load_project(project_path).project
+    bundle = read_bundle(bundle_path)
+    _check_same_rows(bundle, read_manifest(training_rows_path))
+    dictionary = read_dictionary(bundle_path)
+    train, validation, test = (read_rows(training_rows_path, split, dictionary) for split in SPLITS)
+    fitted = train.joined(validation)
+
+    champion = ask_champion(bundle.name, dictionary, test)
+    probabilities = {
+        MODEL: predict(bundle_path, bundle, test.tensors),
+        BASELINE: predict_prior(fitted, test),
+        REFERENCE: predict_logistic_regression(specify_preprocessing(dictionary), fitted, test),
+    }
+    if champion.probability is not None:
+        probabilities[CHAMPION] = champion.probability
+    replicates = replicate(test.target, probabilities, tuple(Metric))
+
+    evaluation = _evaluate(bundle, len(test), replicates, project.gates)
+    verdict = Verdict.of(GATE, bundle.fingerprint, _check(evaluation, champion, project.gates))
+    evaluation.write(evaluation_path)
+    verdict.write(verdict_path)
+    _print_summary(evaluation, verdict)
+    verdict.require_approval()
+    return verdict
+
+
+def _evaluate(
+    bundle: BundleManifest, rows: int, replicates: dict[str, dict[Metric, Replicates]], gates: Gates
+) -> Evaluation:
+    intervals = {
+        model: {metric.value: replicate.interval(gates.confidence) for metric, replicate in measured.items()}
+        for model, measured in replicates.items()
+    }
+    primary = gates.primary_metric
+    improvements = {
+        model: replicates[MODEL][primary].better_than(measured[primary], primary).interval(gates.confidence)
+        for model, measured in replicates.items()
+        if model != MODEL
+    }
+    return Evaluation(
+        bundle_fingerprint=bundle.fingerprint,
+        rows=rows,
+        metrics=intervals[MODEL],
+        baseline=intervals[BASELINE],
+        reference=intervals[REFERENCE],
+        champion=intervals.get(CHAMPION, {}),
+        improvements=improvements,
+        primary_metric=primary,
+    )
+
+
+def _check(evaluation: Evaluation, champion: ChampionAnswer, gates: Gates) -> list[Check]:
+    primary = gates.primary_metric
+    checks = [check_floor(m, evaluation.metrics[m], floor) for m, floor in gates.floors.items()]
+    checks.append(check_baseline(primary, evaluation.improvements[BASELINE], gates.baseline_margin))
+    if CHAMPION in evaluation.improvements:
+        improvement = evaluation.improvements[CHAMPION]
+        checks.append(check_champion(primary, improvement, gates.champion_margin, str(champion.version)))
+    else:
+        checks.append(pass_without_champion(champion.reason))
+    return checks
+
+
+def _check_same_rows(bundle: BundleManifest, manifest: DatasetManifest) -> None:
+    # Of another split, some test rows would be rows that the model was fitted on.
+    if bundle.data_fingerprint != manifest.fingerprint:
+        raise InputError(
+            describe(
+                "The model bundle was not trained on these rows",
+                expected=f"data_fingerprint={bundle.data_fingerprint[:12]}",
+                received=f"data_fingerprint={manifest.fingerprint[:12]}",
+                next_step="judge a bundle on the test rows of the split that it was trained on",
+            )
+        )
+
+
+def _print_summary(evaluation: Evaluation, verdict: Verdict) -> None:
+    print(f"{evaluation.rows} test rows; {evaluation.primary_metric}:")
+    measured = {MODEL: evaluation.metrics, BASELINE: evaluation.baseline, REFERENCE: evaluation.reference}
+    if evaluation.champion:
+        measured[CHAMPION] = evaluation.champion
+    for model, metrics in measured.items():
+        print(f"  {model:<10} {show_interval(metrics[evaluation.primary_metric])}")
+    for check in verdict.checks:
+        print(f"{'passed' if check.is_passed else 'FAILED'} {check.name}: {check.reason}")
