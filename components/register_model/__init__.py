@@ -1,0 +1,1 @@
+"""Register an approved model bundle as a version of its model."""

@@ -1,0 +1,151 @@
+"""A project with a column of every type and missing policy, and training rows of a known model."""
+
+import json
+import math
+import random
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from mulgil.artifacts import SPLITS, DatasetManifest, FeatureServiceReference
+from mulgil.contract import ColumnType, MissingPolicy, ProjectFolder, load_project
+
+CATEGORIES = ("low", "3", "é", "물길", "never")
+
+_POLICIES = {
+    ColumnType.FLOAT: ("reject", "drop_row", "mean", "median", "most_frequent", "constant"),
+    ColumnType.INTEGER: ("reject", "drop_row", "mean", "median", "most_frequent", "constant"),
+    ColumnType.BOOLEAN: ("reject", "drop_row", "mean", "median", "most_frequent", "constant"),
+    ColumnType.CATEGORY: ("reject", "drop_row", "most_frequent", "constant", "new_category"),
+}
+_CONSTANTS = {
+    ColumnType.FLOAT: -2.5,
+    ColumnType.INTEGER: 7,
+    ColumnType.BOOLEAN: True,
+    ColumnType.CATEGORY: "3",
+}
+_ARROW_TYPES = {
+    ColumnType.FLOAT: pa.float64(),
+    ColumnType.INTEGER: pa.int64(),
+    ColumnType.BOOLEAN: pa.bool_(),
+    ColumnType.CATEGORY: pa.string(),
+}
+
+
+@dataclass(frozen=True)
+class LearningProject:
+    """Where everything is that the learning steps read."""
+
+    folder: ProjectFolder
+    rows_path: Path
+    feature_service_path: Path
+
+    @property
+    def path(self) -> Path:
+        return self.folder.path
+
+
+def columns() -> list[dict[str, object]]:
+    """The dictionary's columns; types take turns, so that numbers and codes alternate in the input."""
+    features = [
+        {
+            "name": f"{kind}_{policy}",
+            "type": kind,
+            "description": "Any.",
+            "missing": policy,
+            **({"categories": list(CATEGORIES)} if kind is ColumnType.CATEGORY else {}),
+            **({"range": [-100, 100]} if kind.is_numeric else {}),
+            **({"missing_constant": _CONSTANTS[kind]} if policy == "constant" else {}),
+        }
+        for place in range(6)
+        for kind, policies in _POLICIES.items()
+        for policy in policies[place : place + 1]
+    ]
+    return [
+        {"name": "key", "role": "entity", "type": "integer", "description": "Who."},
+        {"name": "at", "role": "event_timestamp", "type": "timestamp", "description": "When."},
+        *features,
+        {"name": "answer", "role": "target", "type": "boolean", "description": "Whether."},
+    ]
+
+
+def project(**changes: object) -> dict[str, object]:
+    """The project file."""
+    return {
+        "name": "every-column",
+        "problem": {"goal": "Test.", "success_measure": "Green."},
+        "task": "binary_classification",
+        "source": {"kind": "csv", "location": "rows.csv"},
+        "training": {"hidden_units": [4], "learning_rate": 0.05, "max_epochs": 8, "patience": 3},
+        "gates": {"floors": {"roc_auc": 0.6}, "champion_margin": 0.02},
+        **changes,
+    }
+
+
+def write_project(root: Path, without: str = "", **changes: object) -> LearningProject:
+    """Write the project, but for one column, its training rows and its feature service's reference."""
+    path = root / "project"
+    path.mkdir(parents=True)
+    # JSON is YAML.
+    (path / "project.yaml").write_text(json.dumps(project(**changes)), encoding="utf-8")
+    (path / "data_dictionary.yaml").write_text(
+        json.dumps({"columns": [column for column in columns() if column["name"] != without]}),
+        encoding="utf-8",
+    )
+    folder = load_project(path)
+    for number, split in enumerate(SPLITS):
+        write_rows(root / "rows" / f"{split}.parquet", folder, rows=60, seed=number)
+    DatasetManifest(
+        fingerprint="f" * 64,
+        dictionary_fingerprint=folder.dictionary.fingerprint,
+        source="tests",
+        rows_read=180,
+        rows=dict.fromkeys(SPLITS, 60),
+        rows_quarantined=0,
+        rows_deduplicated=0,
+    ).write(root / "rows" / "manifest.json")
+    FeatureServiceReference(
+        name="every-column",
+        project="tests",
+        store_version="1",
+        online_store="nowhere",
+        entity="key",
+        features=tuple(column.name for column in folder.dictionary.features),
+    ).write(root / "feature_service.json")
+    return LearningProject(folder, root / "rows", root / "feature_service.json")
+
+
+def write_rows(path: Path, folder: ProjectFolder, rows: int, seed: int) -> None:
+    """Write one split; the target follows every column a little, and a tenth of the cells is missing."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    generator = random.Random(seed)
+    table: dict[str, list[object]] = {column.name: [] for column in folder.dictionary.features}
+    target = []
+    for _ in range(rows):
+        severity = generator.gauss(0, 1)
+        target.append(generator.random() < 1 / (1 + math.exp(-4 * severity)))
+        for column in folder.dictionary.features:
+            is_missing = column.missing is not MissingPolicy.REJECT and generator.random() < 0.1
+            # Fewer, or the two dozen columns together would drop every row.
+            is_missing = is_missing and (column.missing is not MissingPolicy.DROP_ROW or severity > 1)
+            level = severity + generator.gauss(0, 1)
+            table[column.name].append(None if is_missing else _value(column.type, level))
+    arrays = {
+        column.name: pa.array(table[column.name], _ARROW_TYPES[column.type])
+        for column in folder.dictionary.features
+    }
+    pq.write_table(pa.table({**arrays, "answer": pa.array(target, pa.bool_())}), path)
+
+
+def _value(kind: ColumnType, level: float) -> object:
+    match kind:
+        case ColumnType.FLOAT:
+            return max(-100.0, min(100.0, 10 * level))
+        case ColumnType.INTEGER:
+            return round(max(-100, min(100, 10 * level)))
+        case ColumnType.BOOLEAN:
+            return level > 0
+    # The last code is in no row.
+    return CATEGORIES[min(3, max(0, round(level + 1.5)))]
