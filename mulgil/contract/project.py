@@ -124,8 +124,10 @@ class Training(Contract):
     hidden_units: tuple[Annotated[int, Field(gt=0)], ...] = Field(
         default=(16,), description="Units of each hidden layer; none is logistic regression."
     )
-    dropout: float = Field(default=0.2, ge=0, lt=1, description="Share of units dropped after each layer.")
-    l2: float = Field(default=0.001, ge=0, description="Weight of the squared norm in the loss.")
+    # Of the few values tried, these had the least mean log loss on the validation rows of ten splits of the
+    # shipped breast cancer table.
+    dropout: float = Field(default=0.3, ge=0, lt=1, description="Share of units dropped after each layer.")
+    l2: float = Field(default=0.003, ge=0, description="Weight of the squared norm in the loss.")
     learning_rate: float = Field(default=0.01, gt=0, description="Of Adam.")
     batch_size: int = Field(default=32, gt=0, description="Rows a step.")
     max_epochs: int = Field(default=200, gt=0, description="Passes over the training rows, at most.")
