@@ -26,7 +26,8 @@ def training(
         is_deployed: Whether an approved model is deployed.
         deploy_timeout_seconds: Longest wait for the endpoint's readiness.
     """
-    # The steps that touch a store outside the run reconcile it every time; the others may be cached.
+    # The steps that touch a store outside the run reconcile it every time, and the evaluation looks for the
+    # champion there; the others may be cached.
     ingested = ingest_data(project_path=project_path, source=source)
     validated = validate_data(project_path=project_path, dataset=ingested.outputs["dataset"])
     materialized = materialize_features(
@@ -43,7 +44,7 @@ def training(
         project_path=project_path,
         training_rows=materialized.outputs["training_rows"],
         bundle=trained.outputs["bundle"],
-    )
+    ).set_caching_options(False)
     registered = register_model(
         project_path=project_path,
         run_id=dsl.PIPELINE_JOB_NAME_PLACEHOLDER,

@@ -52,11 +52,10 @@ def test_a_components_own_parser_takes_the_arguments_that_the_pipeline_passes(na
         assert parsed[f"{key}_path"] == tmp_path / key
 
 
-def test_the_steps_that_touch_a_store_outside_the_run_are_never_cached():
+def test_only_the_steps_that_touch_no_store_outside_the_run_are_cached():
     tasks = dict(PIPELINE.root.dag.tasks)
     for component in PIPELINE.components.values():
         tasks |= component.dag.tasks if component.dag else {}
     cached = {name for name, task in tasks.items() if task.caching_options.enable_cache}
 
-    assert {"materialize-features", "register-model", "deploy-model"}.isdisjoint(cached)
-    assert {"ingest-data", "validate-data", "train-model", "evaluate-model"} <= cached
+    assert cached == {"ingest-data", "validate-data", "train-model"}
