@@ -1,0 +1,160 @@
+"""The application: requests in, responses out, over one model. It knows nothing of sockets."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import re
+import sys
+import time
+import traceback
+from collections.abc import Callable
+
+import mulgil
+from mulgil.serving import metrics, protocol_v1, protocol_v2
+from mulgil.serving.contract_check import ContractViolationError
+from mulgil.serving.messages import (
+    Request,
+    RequestError,
+    Response,
+    error_response,
+    json_response,
+    parse_body,
+)
+from mulgil.serving.model import NoPredictionError, ServedModel
+from mulgil.serving.routes import Routes
+
+# An identifier that may be echoed into a header and a log. The length is chosen by eye.
+_IDENTIFIER = re.compile(rb"[\x21-\x7e]{1,128}")
+
+
+class Application:
+    """Everything that the server answers.
+
+    Args:
+        model: What predicts.
+        name: Its name in paths.
+        version: Its version, which every response carries.
+
+    Attributes:
+        is_draining: Whether readiness is denied because the process is about to end.
+    """
+
+    def __init__(self, model: ServedModel, *, name: str, version: str) -> None:
+        self.is_draining = False
+        self._model = model
+        self._name = name
+        self._version = version
+        self._metrics = metrics.Metrics(name, version)
+        self._version_header = (b"X-Model-Version", version.encode())
+        self._metadata = protocol_v2.describe_model(
+            name=name, version=version, columns=tuple(model.columns.values()), output=model.output
+        )
+        # A random part tells processes apart, a counter requests: uuid4 costs ten times as much.
+        self._process, self._counter = os.urandom(8).hex(), itertools.count()
+        self._routes = self._lay_routes()
+
+    def handle(self, request: Request) -> Response:
+        """Answer a request."""
+        identifier = self._identify(request)
+        try:
+            response = self._routes.find(request.method, request.path)(request, identifier)
+        except RequestError as exc:
+            response = error_response(exc)
+        except Exception:  # noqa: BLE001 - the edge: a defect costs one answer, not the server
+            print(f"request {identifier.decode()} failed", file=sys.stderr, flush=True)
+            traceback.print_exc()
+            response = error_response(RequestError(500, "The server failed; its log says why."))
+        response.headers = (
+            *response.headers,
+            self._version_header,
+            (b"X-Request-Id", identifier),
+        )
+        return response
+
+    def _lay_routes(self) -> Routes:
+        routes = Routes(self._name)
+        routes.add("GET", "/", lambda _, __: json_response({"status": "alive"}))
+        routes.add("GET", "/metrics", self._render_metrics)
+        routes.add("GET", "/v1/models", self._list_models)
+        routes.add("GET", f"/v1/models/{self._name}", self._report_ready)
+        routes.add("POST", f"/v1/models/{self._name}:predict", self._timed("v1", self._predict_v1))
+        routes.add("GET", "/v2", self._describe_server)
+        routes.add("GET", "/v2/health/live", lambda _, __: json_response({"live": True}))
+        routes.add("GET", "/v2/health/ready", self._report_server_ready)
+        routes.add("GET", "/v2/models", self._list_models)
+        for path in (f"/v2/models/{self._name}", f"/v2/models/{self._name}/versions/{self._version}"):
+            routes.add("GET", path, lambda _, __: json_response(self._metadata))
+            routes.add("GET", f"{path}/ready", self._report_ready)
+            routes.add("POST", f"{path}/infer", self._timed("v2", self._infer_v2))
+        return routes
+
+    def _identify(self, request: Request) -> bytes:
+        given = request.headers.get(b"x-request-id", b"")
+        return (
+            given
+            if _IDENTIFIER.fullmatch(given)
+            else b"%b-%x" % (self._process.encode(), next(self._counter))
+        )
+
+    def _timed(
+        self, protocol: str, respond: Callable[[Request, bytes], Response]
+    ) -> Callable[[Request, bytes], Response]:
+        """Count a prediction's requests, the client's mistakes included."""
+
+        def timed(request: Request, identifier: bytes) -> Response:
+            begun = time.perf_counter()
+            try:
+                response = respond(request, identifier)
+            except (ContractViolationError, NoPredictionError) as exc:
+                response = error_response(RequestError(400, f"{exc}."))
+            except RequestError as exc:
+                response = error_response(exc)
+            self._metrics.observe(protocol, response.status, time.perf_counter() - begun)
+            return response
+
+        return timed
+
+    def _predict_v1(self, request: Request, _: bytes) -> Response:
+        body = parse_body(protocol_v1.DECODER, request.body)
+        columns, rows = protocol_v1.read_columns(body, self._model.names)
+        return json_response(protocol_v1.answer(self._model.predict(columns, rows)))
+
+    def _infer_v2(self, request: Request, identifier: bytes) -> Response:
+        if b"inference-header-content-length" in request.headers:
+            raise RequestError(400, "Binary tensors are not offered by this server: send `data` as JSON.")
+        body = parse_body(protocol_v2.DECODER, request.body)
+        columns, rows = protocol_v2.read_columns(body, self._model.columns, self._model.output)
+        return json_response(
+            protocol_v2.answer(
+                self._model.predict(columns, rows),
+                name=self._name,
+                version=self._version,
+                output=self._model.output,
+                identifier=body.id or identifier.decode(),
+            )
+        )
+
+    def _list_models(self, _: Request, __: bytes) -> Response:
+        return json_response({"models": [self._name]})
+
+    def _describe_server(self, _: Request, __: bytes) -> Response:
+        # The specification's word for a server is its name, version and extensions; there are none yet.
+        return json_response({"name": "mulgil", "version": mulgil.__version__, "extensions": []})
+
+    def _report_server_ready(self, _: Request, __: bytes) -> Response:
+        self._refuse_while_draining()
+        return json_response({"ready": True})
+
+    def _report_ready(self, _: Request, __: bytes) -> Response:
+        self._refuse_while_draining()
+        return json_response({"name": self._name, "ready": True})
+
+    def _refuse_while_draining(self) -> None:
+        if self.is_draining:
+            raise RequestError(
+                503, f"Model with name {self._name} is not ready: the server is shutting down."
+            )
+
+    def _render_metrics(self, _: Request, __: bytes) -> Response:
+        return Response(200, self._metrics.render(), metrics.CONTENT_TYPE)

@@ -1,0 +1,87 @@
+"""What the HTTP connection and the application say to each other."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+import msgspec
+
+JSON = b"application/json"
+
+Body = TypeVar("Body")
+Headers = tuple[tuple[bytes, bytes], ...]
+
+
+@dataclass(slots=True)
+class Request:
+    """A request that has arrived whole.
+
+    Attributes:
+        method: In capitals.
+        path: As sent, without the query.
+        headers: By name in lower case; of a repeated one, the last.
+        body: Whatever its content type claims.
+    """
+
+    method: str
+    path: str
+    headers: dict[bytes, bytes] = field(default_factory=dict)
+    body: bytes = b""
+
+
+@dataclass(slots=True)
+class Response:
+    """What the client gets.
+
+    Attributes:
+        status: HTTP status code.
+        body: Encoded.
+        content_type: Of the body.
+        headers: Beside content type and length, which the connection writes.
+    """
+
+    status: int
+    body: bytes
+    content_type: bytes = JSON
+    headers: Headers = ()
+
+
+class RequestError(Exception):
+    """The client's mistake, as it is told to the client.
+
+    Attributes:
+        status: HTTP status code, 4xx, or 503 while the server drains.
+        message: For the reader of the response.
+        headers: That the status calls for.
+    """
+
+    def __init__(self, status: int, message: str, headers: Headers = ()) -> None:
+        super().__init__(message)
+        self.status = status
+        self.message = message
+        self.headers = headers
+
+
+def json_response(content: object, status: int = 200) -> Response:
+    """Encode a response's content."""
+    return Response(status, msgspec.json.encode(content))
+
+
+def error_response(error: RequestError) -> Response:
+    """Write an error in KServe's shape, `{"error": message}`."""
+    return Response(error.status, msgspec.json.encode({"error": error.message}), headers=error.headers)
+
+
+def parse_body(decoder: msgspec.json.Decoder[Body], body: bytes) -> Body:
+    """Parse a request's JSON.
+
+    Raises:
+        RequestError: 400; the body is not JSON, or not of the decoder's shape.
+    """
+    try:
+        return decoder.decode(body)
+    except msgspec.ValidationError as exc:
+        raise RequestError(400, f"The body is not of this request's form: {exc}.") from exc
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as exc:
+        raise RequestError(400, f"The body is not JSON: {exc}.") from exc

@@ -1,0 +1,180 @@
+"""A bundle as a callable: checked, loaded, and held against its own example."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import ValidationError
+
+from mulgil.artifacts import (
+    BUNDLE_DICTIONARY,
+    BUNDLE_EXAMPLE,
+    BUNDLE_LITERT,
+    BUNDLE_TRANSFORM,
+    WarmUpExample,
+    read_bundle,
+)
+from mulgil.contract.dictionary import Column, DataDictionary
+from mulgil.errors import InputError, describe
+from mulgil.preprocessing import FittedTransform, TransformExecutor
+from mulgil.serving.contract_check import ContractCheck, ContractViolationError
+
+# float32 through two compilers of the same graph; DESIGN's own bound for served against trained.
+TOLERANCE = 1e-5
+
+
+class NoPredictionError(Exception):
+    """The model gives no finite number for an instance.
+
+    Attributes:
+        instance: Its place in the request, from 0.
+    """
+
+    def __init__(self, instance: int) -> None:
+        super().__init__(f"instance {instance}: its values lie where the model gives no finite number")
+        self.instance = instance
+
+
+class NumericModel:
+    """The bundle's LiteRT model: encoded rows to probabilities.
+
+    Args:
+        path: The `.tflite` file.
+
+    Raises:
+        InputError: LiteRT cannot load it, or its input or output is of another form.
+    """
+
+    def __init__(self, path: Path) -> None:
+        # Here and not above: the plane and the flags of `--help` need no runtime.
+        from ai_edge_litert.interpreter import Interpreter
+
+        try:
+            # One thread: a request is a few rows, and the machine's cores belong to the other servers.
+            self._interpreter = Interpreter(model_path=str(path), num_threads=1)
+            inputs, outputs = self._interpreter.get_input_details(), self._interpreter.get_output_details()
+        except (ValueError, RuntimeError) as exc:
+            raise InputError(describe(f"LiteRT cannot load {path}", received=str(exc))) from exc
+        self._check_form(path, inputs, outputs)
+        self._input, self._output = inputs[0]["index"], outputs[0]["index"]
+        self.width = int(inputs[0]["shape_signature"][1])
+        self._rows = 0
+
+    def predict(self, encoded: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        """Compute the output for encoded rows.
+
+        Shapes:
+            (rows, width) to (rows,).
+        """
+        if len(encoded) != self._rows:
+            self._interpreter.resize_tensor_input(self._input, encoded.shape)
+            self._interpreter.allocate_tensors()
+            self._rows = len(encoded)
+        self._interpreter.set_tensor(self._input, encoded)
+        self._interpreter.invoke()
+        output: npt.NDArray[np.float32] = self._interpreter.get_tensor(self._output)
+        return output.reshape(-1)
+
+    @staticmethod
+    def _check_form(path: Path, inputs: list[dict[str, Any]], outputs: list[dict[str, Any]]) -> None:
+        form = [(i["dtype"].__name__, [int(n) for n in i["shape_signature"]]) for i in (*inputs, *outputs)]
+        is_right = (
+            len(inputs) == len(outputs) == 1
+            and all(dtype == "float32" for dtype, _ in form)
+            and len(form[0][1]) == 2
+            and form[1][1][1:] in ([], [1])
+        )
+        if not is_right:
+            raise InputError(
+                describe(
+                    f"{path} is not a model that this server runs",
+                    expected="one float32 input [n, width] and one float32 output [n] or [n, 1]",
+                    received=f"inputs and outputs {form}",
+                )
+            )
+
+
+class ServedModel:
+    """A bundle, ready to predict from raw columns.
+
+    Args:
+        path: The bundle's directory.
+
+    Raises:
+        InputError: A file is missing or changed, the parts do not go together, or the bundle's own example
+            gives another prediction than the bundle says.
+    """
+
+    def __init__(self, path: Path) -> None:
+        manifest = read_bundle(path)
+        transform = FittedTransform.read(path / BUNDLE_TRANSFORM)
+        dictionary = _read_dictionary(path / BUNDLE_DICTIONARY)
+        self.output = manifest.output
+        self.columns: dict[str, Column] = {column.name: column for column in dictionary.features}
+        self._check = ContractCheck(dictionary)
+        self._transform = TransformExecutor(transform)
+        self._model = NumericModel(path / BUNDLE_LITERT)
+        encoded = [column.name for column in transform.columns]
+        if encoded != list(self.columns) or transform.width != self._model.width:
+            raise InputError(
+                describe(
+                    f"The parts of the bundle {path} do not go together",
+                    expected=f"columns={','.join(self.columns)} width={self._model.width}",
+                    received=f"columns={','.join(encoded)} width={transform.width}",
+                    next_step="train again: dictionary, transform and model come from one run",
+                )
+            )
+        self._warm_up(WarmUpExample.read(path / BUNDLE_EXAMPLE))
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The columns that the model reads, in order."""
+        return self._check.names
+
+    def predict(self, columns: Mapping[str, Sequence[object]], rows: int) -> list[float]:
+        """Check, encode and predict.
+
+        Args:
+            columns: Raw values by column, each `rows` long.
+            rows: Number of instances, at least one.
+
+        Returns:
+            One probability an instance.
+
+        Raises:
+            ContractViolationError: Values break the contract.
+            NoPredictionError: The model's output is not a finite number.
+        """
+        encoded = self._transform.apply(self._check.check(columns, rows))
+        predictions: list[float] = self._model.predict(encoded).tolist()
+        for instance, prediction in enumerate(predictions):
+            if not math.isfinite(prediction):
+                raise NoPredictionError(instance)
+        return predictions
+
+    def _warm_up(self, example: WarmUpExample) -> None:
+        try:
+            [prediction] = self.predict({name: [value] for name, value in example.instance.items()}, 1)
+        except (ContractViolationError, NoPredictionError) as exc:
+            raise InputError(describe("The bundle's own example is refused", received=str(exc))) from exc
+        if abs(prediction - example.prediction) > TOLERANCE:
+            raise InputError(
+                describe(
+                    "The bundle's own example gives another prediction here than where it was trained",
+                    expected=f"prediction={example.prediction} within {TOLERANCE}",
+                    received=f"prediction={prediction}",
+                    next_step="train again; where that does not help, the exporter and the server disagree",
+                )
+            )
+
+
+def _read_dictionary(path: Path) -> DataDictionary:
+    try:
+        return DataDictionary.model_validate_json(path.read_bytes())
+    except ValidationError as exc:
+        raise InputError(describe(f"{path} is not a data dictionary", received=str(exc))) from exc

@@ -1,0 +1,79 @@
+"""KServe's V1 protocol: from the body of `:predict` to columns, and from a prediction to its answer.
+
+Source:
+    https://kserve.github.io/website/docs/concepts/architecture/data-plane/v1-protocol (KServe 0.21).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from mulgil.serving.contract_check import refuse_unknown
+from mulgil.serving.messages import RequestError
+
+Instance = dict[str, Any] | list[Any]
+RawColumns = dict[str, list[object]]
+
+
+class PredictRequest(msgspec.Struct):
+    """The body of `:predict`.
+
+    Attributes:
+        instances: Each an object by column, or each a list in dictionary order.
+    """
+
+    instances: list[Instance]
+
+
+DECODER = msgspec.json.Decoder(PredictRequest)
+
+
+def read_columns(request: PredictRequest, names: Sequence[str]) -> tuple[RawColumns, int]:
+    """Turn instances into columns.
+
+    Args:
+        request: The parsed body.
+        names: The model's columns, in order.
+
+    Returns:
+        Raw values by column, and the number of instances. A column that an instance lacks is `None` there.
+
+    Raises:
+        RequestError: 400; there is no instance, or they are not all of one form.
+        ContractViolationError: An instance has a column that the model does not read.
+    """
+    rows = len(request.instances)
+    if rows == 0:
+        raise RequestError(400, "`instances` is empty: expected at least one instance.")
+    objects = [instance for instance in request.instances if isinstance(instance, dict)]
+    lists = [instance for instance in request.instances if isinstance(instance, list)]
+    if objects and lists:
+        raise RequestError(400, "`instances` mixes objects and lists: expected one form in a request.")
+    return (_read_lists(lists, names) if lists else _read_objects(objects, names)), rows
+
+
+def answer(predictions: list[float]) -> dict[str, object]:
+    """Write the answer of `:predict`."""
+    return {"predictions": predictions}
+
+
+def _read_objects(instances: list[dict[str, Any]], names: Sequence[str]) -> RawColumns:
+    known = frozenset(names)
+    for place, instance in enumerate(instances):
+        if not known.issuperset(instance):
+            refuse_unknown(instance, names, place)
+    return {name: [instance.get(name) for instance in instances] for name in names}
+
+
+def _read_lists(instances: list[list[Any]], names: Sequence[str]) -> RawColumns:
+    for place, instance in enumerate(instances):
+        if len(instance) != len(names):
+            raise RequestError(
+                400,
+                f"instance {place}: expected {len(names)} values in the order {', '.join(names)}; "
+                f"received {len(instance)}.",
+            )
+    return {name: list(values) for name, values in zip(names, zip(*instances, strict=True), strict=True)}

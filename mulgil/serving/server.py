@@ -1,0 +1,80 @@
+"""The server's process: load, listen, and end without losing a request."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import signal
+import time
+from pathlib import Path
+
+import uvloop
+
+from mulgil.errors import PermanentError, TemporaryError, describe
+from mulgil.serving.application import Application
+from mulgil.serving.http import Connections, HttpConnection
+from mulgil.serving.model import ServedModel
+
+# Connections that wait to be accepted, as in kserve and uvicorn.
+_BACKLOG = 2048
+# How long a request that has begun to arrive may still take once draining is over. Chosen by eye.
+_LAST_REQUESTS_SECONDS = 5.0
+_LOOK_SECONDS = 0.02
+
+
+def serve_model(
+    *, model_name: str, model_path: Path, model_version: str, http_port: int, host: str, drain_seconds: float
+) -> None:
+    """Serve a bundle until SIGTERM or SIGINT.
+
+    The port is opened only after the bundle's own example gave the prediction that the bundle says.
+
+    Args:
+        model_name: Name in the protocols' paths.
+        model_path: The bundle's directory.
+        model_version: Version that every response carries.
+        http_port: Where to listen.
+        host: Address to listen on.
+        drain_seconds: How long new requests are still answered after SIGTERM.
+
+    Raises:
+        InputError: The bundle is not whole or not right.
+        TemporaryError: The port is taken.
+        PermanentError: The address cannot be listened on.
+    """
+    begun = time.perf_counter()
+    application = Application(ServedModel(model_path), name=model_name, version=model_version)
+    seconds = time.perf_counter() - begun
+    print(f"loaded {model_name} version {model_version} from {model_path} in {seconds:.2f} s", flush=True)
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(_run(application, host, http_port, drain_seconds))
+
+
+async def _run(application: Application, host: str, port: int, drain_seconds: float) -> None:
+    loop = asyncio.get_running_loop()
+    told_to_stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, told_to_stop.set)
+    connections = Connections()
+    try:
+        server = await loop.create_server(
+            lambda: HttpConnection(application.handle, connections), host, port, backlog=_BACKLOG
+        )
+    except OSError as exc:
+        kind = TemporaryError if exc.errno == errno.EADDRINUSE else PermanentError
+        raise kind(
+            describe(f"Cannot listen on {host}:{port}", received=str(exc), next_step="choose another port")
+        ) from exc
+    print(f"ready on http://{host}:{port}", flush=True)
+    await told_to_stop.wait()
+    print(f"draining {len(connections)} connections", flush=True)
+    application.is_draining = connections.is_draining = True
+    # Who routes to this server may learn of the end a moment later, so that it answers a while longer.
+    await asyncio.sleep(drain_seconds)
+    server.close()
+    connections.close_idle()
+    deadline = loop.time() + _LAST_REQUESTS_SECONDS
+    while len(connections) and loop.time() < deadline:
+        await asyncio.sleep(_LOOK_SECONDS)
+    connections.abort()
+    print("stopped", flush=True)

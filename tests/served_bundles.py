@@ -1,0 +1,122 @@
+"""Small real bundles: a Keras model converted to LiteRT, of columns of every type."""
+
+import json
+import os
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+
+from mulgil.artifacts import (
+    BUNDLE_DICTIONARY,
+    BUNDLE_EXAMPLE,
+    BUNDLE_LITERT,
+    BUNDLE_MANIFEST,
+    BUNDLE_TRANSFORM,
+    BundleManifest,
+    FeatureServiceReference,
+    WarmUpExample,
+    fingerprint_files,
+)
+from mulgil.contract import DataDictionary
+from mulgil.preprocessing import FittedColumn, FittedTransform, TransformExecutor
+
+DICTIONARY = DataDictionary.model_validate(
+    {
+        "columns": [
+            {"name": "patient_id", "role": "entity", "type": "integer", "description": "Who."},
+            {"name": "seen_at", "role": "event_timestamp", "type": "timestamp", "description": "When."},
+            {"name": "age", "type": "integer", "range": [18, 110], "unit": "years", "description": "Age."},
+            {"name": "oldpeak", "type": "float", "missing": "mean", "description": "ST depression."},
+            {"name": "exang", "type": "boolean", "missing": "most_frequent", "description": "Angina."},
+            {
+                "name": "thal",
+                "type": "category",
+                "categories": [3, 6, 7],
+                "missing": "new_category",
+                "description": "Thallium test.",
+            },
+            {"name": "income", "type": "float", "range": [0, 1e6], "sensitive": True, "description": "Pay."},
+            {"name": "disease", "role": "target", "type": "boolean", "description": "Narrowed vessel."},
+        ]
+    }
+)
+TRANSFORM = FittedTransform(
+    columns=(
+        FittedColumn(name="age", is_categorical=False, fill=None, offset=54.0, scale=0.1),
+        FittedColumn(name="oldpeak", is_categorical=False, fill=1.0, offset=1.0, scale=0.8),
+        FittedColumn(name="exang", is_categorical=False, fill=0.0),
+        FittedColumn(name="thal", is_categorical=True, fill="", codes=("3", "6", "7", "")),
+        FittedColumn(name="income", is_categorical=False, fill=None, offset=30_000.0, scale=1e-5),
+    )
+)
+ROW = {"age": 63, "oldpeak": 2.3, "exang": True, "thal": "6", "income": 41_000.0}
+SPARSE_ROW = {"age": 41, "oldpeak": None, "exang": None, "thal": None, "income": 12_000.0}
+
+
+class NumericNetwork:
+    """A network with random weights; two seeds give two models that predict differently."""
+
+    def __init__(self, seed: int) -> None:
+        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+        import keras
+        import tensorflow as tf
+
+        keras.utils.set_random_seed(seed)
+        network = keras.Sequential(
+            [
+                keras.Input((TRANSFORM.width,)),
+                keras.layers.Dense(8, activation="relu"),
+                keras.layers.Dense(1, activation="sigmoid"),
+            ]
+        )
+        self._network = network
+        self.litert = tf.lite.TFLiteConverter.from_keras_model(network).convert()
+
+    def predict(self, *rows: dict[str, object]) -> list[float]:
+        """What Keras itself answers."""
+        columns = {name: [row[name] for row in rows] for name in ROW}
+        return np.asarray(self._network(TransformExecutor(TRANSFORM).apply(columns))).reshape(-1).tolist()
+
+    def write_bundle(self, path: Path) -> BundleManifest:
+        """Write a bundle as the exporter does."""
+        path.mkdir(parents=True)
+        (path / BUNDLE_LITERT).write_bytes(self.litert)
+        (path / BUNDLE_DICTIONARY).write_text(DICTIONARY.model_dump_json(), encoding="utf-8")
+        TRANSFORM.write(path / BUNDLE_TRANSFORM)
+        WarmUpExample(instance=ROW, prediction=self.predict(ROW)[0]).write(path / BUNDLE_EXAMPLE)
+        return seal(path)
+
+
+def seal(path: Path) -> BundleManifest:
+    """Write the manifest for whatever the bundle's directory holds."""
+    (path / BUNDLE_MANIFEST).unlink(missing_ok=True)
+    manifest = BundleManifest(
+        name="heart",
+        task="binary_classification",
+        output="probability",
+        data_fingerprint="0" * 64,
+        dictionary_fingerprint="0" * 64,
+        feature_service=FeatureServiceReference(
+            name="heart",
+            project="heart",
+            store_version="0" * 12,
+            online_store="nowhere",
+            entity="patient_id",
+            features=tuple(ROW),
+        ),
+        files=fingerprint_files(path),
+    )
+    manifest.write(path / BUNDLE_MANIFEST)
+    return manifest
+
+
+def edit_json(path: Path, **changes: object) -> None:
+    """Change top-level keys of a JSON file."""
+    path.write_text(json.dumps({**json.loads(path.read_text(encoding="utf-8")), **changes}), encoding="utf-8")
+
+
+@cache
+def network(seed: int) -> NumericNetwork:
+    """The network of a seed, made once a process: TensorFlow takes seconds."""
+    return NumericNetwork(seed)
