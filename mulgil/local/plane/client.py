@@ -1,0 +1,254 @@
+"""What the command line and the deploy step call: apply objects, read them back, start and stop the plane."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+import time
+import uuid
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from mulgil.errors import InputError, PermanentError, TemporaryError, describe
+from mulgil.home import home
+from mulgil.local.plane import processes
+from mulgil.local.plane.envoy_config import HOST
+from mulgil.local.plane.objects import KIND, InferenceService, parse_inference_service
+from mulgil.local.plane.revisions import STOP_SECONDS, rest
+from mulgil.local.plane.status import failure_of, fill_status, is_ready, write_time
+from mulgil.local.plane.store import PlaneRecord, PlaneStore, ServiceKey
+
+PREFERRED_PORT = 8080
+
+_CLIENT_LOCK = "client"
+_UP_SECONDS = 20.0
+_COME_BACK_SECONDS = 60.0
+_DELETE_SECONDS = 30.0
+_LOOK_SECONDS = 0.05
+
+
+class ServingPlane:
+    """The local serving plane.
+
+    Args:
+        folder: Its state; `serving` in Mulgil's home where it is not given.
+        preferred_port: Where clients are to come in, the first time; then it is remembered.
+    """
+
+    def __init__(self, folder: Path | None = None, preferred_port: int = PREFERRED_PORT) -> None:
+        self._store = PlaneStore((folder or home() / "serving").resolve())
+        self._preferred_port = preferred_port
+
+    @property
+    def is_up(self) -> bool:
+        """Whether the supervisor and Envoy run."""
+        return _runs(self._store.read_record())
+
+    @property
+    def base_url(self) -> str:
+        """Where clients come in, or came in last.
+
+        Raises:
+            TemporaryError: The plane was never up.
+        """
+        record = self._store.read_record()
+        if record is None or record.envoy is None:
+            raise TemporaryError(describe("The serving plane was never up", next_step="run `mulgil up`"))
+        return f"http://{HOST}:{record.envoy.port}"
+
+    def up(self) -> None:
+        """Start the plane, and wait for what was deployed to be back.
+
+        Raises:
+            TemporaryError: It does not come up.
+        """
+        self._ensure_up()
+
+        def is_back(item: dict[str, Any]) -> bool:
+            status, generation = item["status"], item["metadata"]["generation"]
+            return is_ready(status, generation) or failure_of(status, generation) is not None
+
+        # What cannot come back is told by its status; it does not keep the plane from being up.
+        _wait(lambda: all(map(is_back, self.list())), _COME_BACK_SECONDS)
+
+    def down(self) -> None:
+        """Stop every process of the plane; what is deployed comes back with `up`."""
+        with self._store.lock(_CLIENT_LOCK):
+            record = self._store.read_record()
+            if record is not None:
+                processes.stop_processes([record.supervisor], STOP_SECONDS)
+            # The marks find all of them; the supervisor, which could start another, is gone.
+            processes.stop_processes(processes.find_marked(self._store.folder), STOP_SECONDS)
+            now = time.time()
+            for key in self._store.list_keys():
+                if self._store.read_object(key) is None:
+                    self._store.forget(key)
+                    continue
+                state = rest(self._store.read_state(key), now)
+                url = state.status.get("url", "")
+                status = fill_status(state, url=url, is_up=False, is_routed=False, now=now)
+                self._store.write_state(key, state.model_copy(update={"status": status}))
+
+    def apply(self, manifest: dict[str, Any]) -> None:
+        """Make an InferenceService wanted as the manifest has it; the plane is started where it is down.
+
+        Raises:
+            InputError: The manifest is wrong, or asks for what this plane does not honour.
+            TemporaryError: The plane does not come up.
+        """
+        service = parse_inference_service(manifest)
+        self._ensure_up()
+        key = ServiceKey(service.metadata.namespace, service.metadata.name)
+        with self._store.lock(_CLIENT_LOCK):
+            before = self._store.read_object(key)
+            content = _merge(before, service, manifest["spec"])
+            if content != before:
+                self._store.write_object(key, content)
+
+    def delete(self, name: str, namespace: str = "default") -> None:
+        """Remove an InferenceService, and wait until its servers have ended.
+
+        Raises:
+            InputError: There is none of that name.
+            TemporaryError: They do not end.
+        """
+        key = ServiceKey(namespace, name)
+        self._read(key)
+        self._ensure_up()
+        with self._store.lock(_CLIENT_LOCK):
+            self._store.delete_object(key)
+            if not _wait(lambda: key not in self._store.list_keys(), _DELETE_SECONDS):
+                raise TemporaryError(
+                    describe(f"{namespace}/{name} does not end", next_step=f"read {self._log_path}")
+                )
+
+    def get(self, name: str, namespace: str = "default") -> dict[str, Any]:
+        """Return an InferenceService with its status.
+
+        Raises:
+            InputError: There is none of that name.
+        """
+        return self._read(ServiceKey(namespace, name))
+
+    def list(self, namespace: str | None = None) -> list[dict[str, Any]]:
+        """Return every InferenceService, or those of a namespace, with their status."""
+        found = []
+        for key in self._store.list_keys():
+            if namespace in (None, key.namespace):
+                with contextlib.suppress(InputError):
+                    found.append(self._read(key))
+        return found
+
+    def wait_ready(self, name: str, namespace: str, timeout_seconds: float) -> dict[str, Any]:
+        """Wait until what was applied last is served.
+
+        Returns:
+            The InferenceService.
+
+        Raises:
+            InputError: There is none of that name.
+            PermanentError: Its server says that it cannot run; with the end of its log.
+            TemporaryError: It is not ready in time; with the end of its log.
+        """
+        key = ServiceKey(namespace, name)
+        deadline = time.monotonic() + timeout_seconds
+        while True:
+            item = self._read(key)
+            status, generation = item["status"], item["metadata"]["generation"]
+            if is_ready(status, generation):
+                return item
+            revision = status.get("components", {}).get("predictor", {}).get("latestCreatedRevision", "")
+            failure = failure_of(status, generation)
+            if failure is not None:
+                raise PermanentError(
+                    describe(f"Revision {revision} of {namespace}/{name} cannot be served", received=failure)
+                )
+            if time.monotonic() > deadline:
+                raise TemporaryError(
+                    describe(
+                        f"{namespace}/{name} is not ready after {timeout_seconds:g} s",
+                        received=self._store.read_log_tail(key, revision) or "an empty log",
+                        next_step=f"read {self._log_path}",
+                    )
+                )
+            # It may have been killed; what runs went on, but nothing new would come.
+            self._ensure_up()
+            time.sleep(_LOOK_SECONDS)
+
+    @property
+    def _log_path(self) -> Path:
+        return self._store.supervisor_log_path
+
+    def _ensure_up(self) -> None:
+        if self.is_up:
+            return
+        with self._store.lock(_CLIENT_LOCK):
+            if not self.is_up:
+                self._start_supervisor()
+
+    def _start_supervisor(self) -> None:
+        supervisor = processes.start_process(
+            [
+                *(sys.executable, "-P", "-m", "mulgil.local.plane"),
+                *("--state-path", str(self._store.folder), "--http-port", str(self._preferred_port)),
+            ],
+            log_path=self._log_path,
+            environment={},
+            mark=self._store.folder,
+        )
+        if not _wait(lambda: self.is_up, _UP_SECONDS):
+            processes.reap(supervisor)
+            raise TemporaryError(
+                describe("The serving plane does not come up", next_step=f"read {self._log_path}")
+            )
+
+    def _read(self, key: ServiceKey) -> dict[str, Any]:
+        content = self._store.read_object(key)
+        if content is None:
+            there = ", ".join("/".join(other) for other in self._store.list_keys()) or "none"
+            raise InputError(
+                describe(
+                    f"There is no {KIND} {key.namespace}/{key.name}",
+                    expected=f"one of those deployed: {there}",
+                    received=key.name,
+                )
+            )
+        return {**content, "status": self._store.read_state(key).status}
+
+
+def _merge(
+    before: dict[str, Any] | None, service: InferenceService, specification: dict[str, Any]
+) -> dict[str, Any]:
+    """Write the object as an API server would: its identity stays, and the generation counts changes."""
+    known = before["metadata"] if before else {}
+    is_changed = before is None or before["spec"] != specification
+    return {
+        "apiVersion": service.apiVersion,
+        "kind": service.kind,
+        "metadata": {
+            **service.metadata.model_dump(mode="json"),
+            "uid": known.get("uid") or str(uuid.uuid4()),
+            "creationTimestamp": known.get("creationTimestamp") or write_time(time.time()),
+            "generation": known.get("generation", 0) + is_changed,
+        },
+        "spec": specification,
+    }
+
+
+def _runs(record: PlaneRecord | None) -> bool:
+    return (
+        record is not None
+        and record.envoy is not None
+        and processes.is_alive(record.supervisor)
+        and processes.is_alive(record.envoy.process)
+    )
+
+
+def _wait(is_over: Callable[[], bool], seconds: float) -> bool:
+    deadline = time.monotonic() + seconds
+    while not is_over():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(_LOOK_SECONDS)
+    return True

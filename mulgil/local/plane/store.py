@@ -1,0 +1,134 @@
+"""The plane's state on the disk: what is wanted, what is known, who runs, and the logs.
+
+Objects are written by clients, everything else by the supervisor; each file is renamed into place.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple, TextIO
+
+from mulgil.artifacts import Record, write_text
+from mulgil.local.plane.envoy_process import EnvoyRecord
+from mulgil.local.plane.processes import ProcessIdentity
+from mulgil.local.plane.revisions import ServiceState
+
+
+class ServiceKey(NamedTuple):
+    """Which InferenceService."""
+
+    namespace: str
+    name: str
+
+
+class PlaneRecord(Record):
+    """What runs.
+
+    Attributes:
+        supervisor: The process that wrote this.
+        envoy: The Envoy in front; `None` until it came up.
+    """
+
+    supervisor: ProcessIdentity
+    envoy: EnvoyRecord | None
+
+
+class PlaneStore:
+    """The folder of one plane.
+
+    Args:
+        folder: Made where it is missing.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.envoy_folder = folder / "envoy"
+        self.supervisor_log_path = folder / "supervisor.log"
+        self._objects = folder / "objects"
+        self._record_path = folder / "plane.json"
+
+    def read_record(self) -> PlaneRecord | None:
+        """Return what runs, or ran last."""
+        return PlaneRecord.read(self._record_path) if self._record_path.exists() else None
+
+    def write_record(self, record: PlaneRecord) -> None:
+        """Write down what runs."""
+        record.write(self._record_path)
+
+    def list_keys(self) -> list[ServiceKey]:
+        """Return every service that is wanted, or not yet gone."""
+        return sorted(
+            ServiceKey(path.parent.name, path.name) for path in self._objects.glob("*/*") if path.is_dir()
+        )
+
+    def read_object(self, key: ServiceKey) -> dict[str, Any] | None:
+        """Return the object; `None` where it is deleted or never was."""
+        try:
+            text = (self._service(key) / "object.json").read_text(encoding="utf-8")
+        except FileNotFoundError:
+            return None
+        content: dict[str, Any] = json.loads(text)
+        return content
+
+    def write_object(self, key: ServiceKey, content: dict[str, Any]) -> None:
+        """Say what is wanted."""
+        write_text(self._service(key) / "object.json", json.dumps(content, indent=2))
+
+    def delete_object(self, key: ServiceKey) -> None:
+        """Say that nothing is wanted."""
+        (self._service(key) / "object.json").unlink(missing_ok=True)
+
+    def read_state(self, key: ServiceKey) -> ServiceState:
+        """Return what is known of a service."""
+        path = self._service(key) / "state.json"
+        return ServiceState.read(path) if path.exists() else ServiceState()
+
+    def write_state(self, key: ServiceKey, state: ServiceState) -> None:
+        """Write down what is known."""
+        state.write(self._service(key) / "state.json")
+
+    def forget(self, key: ServiceKey) -> None:
+        """Remove what is left of a deleted service; its logs stay."""
+        shutil.rmtree(self._service(key), ignore_errors=True)
+
+    def log_path(self, key: ServiceKey, revision: str) -> Path:
+        """Return where a revision's server writes."""
+        return self.folder / "logs" / key.namespace / f"{revision}.log"
+
+    def read_log_tail(self, key: ServiceKey, revision: str, lines: int = 20) -> str:
+        """Return the end of a revision's log."""
+        try:
+            text = self.log_path(key, revision).read_text(encoding="utf-8", errors="replace")
+        except FileNotFoundError:
+            return ""
+        return "\n".join(text.splitlines()[-lines:])
+
+    @contextlib.contextmanager
+    def lock(self, name: str) -> Iterator[None]:
+        """Hold one of the plane's locks, waiting for it; it ends with the process at the latest."""
+        with self._open_lock(name) as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            yield
+
+    @contextlib.contextmanager
+    def try_lock(self, name: str) -> Iterator[bool]:
+        """Hold one of the plane's locks, or learn that another process does."""
+        with self._open_lock(name) as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                yield False
+            else:
+                yield True
+
+    def _open_lock(self, name: str) -> TextIO:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        return (self.folder / f"{name}.lock").open("w", encoding="utf-8")
+
+    def _service(self, key: ServiceKey) -> Path:
+        return self._objects / key.namespace / key.name

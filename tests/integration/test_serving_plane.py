@@ -1,0 +1,408 @@
+"""The local serving plane with real servers behind a real Envoy, and what happens when parts of it die."""
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import httpx
+import pytest
+from kserve import InferenceRESTClient, InferInput, InferRequest, RESTConfig
+from served_bundles import ROW, SPARSE_ROW, edit_json, network, seal
+
+from mulgil.errors import InputError, PermanentError, TemporaryError
+from mulgil.local.plane import processes
+from mulgil.local.plane.client import ServingPlane
+from mulgil.local.plane.store import PlaneStore, ServiceKey
+
+SECONDS = 20.0
+
+
+@pytest.fixture(scope="module")
+def bundles(tmp_path_factory):
+    """Two models that predict differently, and one whose warm-up fails."""
+    folder = tmp_path_factory.mktemp("models")
+    for name, seed in (("first", 0), ("second", 1), ("broken", 0)):
+        network(seed).write_bundle(folder / name)
+    edit_json(folder / "broken" / "example.json", prediction=0.123)
+    seal(folder / "broken")
+    return folder
+
+
+@pytest.fixture
+def anyio_backend():
+    return "asyncio"
+
+
+class Laptop:
+    """A plane in a folder of its own, and a look behind it."""
+
+    def __init__(self, folder):
+        self.folder = folder
+        self.plane = ServingPlane(folder, preferred_port=free_port())
+        self.store = PlaneStore(folder.resolve())
+
+    def deploy(self, bundle, version="1", name="heart", namespace="default"):
+        self.plane.apply(manifest(bundle, version, name, namespace))
+        return self.plane.wait_ready(name, namespace, SECONDS)["status"]["url"]
+
+    def server(self, name="heart", namespace="default"):
+        state = self.store.read_state(ServiceKey(namespace, name))
+        return state.serving.process
+
+    @property
+    def supervisor(self):
+        return self.store.read_record().supervisor
+
+    @property
+    def envoy(self):
+        return self.store.read_record().envoy.process
+
+    def processes(self):
+        return processes.find_marked(self.store.folder)
+
+
+@pytest.fixture
+def laptop(tmp_path):
+    laptop = Laptop(tmp_path / "serving")
+    yield laptop
+    laptop.plane.down()
+    assert laptop.processes() == []
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def manifest(bundle, version="1", name="heart", namespace="default"):
+    return {
+        "apiVersion": "serving.kserve.io/v1beta1",
+        "kind": "InferenceService",
+        "metadata": {"name": name, "namespace": namespace},
+        "spec": {
+            "predictor": {
+                "model": {
+                    "modelFormat": {"name": "mulgil"},
+                    "storageUri": bundle.as_uri(),
+                    "env": [{"name": "MODEL_VERSION", "value": version}],
+                }
+            }
+        },
+    }
+
+
+def predict(url, name="heart", row=ROW):
+    answer = httpx.post(f"{url}/v1/models/{name}:predict", json={"instances": [row]}, timeout=10)
+    assert answer.status_code == 200, answer.text
+    return answer.headers["x-model-version"], answer.json()["predictions"][0]
+
+
+def wait_until(is_so, seconds=SECONDS):
+    deadline = time.monotonic() + seconds
+    while not is_so():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+class Traffic:
+    """Requests one after another on two connections, until told to stop."""
+
+    def __init__(self, url):
+        self.versions = []
+        self.failures = []
+        self._url = f"{url}/v1/models/heart:predict"
+        self._is_over = threading.Event()
+        self._threads = [threading.Thread(target=self._ask) for _ in range(2)]
+
+    def _ask(self):
+        with httpx.Client(timeout=10) as client:
+            while not self._is_over.wait(0.005):
+                try:
+                    answer = client.post(self._url, json={"instances": [ROW]})
+                except httpx.HTTPError as exc:
+                    self.failures.append(repr(exc))
+                else:
+                    self.versions.append(answer.headers.get("x-model-version"))
+                    if answer.status_code != 200:
+                        self.failures.append(answer.text)
+
+    def __enter__(self):
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self._is_over.set()
+        for thread in self._threads:
+            thread.join()
+
+
+@pytest.mark.anyio
+async def test_kserves_clients_reach_a_model_through_envoy(laptop, bundles):
+    url = laptop.deploy(bundles / "first", version="3")
+    expected = network(0).predict(ROW, SPARSE_ROW)
+
+    async with InferenceRESTClient(RESTConfig(protocol="v1")) as v1:
+        assert await v1.is_server_live(url)
+        answer = await v1.infer(url, {"instances": [ROW, SPARSE_ROW]}, model_name="heart")
+        assert answer["predictions"] == pytest.approx(expected, abs=1e-6)
+    async with InferenceRESTClient(RESTConfig(protocol="v2")) as v2:
+        assert await v2.is_server_ready(url)
+        inputs = [
+            InferInput("age", [1], "INT64", data=[ROW["age"]]),
+            InferInput("oldpeak", [1], "FP64", data=[ROW["oldpeak"]]),
+            InferInput("exang", [1], "BOOL", data=[ROW["exang"]]),
+            InferInput("thal", [1], "BYTES", data=[ROW["thal"]]),
+            InferInput("income", [1], "FP64", data=[ROW["income"]]),
+        ]
+        headers = {}
+        answer = await v2.infer(
+            url,
+            InferRequest("heart", inputs),
+            model_name="heart",
+            headers={"X-Request-Id": "mine"},
+            response_headers=headers,
+        )
+        assert answer.outputs[0].data == pytest.approx(expected[:1], abs=1e-6)
+        assert (headers["x-model-version"], headers["x-request-id"]) == ("3", "mine")
+
+
+def test_a_second_version_takes_over_without_a_failed_request(laptop, bundles):
+    url = laptop.deploy(bundles / "first", version="1")
+    first = laptop.server()
+
+    with Traffic(url) as traffic:
+        time.sleep(0.3)
+        laptop.deploy(bundles / "second", version="2")
+        wait_until(lambda: not processes.is_alive(first))
+        time.sleep(0.3)
+
+    assert traffic.failures == []
+    assert len(traffic.versions) > 100
+    switched = traffic.versions.index("2")
+    assert set(traffic.versions[:switched]) == {"1"}
+    assert "1" not in traffic.versions[switched + 2 :]
+    assert predict(url) == ("2", pytest.approx(network(1).predict(ROW)[0], abs=1e-6))
+    assert laptop.plane.get("heart")["status"]["components"]["predictor"] == {
+        "latestCreatedRevision": "heart-predictor-00002",
+        "latestReadyRevision": "heart-predictor-00002",
+        "latestRolledoutRevision": "heart-predictor-00002",
+        "previousRolledoutRevision": "heart-predictor-00001",
+        "traffic": [{"revisionName": "heart-predictor-00002", "percent": 100, "latestRevision": True}],
+        "url": url,
+        "restUrl": url,
+    }
+
+
+def test_the_same_object_again_changes_nothing(laptop, bundles):
+    laptop.deploy(bundles / "first")
+    before, server = laptop.plane.get("heart"), laptop.server()
+
+    laptop.deploy(bundles / "first")
+
+    assert laptop.plane.get("heart") == before
+    assert laptop.server() == server
+    assert before["metadata"]["generation"] == before["status"]["observedGeneration"] == 1
+
+
+def test_a_model_that_cannot_be_served_leaves_the_old_one_and_says_why(laptop, bundles):
+    url = laptop.deploy(bundles / "first")
+
+    with pytest.raises(PermanentError, match="gives another prediction here") as refusal:
+        laptop.deploy(bundles / "broken", version="2")
+
+    assert "heart-predictor-00002" in str(refusal.value)
+    assert predict(url)[0] == "1"
+    status = laptop.plane.get("heart")["status"]
+    assert status["modelStatus"]["lastFailureInfo"]["exitCode"] == 2
+    assert status["components"]["predictor"]["latestReadyRevision"] == "heart-predictor-00001"
+
+
+def test_a_model_that_is_not_ready_in_time_is_told_with_its_log(laptop, bundles):
+    laptop.plane.apply(manifest(bundles / "first"))
+
+    with pytest.raises(TemporaryError, match=r"default/heart is not ready after 0 s"):
+        laptop.plane.wait_ready("heart", "default", 0)
+
+
+def test_a_killed_server_comes_back_and_its_requests_with_it(laptop, bundles):
+    url = laptop.deploy(bundles / "first")
+    killed = laptop.server()
+
+    with Traffic(url) as traffic:
+        time.sleep(0.1)
+        os.kill(killed.pid, signal.SIGKILL)
+        wait_until(lambda: not processes.is_alive(killed))
+        laptop.plane.wait_ready("heart", "default", SECONDS)
+        wait_until(lambda: laptop.server() != killed)
+        wait_until(lambda: predict(url)[0] == "1")
+
+    assert laptop.server() != killed
+    assert laptop.envoy.pid
+    # Envoy asked again what the dying server did not answer.
+    assert traffic.failures == []
+
+
+def test_a_killed_supervisor_disturbs_nobody_and_the_next_one_adopts_what_runs(laptop, bundles):
+    url = laptop.deploy(bundles / "first")
+    server, envoy, supervisor = laptop.server(), laptop.envoy, laptop.supervisor
+
+    with Traffic(url) as traffic:
+        os.kill(supervisor.pid, signal.SIGKILL)
+        wait_until(lambda: not processes.is_alive(supervisor))
+        assert not laptop.plane.is_up
+        assert predict(url)[0] == "1"
+        laptop.plane.up()
+
+        assert laptop.plane.is_up
+        assert laptop.supervisor != supervisor
+        assert (laptop.server(), laptop.envoy) == (server, envoy)
+        # What it adopted it also watches and replaces.
+        laptop.deploy(bundles / "second", version="2")
+        wait_until(lambda: not processes.is_alive(server))
+
+    assert traffic.failures == []
+
+
+def test_a_killed_envoy_is_started_again_on_its_port(laptop, bundles):
+    url = laptop.deploy(bundles / "first")
+    killed = laptop.envoy
+
+    os.kill(killed.pid, signal.SIGKILL)
+    wait_until(lambda: laptop.plane.is_up and laptop.envoy != killed)
+
+    assert predict(url)[0] == "1"
+
+
+def test_down_ends_every_process_and_up_brings_everything_back(laptop, bundles):
+    url = laptop.deploy(bundles / "first")
+    assert len(laptop.processes()) == 3
+
+    laptop.plane.down()
+    assert laptop.processes() == []
+    assert not laptop.plane.is_up
+    item = laptop.plane.get("heart")
+    ready = next(c for c in item["status"]["conditions"] if c["type"] == "Ready")
+    assert (ready["status"], ready["reason"]) == ("False", "Stopped")
+    with pytest.raises(httpx.ConnectError):
+        predict(url)
+
+    laptop.plane.up()
+    assert predict(url)[0] == "1"
+    assert laptop.plane.get("heart")["spec"] == item["spec"]
+
+
+def test_after_everything_was_killed_up_brings_everything_back(laptop, bundles):
+    url = laptop.deploy(bundles / "first")
+    everything = laptop.processes()
+    for process in everything:
+        os.kill(process.pid, signal.SIGKILL)
+    wait_until(lambda: not any(map(processes.is_alive, everything)))
+
+    laptop.plane.up()
+
+    assert predict(url)[0] == "1"
+
+
+def test_a_server_that_nobody_wrote_down_is_ended_by_the_next_supervisor(laptop, bundles):
+    laptop.deploy(bundles / "first")
+    os.kill(laptop.supervisor.pid, signal.SIGKILL)
+    # As if the supervisor had been killed right after it began a server.
+    stray = subprocess.Popen(
+        [sys.executable, "-c", "import time; time.sleep(100)"],
+        env={**os.environ, processes.MARK: str(laptop.store.folder)},
+    )
+    wait_until(lambda: not laptop.plane.is_up)
+
+    laptop.plane.up()
+
+    assert stray.wait(timeout=5) == -signal.SIGTERM
+
+
+def test_services_live_side_by_side_and_are_deleted_alone(laptop, bundles):
+    one = laptop.deploy(bundles / "first", name="heart")
+    other = laptop.deploy(bundles / "second", name="heart-2", namespace="clinic", version="9")
+    server = laptop.server("heart-2", "clinic")
+
+    assert (predict(one)[0], predict(other, "heart-2")[0]) == ("1", "9")
+    assert [item["metadata"]["name"] for item in laptop.plane.list()] == ["heart-2", "heart"]
+    assert [item["metadata"]["name"] for item in laptop.plane.list("default")] == ["heart"]
+
+    laptop.plane.delete("heart-2", "clinic")
+    assert not processes.is_alive(server)
+    answer = httpx.get(f"{other}/v2/health/ready")
+    assert (answer.status_code, answer.json()["error"]) == (
+        404,
+        "No InferenceService is served at this path.",
+    )
+    assert predict(one)[0] == "1"
+    with pytest.raises(InputError, match="There is no InferenceService clinic/heart-2"):
+        laptop.plane.get("heart-2", "clinic")
+
+
+def test_a_service_that_was_never_ready_answers_503(laptop, bundles):
+    with pytest.raises(PermanentError):
+        laptop.deploy(bundles / "broken")
+
+    answer = httpx.get(f"{laptop.plane.base_url}/serving/default/heart/v2/health/ready")
+    assert (answer.status_code, answer.json()["error"]) == (503, "The InferenceService is not ready yet.")
+
+
+def test_a_taken_port_is_passed_over_and_the_choice_remembered(tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        plane = ServingPlane(tmp_path / "serving", preferred_port=port)
+        plane.up()
+        chosen = plane.base_url
+        plane.down()
+    assert chosen != f"http://127.0.0.1:{port}"
+
+    plane.up()
+    assert plane.base_url == chosen
+    plane.down()
+
+
+def test_everything_listens_on_the_loopback_address_alone(laptop, bundles):
+    laptop.deploy(bundles / "first")
+
+    listening = [address for process in laptop.processes() for address in listeners(process.pid)]
+
+    assert len(listening) >= 3
+    assert set(listening) == {"0100007F"}
+
+
+def listeners(pid):
+    """Addresses, as the kernel writes them, that a process listens on (proc_pid_net(5))."""
+    sockets = set()
+    for descriptor in Path(f"/proc/{pid}/fd").iterdir():
+        with contextlib.suppress(OSError):
+            target = str(descriptor.readlink())
+            if target.startswith("socket:["):
+                sockets.add(target[8:-1])
+    found = []
+    for table in ("tcp", "tcp6"):
+        for line in Path(f"/proc/{pid}/net/{table}").read_text().splitlines()[1:]:
+            fields = line.split()
+            if fields[3] == "0A" and fields[9] in sockets:
+                found.append(fields[1].split(":")[0])
+    return found
+
+
+def test_nothing_is_there_before_anything_was_deployed(tmp_path):
+    plane = ServingPlane(tmp_path / "serving")
+
+    assert not plane.is_up
+    assert plane.list() == []
+    plane.down()
+    with pytest.raises(InputError, match="There is no InferenceService default/heart"):
+        plane.get("heart")
+    with pytest.raises(InputError):
+        plane.apply({"kind": "Pod"})
+    assert not plane.is_up
