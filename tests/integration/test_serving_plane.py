@@ -13,6 +13,7 @@ from pathlib import Path
 import httpx
 import pytest
 from kserve import InferenceRESTClient, InferInput, InferRequest, RESTConfig
+from kserve_types import misfits
 from served_bundles import ROW, SPARSE_ROW, edit_json, network, seal
 
 from mulgil.errors import InputError, PermanentError, TemporaryError
@@ -199,6 +200,16 @@ def test_a_second_version_takes_over_without_a_failed_request(laptop, bundles):
         "url": url,
         "restUrl": url,
     }
+
+
+def test_the_status_has_only_fields_of_kserve(laptop, bundles):
+    laptop.deploy(bundles / "first")
+    with pytest.raises(PermanentError):
+        laptop.deploy(bundles / "broken")
+    item = laptop.plane.get("heart")
+
+    assert misfits(item, "V1beta1InferenceService") == []
+    assert "lastFailureInfo" in item["status"]["modelStatus"]
 
 
 def test_the_same_object_again_changes_nothing(laptop, bundles):

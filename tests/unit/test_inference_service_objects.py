@@ -48,8 +48,8 @@ def test_an_object_of_this_version_is_taken():
     ("uri", "path"),
     [
         ("/models/heart", "/models/heart"),
-        ("file:///models/a%20heart", "/models/a heart"),
-        ("file://localhost/models/heart", "/models/heart"),
+        ("file:///models/a heart", "/models/a heart"),
+        ("file:///models/a%20heart", "/models/a%20heart"),
     ],
 )
 def test_a_storage_uri_is_a_path_on_this_machine(uri, path):
@@ -83,6 +83,7 @@ def test_what_was_read_back_may_be_applied_again():
         ("spec.predictor.model.modelFormat.name", "sklearn", "mulgil"),
         ("spec.predictor.model.storageUri", "s3://bucket/heart", "file:///… or an absolute path"),
         ("spec.predictor.model.storageUri", "models/heart", "file:///… or an absolute path"),
+        ("spec.predictor.model.storageUri", "file://host/heart", "file:///… or an absolute path"),
         ("spec.predictor.model.storageUri", 3, "string"),
     ],
 )

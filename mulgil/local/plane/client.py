@@ -158,23 +158,30 @@ class ServingPlane:
             status, generation = item["status"], item["metadata"]["generation"]
             if is_ready(status, generation):
                 return item
-            revision = status.get("components", {}).get("predictor", {}).get("latestCreatedRevision", "")
             failure = failure_of(status, generation)
             if failure is not None:
-                raise PermanentError(
-                    describe(f"Revision {revision} of {namespace}/{name} cannot be served", received=failure)
-                )
+                wrong = f"Revision {_newest(item)} of {namespace}/{name} cannot be served"
+                raise PermanentError(describe(wrong, received=failure))
             if time.monotonic() > deadline:
                 raise TemporaryError(
                     describe(
                         f"{namespace}/{name} is not ready after {timeout_seconds:g} s",
-                        received=self._store.read_log_tail(key, revision) or "an empty log",
+                        received=self._store.read_log_tail(key, _newest(item)) or "an empty log",
                         next_step=f"read {self._log_path}",
                     )
                 )
             # It may have been killed; what runs went on, but nothing new would come.
             self._ensure_up()
             time.sleep(_LOOK_SECONDS)
+
+    def read_log_tail(self, name: str, namespace: str = "default") -> str:
+        """Return the end of the newest revision's log.
+
+        Raises:
+            InputError: There is none of that name.
+        """
+        newest = _newest(self.get(name, namespace))
+        return self._store.read_log_tail(ServiceKey(namespace, name), newest)
 
     @property
     def _log_path(self) -> Path:
@@ -234,6 +241,11 @@ def _merge(
         },
         "spec": specification,
     }
+
+
+def _newest(item: dict[str, Any]) -> str:
+    predictor = item["status"].get("components", {}).get("predictor", {})
+    return str(predictor.get("latestCreatedRevision", ""))
 
 
 def _runs(record: PlaneRecord | None) -> bool:

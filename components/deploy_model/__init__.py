@@ -1,0 +1,1 @@
+"""Deploy a registered, approved model as an InferenceService, and see it answer."""

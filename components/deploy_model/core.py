@@ -1,0 +1,123 @@
+"""From a registered model and a verdict to an endpoint that answers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import yaml
+
+from components.deploy_model.manifest import build_manifest
+from components.deploy_model.platform import InferencePlatform, applied
+from components.deploy_model.smoke import ask
+from mulgil.artifacts import (
+    BUNDLE_EXAMPLE,
+    BundleManifest,
+    Endpoint,
+    RegisteredModel,
+    WarmUpExample,
+    read_bundle,
+    require_approval,
+    write_text,
+)
+from mulgil.contract import load_project
+from mulgil.errors import InputError, MulgilError, describe
+
+GATE = "evaluate_model"
+
+
+def deploy_model(
+    *,
+    project_path: Path,
+    registered_model_path: Path,
+    evaluation_verdict_path: Path,
+    manifest_path: Path,
+    endpoint_path: Path,
+    timeout_seconds: int,
+    platform: InferencePlatform,
+    promote: Callable[[str, str], None],
+) -> Endpoint:
+    """Deploy a model version, see it answer, and call it the champion.
+
+    A deployment that fails leaves the platform as it was: the version before goes on serving. One that is
+    repeated changes nothing.
+
+    Args:
+        project_path: Folder with the project's files.
+        registered_model_path: What `register_model` registered.
+        evaluation_verdict_path: Verdict of `evaluate_model`; without its approval nothing is deployed.
+        manifest_path: Where the InferenceService is written, as applied.
+        endpoint_path: Where it answers, and what it answered.
+        timeout_seconds: Longest wait for readiness.
+        platform: Where the model is to run.
+        promote: Makes a version of a registered model the champion.
+
+    Returns:
+        The endpoint.
+
+    Raises:
+        GateRejectedError: There is no approval of this very bundle.
+        InputError: The bundle is not what was registered.
+        PermanentError: The server says that it cannot run, or its answer is wrong.
+        TemporaryError: It is not ready in time, or does not answer.
+    """
+    project = load_project(project_path).project
+    registered = RegisteredModel.read(registered_model_path)
+    require_approval(evaluation_verdict_path, gate=GATE, subject=registered.bundle_fingerprint)
+    bundle_path = _locate(registered.storage_uri)
+    bundle = _read_registered_bundle(bundle_path, registered)
+    example = WarmUpExample.read(bundle_path / BUNDLE_EXAMPLE)
+    manifest = build_manifest(project, registered, bundle)
+    write_text(manifest_path, yaml.safe_dump(manifest, sort_keys=False))
+
+    namespace = project.serving.namespace
+    with applied(platform, manifest, timeout_seconds):
+        service = platform.wait_ready(project.name, namespace, timeout_seconds)
+        url = str(service["status"]["url"])
+        try:
+            prediction = ask(url, name=project.name, version=registered.version, example=example)
+        except MulgilError as exc:
+            log = platform.read_log_tail(project.name, namespace)
+            raise type(exc)(f"{exc}\n  The end of the server's log:\n{log}") from exc
+    promote(registered.name, registered.version)
+    endpoint = Endpoint(
+        name=project.name,
+        namespace=namespace,
+        url=url,
+        model_version=registered.version,
+        example=example.instance,
+        prediction=prediction,
+    )
+    endpoint.write(endpoint_path)
+    print(f"{project.name} version {registered.version} serves at {url}")
+    print(f"smoke request: prediction {prediction:.6f}, as the bundle says")
+    return endpoint
+
+
+def _locate(storage_uri: str) -> Path:
+    """Return the path that a storage URI names on this machine."""
+    # Taken as it is, nothing unescaped: so does KServe's storage initializer.
+    path = storage_uri.removeprefix("file://")
+    if not path.startswith("/"):
+        raise InputError(
+            describe(
+                "The bundle is not on this machine",
+                expected="file:///… or an absolute path",
+                received=f"storage_uri={storage_uri}",
+            )
+        )
+    return Path(path)
+
+
+def _read_registered_bundle(path: Path, registered: RegisteredModel) -> BundleManifest:
+    bundle = read_bundle(path)
+    if bundle.fingerprint != registered.bundle_fingerprint:
+        raise InputError(
+            describe(
+                f"The bundle at {path} is not the one that was registered",
+                expected=f"fingerprint={registered.bundle_fingerprint[:12]}",
+                received=f"fingerprint={bundle.fingerprint[:12]}",
+                next_step="register the model again",
+            )
+        )
+    return bundle

@@ -1,0 +1,73 @@
+"""The smoke request: the bundle's own example, asked where every client will ask."""
+
+from __future__ import annotations
+
+import httpx
+
+from mulgil.artifacts import WarmUpExample
+from mulgil.errors import PermanentError, TemporaryError, describe
+
+# float32 through two compilers of the same graph; the server's own warm-up holds the same bound.
+TOLERANCE = 1e-5
+
+_ANSWER_SECONDS = 10.0
+
+
+def ask(url: str, *, name: str, version: str, example: WarmUpExample) -> float:
+    """Send the example by KServe's V1 protocol and hold the answer against what the bundle says.
+
+    Args:
+        url: The InferenceService's address.
+        name: The model's name there.
+        version: The version that must answer.
+        example: The bundle's own.
+
+    Returns:
+        The prediction.
+
+    Raises:
+        TemporaryError: There is no answer.
+        PermanentError: It is not the expected one.
+    """
+    try:
+        answer = httpx.post(
+            f"{url}/v1/models/{name}:predict",
+            json={"instances": [example.instance]},
+            timeout=_ANSWER_SECONDS,
+        )
+    except httpx.HTTPError as exc:
+        raise TemporaryError(describe(f"{name} does not answer at {url}", received=str(exc))) from exc
+    if answer.status_code != httpx.codes.OK:
+        kind = TemporaryError if answer.is_server_error else PermanentError
+        raise kind(
+            describe(
+                f"{name} refuses the bundle's own example",
+                expected="status 200",
+                received=f"status {answer.status_code}: {answer.text[:500]}",
+            )
+        )
+    prediction = _read_prediction(answer)
+    answered_by = answer.headers.get("X-Model-Version", "")
+    if answered_by != version or not abs(prediction - example.prediction) <= TOLERANCE:
+        raise PermanentError(
+            describe(
+                f"{name} gives another answer than the bundle's own example",
+                expected=f"prediction={example.prediction} within {TOLERANCE}, version={version}",
+                received=f"prediction={prediction}, version={answered_by}",
+            )
+        )
+    return prediction
+
+
+def _read_prediction(answer: httpx.Response) -> float:
+    try:
+        (prediction,) = answer.json()["predictions"]
+        return float(prediction)
+    except (ValueError, TypeError, KeyError) as exc:
+        raise PermanentError(
+            describe(
+                "The answer is not one of KServe's V1 protocol",
+                expected='{"predictions": [a number]}',
+                received=answer.text[:500],
+            )
+        ) from exc

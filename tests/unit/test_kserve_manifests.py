@@ -1,0 +1,120 @@
+"""What is handed to KServe is what KServe's types have, and what our own programs take."""
+
+import copy
+
+import pytest
+import yaml
+from kserve_types import misfits
+
+from components.deploy_model.manifest import RUNTIME, build_manifest
+from mulgil.artifacts import BundleManifest, FeatureServiceReference, RegisteredModel
+from mulgil.contract import Project
+from mulgil.home import SOURCE_ROOT
+from mulgil.local.plane import objects
+from mulgil.serving.__main__ import build_parser
+
+BASE = SOURCE_ROOT / "manifests" / "base"
+PROJECT = Project.model_validate(
+    {
+        "name": "heart",
+        "problem": {"goal": "g", "success_measure": "s"},
+        "task": "binary_classification",
+        "source": {"kind": "csv", "location": "rows.csv"},
+        "serving": {"namespace": "clinic"},
+    }
+)
+REGISTERED = RegisteredModel(
+    name="heart", version="3", storage_uri="file:///models/heart/3", bundle_fingerprint="b" * 64
+)
+BUNDLE = BundleManifest(
+    name="heart",
+    task="binary_classification",
+    output="probability",
+    data_fingerprint="d" * 64,
+    dictionary_fingerprint="c" * 64,
+    feature_service=FeatureServiceReference(
+        name="heart", project="heart", store_version="v", online_store="s", entity="e", features=("age",)
+    ),
+    files={},
+)
+
+
+@pytest.fixture
+def manifest():
+    return build_manifest(PROJECT, REGISTERED, BUNDLE)
+
+
+@pytest.fixture
+def runtime():
+    return yaml.safe_load((BASE / "serving_runtime.yaml").read_text(encoding="utf-8"))
+
+
+def test_the_inference_service_has_only_fields_of_kserve(manifest):
+    assert misfits(manifest, "V1beta1InferenceService") == []
+
+
+def test_the_serving_runtime_has_only_fields_of_kserve(runtime):
+    assert misfits(runtime, "V1alpha1ServingRuntime") == []
+
+
+def test_a_field_that_kserve_does_not_have_is_found(manifest):
+    wrong = copy.deepcopy(manifest)
+    wrong["spec"]["predictor"]["model"]["storageUrl"] = "x"
+    wrong["spec"]["predictor"]["minReplicas"] = "1"
+
+    assert misfits(wrong, "V1beta1InferenceService") == [
+        ".spec.predictor.minReplicas",
+        ".spec.predictor.model.storageUrl",
+    ]
+
+
+def test_the_local_plane_takes_the_inference_service(manifest):
+    service = objects.parse_inference_service(manifest)
+
+    assert (service.metadata.namespace, service.metadata.name) == ("clinic", "heart")
+    assert service.spec.predictor.environment == {"MODEL_VERSION": "3"}
+
+
+def test_the_lineage_stands_in_annotations(manifest):
+    annotations = manifest["metadata"]["annotations"]
+
+    assert annotations["mulgil.dev/bundle-fingerprint"] == "b" * 64
+    assert annotations["mulgil.dev/model-version"] == "3"
+    assert manifest["metadata"]["labels"]["app.kubernetes.io/managed-by"] == "mulgil"
+
+
+def test_the_same_model_makes_the_same_predictor_whatever_its_lineage(manifest):
+    again = build_manifest(PROJECT, REGISTERED, BUNDLE.model_copy(update={"data_fingerprint": "e" * 64}))
+
+    assert again["spec"] == manifest["spec"]
+    assert again["metadata"] != manifest["metadata"]
+
+
+def test_runtime_service_and_local_plane_agree_on_name_and_format(manifest, runtime):
+    model = manifest["spec"]["predictor"]["model"]
+
+    assert runtime["metadata"]["name"] == model["runtime"] == RUNTIME == objects.RUNTIME
+    assert model["modelFormat"]["name"] in [f["name"] for f in runtime["spec"]["supportedModelFormats"]]
+    assert model["protocolVersion"] in runtime["spec"]["protocolVersions"]
+
+
+def test_the_server_takes_the_arguments_that_kserve_gives_it(runtime):
+    (container,) = runtime["spec"]["containers"]
+    variables = {variable["name"]: variable["value"] for variable in container["env"]}
+    arguments = [
+        argument.replace("{{.Name}}", "heart").replace("$(MODEL_VERSION)", variables["MODEL_VERSION"])
+        for argument in container["args"]
+    ]
+
+    flags = build_parser().parse_args(arguments)
+
+    assert container["command"] == ["python", "-m", "mulgil.serving"]
+    assert (flags.model_name, str(flags.model_path), flags.host) == ("heart", "/mnt/models", "0.0.0.0")
+    assert flags.http_port == container["ports"][0]["containerPort"]
+
+
+def test_the_base_lists_what_is_there():
+    kustomization = yaml.safe_load((BASE / "kustomization.yaml").read_text(encoding="utf-8"))
+
+    listed = set(kustomization["resources"])
+    assert listed == {path.name for path in BASE.glob("*.yaml")} - {"kustomization.yaml"}
