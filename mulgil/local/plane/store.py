@@ -1,6 +1,7 @@
 """The plane's state on the disk: what is wanted, what is known, who runs, and the logs.
 
-Objects are written by clients, everything else by the supervisor; each file is renamed into place.
+Objects are written by clients, everything else by the supervisor, so that neither removes what the other is
+just writing; each file is renamed into place.
 """
 
 from __future__ import annotations
@@ -8,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import json
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple, TextIO
@@ -50,6 +50,7 @@ class PlaneStore:
         self.envoy_folder = folder / "envoy"
         self.supervisor_log_path = folder / "supervisor.log"
         self._objects = folder / "objects"
+        self._states = folder / "states"
         self._record_path = folder / "plane.json"
 
     def read_record(self) -> PlaneRecord | None:
@@ -62,14 +63,13 @@ class PlaneStore:
 
     def list_keys(self) -> list[ServiceKey]:
         """Return every service that is wanted, or not yet gone."""
-        return sorted(
-            ServiceKey(path.parent.name, path.name) for path in self._objects.glob("*/*") if path.is_dir()
-        )
+        paths = (*self._objects.glob("*/*.json"), *self._states.glob("*/*.json"))
+        return sorted({ServiceKey(path.parent.name, path.stem) for path in paths})
 
     def read_object(self, key: ServiceKey) -> dict[str, Any] | None:
         """Return the object; `None` where it is deleted or never was."""
         try:
-            text = (self._service(key) / "object.json").read_text(encoding="utf-8")
+            text = _path(self._objects, key).read_text(encoding="utf-8")
         except FileNotFoundError:
             return None
         content: dict[str, Any] = json.loads(text)
@@ -77,24 +77,24 @@ class PlaneStore:
 
     def write_object(self, key: ServiceKey, content: dict[str, Any]) -> None:
         """Say what is wanted."""
-        write_text(self._service(key) / "object.json", json.dumps(content, indent=2))
+        write_text(_path(self._objects, key), json.dumps(content, indent=2))
 
     def delete_object(self, key: ServiceKey) -> None:
         """Say that nothing is wanted."""
-        (self._service(key) / "object.json").unlink(missing_ok=True)
+        _path(self._objects, key).unlink(missing_ok=True)
 
     def read_state(self, key: ServiceKey) -> ServiceState:
         """Return what is known of a service."""
-        path = self._service(key) / "state.json"
+        path = _path(self._states, key)
         return ServiceState.read(path) if path.exists() else ServiceState()
 
     def write_state(self, key: ServiceKey, state: ServiceState) -> None:
         """Write down what is known."""
-        state.write(self._service(key) / "state.json")
+        state.write(_path(self._states, key))
 
     def forget(self, key: ServiceKey) -> None:
-        """Remove what is left of a deleted service; its logs stay."""
-        shutil.rmtree(self._service(key), ignore_errors=True)
+        """Remove what was known of a deleted service; its logs stay."""
+        _path(self._states, key).unlink(missing_ok=True)
 
     def log_path(self, key: ServiceKey, revision: str) -> Path:
         """Return where a revision's server writes."""
@@ -130,5 +130,6 @@ class PlaneStore:
         self.folder.mkdir(parents=True, exist_ok=True)
         return (self.folder / f"{name}.lock").open("w", encoding="utf-8")
 
-    def _service(self, key: ServiceKey) -> Path:
-        return self._objects / key.namespace / key.name
+
+def _path(folder: Path, key: ServiceKey) -> Path:
+    return folder / key.namespace / f"{key.name}.json"
