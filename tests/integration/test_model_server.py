@@ -93,9 +93,13 @@ def server(bundle):
     assert "Traceback" not in output
 
 
-def post(path, body):
+def post(path, body, headers=b""):
     content = body if isinstance(body, bytes) else json.dumps(body).encode()
-    return b"POST %s HTTP/1.1\r\nHost: h\r\nContent-Length: %d\r\n\r\n%s" % (path, len(content), content)
+    length = b"Content-Length: %d\r\n" % len(content)
+    return b"POST %s HTTP/1.1\r\nHost: h\r\n%s%s\r\n%s" % (path, length, headers, content)
+
+
+CLOSE = b"Connection: close\r\n"
 
 
 PREDICT = b"/v1/models/heart:predict"
@@ -308,10 +312,10 @@ def test_a_client_that_expects_to_continue_is_invited(server):
         (b"GET / HTTP/1.1\r\nHost: h\r\nX: a\x00b\r\n\r\n", b"400"),
         (b"GET / HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n", b"400"),
         (b"CONNECT h:80 HTTP/1.1\r\nHost: h\r\n\r\n", b"400"),
-        (b"GET /\xff HTTP/1.1\r\nHost: h\r\n\r\n", b"400"),
-        (b"OPTIONS * HTTP/1.1\r\nHost: h\r\n\r\n", b"4"),
-        (b"GET http://h/v9 HTTP/1.1\r\nHost: h\r\n\r\n", b"404"),
-        (b"GET /%ff%00 HTTP/1.1\r\nHost: h\r\n\r\n", b"404"),
+        (b"GET /\xff HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n", b"400"),
+        (b"OPTIONS * HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n", b"4"),
+        (b"GET http://h/v9 HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n", b"404"),
+        (b"GET /%ff%00 HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n", b"404"),
         (b"BREW / HTTP/1.1\r\nHost: h\r\n\r\n", b"400"),
         (b"GET / HTTP/1.1\r\nX: " + b"a" * 600_000, b"431"),
         (b"GET /" + b"a" * 600_000, b"431"),
@@ -319,11 +323,11 @@ def test_a_client_that_expects_to_continue_is_invited(server):
             b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: %d\r\n\r\n" % (GREATEST_BODY_BYTES + 1),
             b"413",
         ),
-        (post(PREDICT, b""), b"400"),
-        (post(PREDICT, b"\x00\xff"), b"400"),
-        (post(PREDICT, b"[" * 200_000), b"400"),
-        (post(PREDICT, b'{"instances": [' + b"{}," * 100_000 + b"{}]}"), b"400"),
-        (post(b"/v2/models/heart/infer", {"inputs": [{"name": "age"}]}), b"400"),
+        (post(PREDICT, b"", CLOSE), b"400"),
+        (post(PREDICT, b"\x00\xff", CLOSE), b"400"),
+        (post(PREDICT, b"[" * 200_000, CLOSE), b"400"),
+        (post(PREDICT, b'{"instances": [' + b"{}," * 100_000 + b"{}]}", CLOSE), b"400"),
+        (post(b"/v2/models/heart/infer", {"inputs": [{"name": "age"}]}, CLOSE), b"400"),
     ],
     ids=lambda value: repr(value[:50]) if isinstance(value, bytes) else None,
 )

