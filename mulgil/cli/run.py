@@ -14,7 +14,7 @@ from mulgil.errors import GateRejectedError, InputError, MulgilError, PermanentE
 from mulgil.home import home
 from mulgil.local.launch import FinishedRun, folder_of, launch
 from mulgil.local.project_snapshot import parse_setting, snapshot_project
-from mulgil.local.runner import log_of
+from mulgil.local.task_folder import log_of
 from mulgil.serving.requests import curl_command
 
 _LOG_LINES_SHOWN = 30

@@ -9,10 +9,10 @@ import typer
 from rich.table import Table
 
 from mulgil.cli.console import output
-from mulgil.cli.progress import duration, short_name
+from mulgil.cli.progress import duration
 from mulgil.local.launch import folder_of, open_run_store
 from mulgil.local.run_store import State
-from mulgil.local.runner import log_of
+from mulgil.local.task_folder import log_of
 
 runs_app = typer.Typer(help="The runs on this machine.", no_args_is_help=True)
 
@@ -41,14 +41,16 @@ def show_command(run_id: Annotated[str, typer.Argument(metavar="RUN", help="As i
     for name, value in run.parameters.items():
         output.print(f"  {name} = {value}", markup=False)
     output.print()
-    table = Table("STEP", "STATE", "DURATION", "EXIT CODE", "LOG", box=None)
+    table = Table("STEP", "ATTEMPT", "STATE", "DURATION", "EXIT CODE", "LOG", box=None)
     for task in store.list_tasks(run_id):
         ran = task.state not in (State.SKIPPED, State.BLOCKED)
+        log = log_of(folder_of(run_id), task.task, task.attempt if task.state is State.RETRIED else None)
         table.add_row(
-            short_name(task.task),
+            task.title,
+            str(task.attempt) if ran else "",
             task.state,
             f"{duration(task):.1f} s" if ran else "",
             "" if task.exit_code is None else str(task.exit_code),
-            str(log_of(folder_of(run_id), task.task)) if ran else "",
+            str(log) if ran else "",
         )
     output.print(table)

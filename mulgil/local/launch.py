@@ -12,8 +12,9 @@ from typing import Any
 from mulgil.artifacts import write_text
 from mulgil.home import home
 from mulgil.local.pipeline_spec import parse_pipeline
+from mulgil.local.results import RunResult
 from mulgil.local.run_store import RunRecord, RunStore, State, TaskRecord
-from mulgil.local.runner import PipelineRunner, RunResult
+from mulgil.local.runner import PipelineRunner
 
 
 def open_run_store() -> RunStore:
@@ -43,7 +44,7 @@ def launch(
     compiled: str,
     project: str,
     parameters: Mapping[str, Any],
-    announce: Callable[[RunRecord, tuple[str, ...]], None],
+    announce: Callable[[RunRecord, Mapping[str, str]], None],
     observe: Callable[[TaskRecord], None],
 ) -> FinishedRun:
     """Run a compiled pipeline on this machine and record it.
@@ -52,8 +53,8 @@ def launch(
         compiled: The pipeline as the KFP compiler writes it.
         project: The project's name, for the record.
         parameters: The pipeline's parameters.
-        announce: Told of the run and the names of its tasks before the first one starts.
-        observe: Told of each task's start and end.
+        announce: Told of the run, and of the display names, by path, of the tasks known before it starts.
+        observe: Told of each start and end of a task.
 
     Raises:
         UnsupportedPipelineError: The pipeline uses what this runner does not implement.
