@@ -1,4 +1,4 @@
-"""The command line of `evaluate_model`."""
+"""The program `python -m components.evaluate_model`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,10 @@ from mulgil.program import run_program
 
 def build_parser() -> argparse.ArgumentParser:
     """Return the parser; its destinations are the core's parameters."""
-    parser = argparse.ArgumentParser(prog="python -m components.evaluate_model", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m components.evaluate_model",
+        description="Judge a model bundle on the test rows, beside baseline and champion; leave a verdict.",
+    )
     parser.add_argument("--project-path", type=Path, required=True, help="The project folder, for its gates.")
     parser.add_argument(
         "--training-rows-path",

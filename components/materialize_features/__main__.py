@@ -1,4 +1,4 @@
-"""The command line of `materialize_features`."""
+"""The program `python -m components.materialize_features`."""
 
 from __future__ import annotations
 

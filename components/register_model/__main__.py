@@ -1,4 +1,4 @@
-"""The command line of `register_model`."""
+"""The program `python -m components.register_model`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,10 @@ from mulgil.program import run_program
 
 def build_parser() -> argparse.ArgumentParser:
     """Return the parser; its destinations are the core's parameters."""
-    parser = argparse.ArgumentParser(prog="python -m components.register_model", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m components.register_model",
+        description="Register an approved model bundle in MLflow: a version of its model, with its lineage.",
+    )
     parser.add_argument("--project-path", type=Path, required=True, help="The project folder.")
     parser.add_argument("--bundle-path", type=Path, required=True, help="The bundle's directory.")
     parser.add_argument("--history-path", type=Path, required=True, help="JSON of the history of its fit.")

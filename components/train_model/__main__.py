@@ -1,4 +1,4 @@
-"""The command line of `train_model`."""
+"""The program `python -m components.train_model`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,10 @@ from mulgil.program import run_program
 
 def build_parser() -> argparse.ArgumentParser:
     """Return the parser; its destinations are the core's parameters."""
-    parser = argparse.ArgumentParser(prog="python -m components.train_model", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m components.train_model",
+        description="Fit the preprocessing and the network on the training rows, and write a model bundle.",
+    )
     parser.add_argument("--project-path", type=Path, required=True, help="The project folder.")
     parser.add_argument(
         "--training-rows-path",
