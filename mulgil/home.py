@@ -14,7 +14,7 @@ def home() -> Path:
     """Return the folder of all state: `$MULGIL_HOME`, or `.mulgil` in the checkout; it is made where missing.
 
     Raises:
-        InputError: It is no folder, or nothing can be written to it.
+        InputError: It is no folder, nothing can be written to it, or TensorFlow could not read from it.
     """
     folder = Path(os.environ.get("MULGIL_HOME") or SOURCE_ROOT / ".mulgil").resolve()
     try:
@@ -23,6 +23,9 @@ def home() -> Path:
         raise _unusable(folder, exc.strerror or str(exc)) from exc
     if not os.access(folder, os.W_OK | os.X_OK):
         raise _unusable(folder, "it cannot be written to")
+    # TensorFlow takes a checkpoint's path for a pattern.
+    if set("*?[\\") & set(str(folder)):
+        raise _unusable(folder, "the path has one of * ? [ \\ in it")
     return folder
 
 

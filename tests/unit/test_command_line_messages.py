@@ -57,6 +57,16 @@ def test_a_home_that_is_no_folder_is_named_by_every_command_that_needs_it(
     assert "set MULGIL_HOME" in message
 
 
+@pytest.mark.parametrize("name", ["[a]", "a*", "a?", "a\\b"])
+def test_a_home_that_tensorflow_would_take_for_a_pattern_is_refused(leave, monkeypatch, tmp_path, name):
+    monkeypatch.setenv("MULGIL_HOME", str(tmp_path / name))
+
+    code, message = leave("runs", "list")
+
+    assert code == 2
+    assert "the path has one of" in message
+
+
 def test_a_place_that_cannot_be_written_to_is_named_and_nothing_is_left_beside_it(leave, tmp_path):
     place = tmp_path / "folder"
     place.mkdir()
