@@ -126,8 +126,11 @@ class Record(BaseModel):
             raise InputError(describe(f"{path} does not hold a {cls.__name__}", received=str(exc))) from exc
 
 
+DATASET_MANIFEST = "manifest.json"
+
+
 class DatasetManifest(Record):
-    """What `ingest_data` made; it stands as `manifest.json` beside the splits' Parquet files.
+    """What `ingest_data` made; it stands as `DATASET_MANIFEST` beside the splits' Parquet files.
 
     `rows_read == sum(rows.values()) + rows_quarantined + rows_deduplicated`, always.
 
