@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 
 import typer
+from rich.text import Text
 
 from mulgil.cli.compile import compile_command
 from mulgil.cli.console import errors
@@ -38,5 +39,6 @@ def main() -> None:
     try:
         app()
     except MulgilError as exc:
-        errors.print(f"[bold red]error:[/] {exc}" if errors.is_terminal else f"error: {exc}", highlight=False)
+        # A path or a value may have brackets in it, which Rich would take for its markup.
+        errors.print(Text.assemble(("error:", "bold red"), f" {exc}"))
         sys.exit(exc.exit_code)

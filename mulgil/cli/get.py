@@ -10,9 +10,9 @@ from typing import Annotated, Any
 
 import typer
 import yaml
-from rich.table import Table
 
 from mulgil.cli.console import output
+from mulgil.cli.tables import align
 from mulgil.local.plane.client import ServingPlane
 
 get_app = typer.Typer(help="Show objects of the local serving plane.", no_args_is_help=True)
@@ -42,10 +42,7 @@ def isvc_command(
         if not objects:
             output.print(f"No resources found in {namespace} namespace.")
             return
-        table = Table("NAME", "URL", "READY", "PREV", "LATEST", "LATESTREADYREVISION", "AGE", box=None)
-        for item in objects:
-            table.add_row(*_row(item))
-        output.print(table)
+        output.out(align(_HEADER, *map(_row, objects)), highlight=False)
         return
     document = objects[0] if name else {"apiVersion": "v1", "kind": "List", "items": objects}
     if format_ is Format.YAML:
@@ -54,8 +51,11 @@ def isvc_command(
         output.out(json.dumps(document, indent=2), highlight=False)
 
 
+# The columns that KServe's CRD prints (`additionalPrinterColumns` of v1beta1).
+_HEADER = ("NAME", "URL", "READY", "PREV", "LATEST", "LATESTREADYREVISION", "AGE")
+
+
 def _row(item: dict[str, Any]) -> tuple[str, ...]:
-    """Write the columns that KServe's CRD prints (`additionalPrinterColumns` of v1beta1)."""
     status = item.get("status", {})
     predictor = status.get("components", {}).get("predictor", {})
     traffic = predictor.get("traffic", [])

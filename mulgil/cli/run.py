@@ -10,7 +10,7 @@ import typer
 from mulgil.artifacts import Endpoint, Evaluation
 from mulgil.cli.console import errors, output
 from mulgil.cli.progress import progress_on
-from mulgil.errors import GateRejectedError, InputError, MulgilError, PermanentError, TemporaryError
+from mulgil.errors import GateRejectedError, InputError, MulgilError, PermanentError, TemporaryError, describe
 from mulgil.home import home
 from mulgil.local.launch import FinishedRun, folder_of, launch
 from mulgil.local.project_snapshot import parse_setting, snapshot_project
@@ -66,7 +66,13 @@ def _located(source: str | None) -> str:
         return source or ""
     path = Path(source).resolve()
     if not path.is_file():
-        raise InputError(f"The source does not exist.\n  Received: --source {source}")
+        raise InputError(
+            describe(
+                "The source is a folder" if path.is_dir() else "The source does not exist",
+                expected="a file, or a URL that begins with http:// or https://",
+                received=f"--source {source}",
+            )
+        )
     return str(path)
 
 

@@ -12,7 +12,7 @@ from pydantic_core import ErrorDetails
 from mulgil.contract.dictionary import DataDictionary
 from mulgil.contract.project import Project
 from mulgil.contract.yaml_source import Location, YamlDocument, read_yaml
-from mulgil.errors import ContractError
+from mulgil.errors import ContractError, describe
 
 PROJECT_FILE = "project.yaml"
 DICTIONARY_FILE = "data_dictionary.yaml"
@@ -41,6 +41,7 @@ def load_project(path: Path) -> ProjectFolder:
     Raises:
         ContractError: Naming file, line, what was expected and what was received, for every mistake.
     """
+    require_project_folder(path)
     project, dictionary = (
         _attempt(model, path / name)
         for model, name in ((Project, PROJECT_FILE), (DataDictionary, DICTIONARY_FILE))
@@ -50,6 +51,23 @@ def load_project(path: Path) -> ProjectFolder:
     raise ContractError(
         "\n".join(str(part) for part in (project, dictionary) if isinstance(part, ContractError))
     )
+
+
+def require_project_folder(path: Path) -> None:
+    """Raise where there is no folder to look for a project's files in.
+
+    Raises:
+        ContractError: There is none; with the place that was looked at.
+    """
+    if not path.is_dir():
+        raise ContractError(
+            describe(
+                f"There is no project folder {path}",
+                expected=f"a folder with {PROJECT_FILE} and {DICTIONARY_FILE}",
+                received=f"PROJECT={path.resolve()}",
+                next_step="give the folder's path; those that Mulgil ships are in projects/ of its checkout",
+            )
+        )
 
 
 def parse(model: type[Model], document: YamlDocument) -> Model:

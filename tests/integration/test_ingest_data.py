@@ -337,7 +337,7 @@ def test_a_target_that_never_changes_is_refused(trial):
 
 def test_a_source_where_every_row_is_wrong_is_refused(trial):
     rows = [["unknown", *row[1:]] for row in heart_rows()]
-    with pytest.raises(InputError, match="no rows"):
+    with pytest.raises(InputError, match="No row is left to learn from"):
         trial.ingest(trial.write(as_csv(rows)))
 
 
