@@ -41,13 +41,12 @@ def show_command(run_id: Annotated[str, typer.Argument(metavar="RUN", help="As i
     for name, value in run.parameters.items():
         output.print(f"  {name} = {value}", markup=False)
     output.print()
-    table = Table("STEP", "ATTEMPT", "STATE", "DURATION", "EXIT CODE", "LOG", box=None)
+    table = Table("STEP", "STATE", "DURATION", "EXIT CODE", "LOG", box=None)
     for task in store.list_tasks(run_id):
         ran = task.state not in (State.SKIPPED, State.BLOCKED)
         log = log_of(folder_of(run_id), task.task, task.attempt if task.state is State.RETRIED else None)
         table.add_row(
-            task.title,
-            str(task.attempt) if ran else "",
+            task.title if task.attempt == 1 else f"{task.title}, attempt {task.attempt}",
             task.state,
             f"{duration(task):.1f} s" if ran else "",
             "" if task.exit_code is None else str(task.exit_code),

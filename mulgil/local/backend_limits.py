@@ -54,10 +54,12 @@ def find_beyond_backend(pipeline: PipelineSpec) -> Iterator[str]:
 
 
 def _of_command(pipeline: PipelineSpec, name: str, component: Component) -> Iterator[str]:
-    """Check placeholders: `resolveContainerArgs` in driver/util.go, `getPlaceholders` in launcher_v2.go."""
+    """Check command lines: `resolveContainerArgs` in driver/util.go, `NewLauncherV2` in launcher_v2.go."""
     container = pipeline.executor_of(component).container
     if container is None:
         return
+    if not container.command and not container.args:
+        yield f"{name}: it has neither command nor arguments, and the image's own entry point is not used"
     for part in (*container.command, *container.args):
         for placeholder in find_unresolvable(part):
             yield f"{name}: its command line holds {placeholder}, which is passed on unresolved"
@@ -98,13 +100,14 @@ def _of_loop(pipeline: PipelineSpec, where: str, task: Task) -> Iterator[str]:
 
 
 def _comes_from_loop(pipeline: PipelineSpec, component: Component, key: str) -> bool:
-    assert component.dag is not None
-    for selector in component.dag.outputs.parameters[key].selectors:
+    output = component.dag.outputs.parameters.get(key) if component.dag else None
+    for selector in output.selectors if output else ():
+        assert component.dag is not None
         task = component.dag.tasks[selector.producer_subtask]
         inner = pipeline.component_of(task)
         if task.parameter_iterator is not None:
             return True
-        if inner.dag is not None and _comes_from_loop(pipeline, inner, selector.output_parameter_key):
+        if _comes_from_loop(pipeline, inner, selector.output_parameter_key):
             return True
     return False
 

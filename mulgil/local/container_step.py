@@ -148,6 +148,8 @@ class ContainerProcess:
 async def _spawn(
     words: Sequence[str], environment: Mapping[str, str], folder: Path, log: BinaryIO
 ) -> asyncio.subprocess.Process:
+    if not words:
+        raise PermanentError("Nothing of the command line is left to start.")
     try:
         return await asyncio.create_subprocess_exec(
             *words,

@@ -64,7 +64,7 @@ def resolve_given(path: str, task: Task, definitions: InputDefinitions, around: 
         around: Where its inputs come from.
 
     Returns:
-        The inputs that have a value; an optional input of the pipeline that nobody gave is away here, too.
+        The inputs that have a value; an optional input of the pipeline that nobody gave is absent here, too.
 
     Raises:
         PermanentError: An output that it needs was not given.

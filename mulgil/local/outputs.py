@@ -27,6 +27,7 @@ def conclude_graph(graph: Dag, ended: Mapping[str, TaskResult]) -> TaskResult:
     failed = tuple(path for result in counted.values() for path in result.failed)
     if any(result.state in (State.FAILED, State.BLOCKED) for result in counted.values()):
         return TaskResult(State.FAILED, failed=failed)
+    # The first selector is taken last, so that its value stays.
     parameters = {
         name: ended[selector.producer_subtask].outputs.parameters[selector.output_parameter_key]
         for name, output in graph.outputs.parameters.items()
