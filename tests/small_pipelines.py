@@ -5,8 +5,10 @@ from pathlib import Path
 
 from kfp import compiler, dsl
 
+from mulgil.local.cache.output_store import OutputStore
 from mulgil.local.pipeline_spec import parse_pipeline
 from mulgil.local.results import RunResult
+from mulgil.local.reuse import StepReuse
 from mulgil.local.run_store import State, TaskRecord
 from mulgil.local.runner import PipelineRunner
 from mulgil.local.task_folder import log_of
@@ -62,6 +64,15 @@ def compile_function(function, folder: Path, **settings) -> str:
     return path.read_text(encoding="utf-8")
 
 
+def runner_of(
+    compiled: str, folder: Path, observe=print, *, run_id: str = "run-1", is_cache_read: bool = False
+) -> PipelineRunner:
+    """Make a runner whose run and cache are in a folder."""
+    reuse = StepReuse(run_id, OutputStore(folder / "cache"), is_cache_read=is_cache_read)
+    run_folder = folder / ("run" if run_id == "run-1" else run_id)
+    return PipelineRunner(parse_pipeline(compiled), run_id, run_folder, observe, reuse)
+
+
 @dataclass(frozen=True)
 class Ran:
     """A run that came to an end."""
@@ -87,7 +98,7 @@ class Ran:
 
 def run_compiled(compiled: str, folder: Path, /, **parameters) -> Ran:
     observed: list[TaskRecord] = []
-    runner = PipelineRunner(parse_pipeline(compiled), "run-1", folder / "run", observed.append)
+    runner = runner_of(compiled, folder, observed.append)
     return Ran(runner.run(parameters), observed, folder / "run")
 
 

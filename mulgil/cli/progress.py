@@ -17,6 +17,7 @@ from mulgil.local.run_store import RunRecord, State, TaskRecord
 
 _MARKS = {
     State.SUCCEEDED: "[green]✓[/]",
+    State.CACHED: "[green]=[/]",
     State.FAILED: "[red]✗[/]",
     State.SKIPPED: "[dim]–[/]",
     State.BLOCKED: "[dim]·[/]",
@@ -133,5 +134,7 @@ def outcome(task: TaskRecord) -> str:
     """Write how a task ended, such as `3.2 s` or `3.2 s, exit code 3`."""
     if task.state in (State.SKIPPED, State.BLOCKED):
         return "(its condition is false)" if task.state is State.SKIPPED else "(a step before it failed)"
+    if task.state is State.CACHED:
+        return "(an earlier run had equal inputs)"
     code = f", exit code {task.exit_code}" if task.exit_code else ""
     return f"{duration(task):.1f} s{code}"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -10,10 +9,16 @@ import typer
 from mulgil.artifacts import Endpoint, Evaluation
 from mulgil.cli.console import errors, output
 from mulgil.cli.progress import progress_on
-from mulgil.errors import GateRejectedError, InputError, MulgilError, PermanentError, TemporaryError, describe
-from mulgil.home import home
-from mulgil.local.launch import FinishedRun, folder_of, launch
-from mulgil.local.project_snapshot import parse_setting, snapshot_project
+from mulgil.cli.training import (
+    DEFAULT_PROJECT,
+    DeployOption,
+    ProjectArgument,
+    SettingsOption,
+    SourceOption,
+    request_training,
+)
+from mulgil.errors import GateRejectedError, InputError, MulgilError, PermanentError, TemporaryError
+from mulgil.local.launch import FinishedRun, folder_of, launch, resume
 from mulgil.local.task_folder import log_of
 from mulgil.serving.requests import curl_command
 
@@ -21,59 +26,36 @@ _LOG_LINES_SHOWN = 30
 
 
 def run_command(
-    project: Annotated[
-        Path, typer.Argument(help="Folder with project.yaml and data_dictionary.yaml.")
-    ] = Path("projects/breast_cancer"),
-    source: Annotated[
-        str | None, typer.Option(help="A path or URL to read instead of the project's source.")
-    ] = None,
-    settings: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="Replace a value of project.yaml for this run."),
-    ] = None,
-    is_deployed: Annotated[
-        bool, typer.Option("--deploy/--no-deploy", help="Deploy the model when it is approved.")
+    project: ProjectArgument = DEFAULT_PROJECT,
+    source: SourceOption = None,
+    settings: SettingsOption = None,
+    is_deployed: DeployOption = True,
+    is_cache_read: Annotated[
+        bool, typer.Option("--cache/--no-cache", help="Take outputs that earlier runs left for equal inputs.")
     ] = True,
+    resumed: Annotated[
+        str | None,
+        typer.Option("--resume", metavar="RUN", help="Go on with a run, by its own project and flags."),
+    ] = None,
 ) -> None:
     """Run the training pipeline on PROJECT: ingest, validate, train, judge, register, deploy."""
-    # Before kfp is imported, so that a mistake in a project is shown at once.
-    snapshot = snapshot_project(
-        project, dict(parse_setting(text) for text in settings or []), home() / "projects"
-    )
-    from pipelines.compile import compile_pipeline
-
-    parameters = {
-        "project_path": str(snapshot.path),
-        "source": _located(source),
-        "is_deployed": is_deployed,
-    }
-    with progress_on(output) as progress:
-        run = launch(
-            compile_pipeline("training"),
-            snapshot.project.name,
-            parameters,
-            progress.announce,
-            progress.observe,
-        )
+    if resumed is not None:
+        with progress_on(output) as progress:
+            run = resume(resumed, progress.announce, progress.observe)
+    else:
+        request = request_training(project, source, settings or [], is_deployed=is_deployed)
+        with progress_on(output) as progress:
+            run = launch(
+                request.compiled,
+                request.project,
+                request.parameters,
+                progress.announce,
+                progress.observe,
+                is_cache_read=is_cache_read,
+            )
     if run.result.failed:
         _explain(run)
     _summarise(run)
-
-
-def _located(source: str | None) -> str:
-    """Make a path absolute, as the steps work in folders of their own."""
-    if source is None or "://" in source:
-        return source or ""
-    path = Path(source).resolve()
-    if not path.is_file():
-        raise InputError(
-            describe(
-                "The source is a folder" if path.is_dir() else "The source does not exist",
-                expected="a file, or a URL that begins with http:// or https://",
-                received=f"--source {source}",
-            )
-        )
-    return str(path)
 
 
 def _explain(run: FinishedRun) -> None:
@@ -83,6 +65,7 @@ def _explain(run: FinishedRun) -> None:
     lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
     errors.print(f"\n{task} failed; the end of its log ({log}):\n", markup=False)
     errors.print("\n".join(f"  {line}" for line in lines[-_LOG_LINES_SHOWN:]), markup=False)
+    errors.print(f"\nOnce it is mended: mulgil run --resume {run.record.run_id}", markup=False)
     code = run.result.tasks[task].exit_code
     raise typer.Exit(code if code in _OWN_EXIT_CODES else 1)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar, get_args
@@ -35,8 +36,13 @@ class ProjectFolder:
     dictionary: DataDictionary
 
 
-def load_project(path: Path) -> ProjectFolder:
+def load_project(path: Path, sections: Collection[str] | None = None) -> ProjectFolder:
     """Read and check a project folder.
+
+    Args:
+        path: The folder.
+        sections: The only keys of `project.yaml` that its reader will use; the others are left out of what is
+            returned, so that a step cannot depend on what it does not declare. `None` leaves nothing out.
 
     Raises:
         ContractError: Naming file, line, what was expected and what was received, for every mistake.
@@ -47,7 +53,7 @@ def load_project(path: Path) -> ProjectFolder:
         for model, name in ((Project, PROJECT_FILE), (DataDictionary, DICTIONARY_FILE))
     )
     if isinstance(project, Project) and isinstance(dictionary, DataDictionary):
-        return ProjectFolder(path, project, dictionary)
+        return ProjectFolder(path, project.restricted_to(sections), dictionary)
     raise ContractError(
         "\n".join(str(part) for part in (project, dictionary) if isinstance(part, ContractError))
     )

@@ -95,6 +95,11 @@ class ContainerProcess:
         process = await _spawn(words, environment, folder, log)
         return cls(process, log)
 
+    @property
+    def pid(self) -> int:
+        """Number of the process that leads the group."""
+        return self._process.pid
+
     async def wait(self, memory_limit: float | None, deadline: float | None) -> int:
         """Wait for the end.
 

@@ -23,7 +23,7 @@ from mulgil.local.outputs import conclude_graph
 from mulgil.local.pipeline_spec import Component, PipelineSpec
 from mulgil.local.results import TaskResult, Values
 from mulgil.local.run_store import State
-from mulgil.local.step import Step, StepRunner
+from mulgil.local.step import RunsSteps, Step
 from mulgil.local.task_folder import TaskFolder
 from mulgil.local.triggers import end_without_start
 
@@ -40,7 +40,7 @@ class GraphRunner:
     """
 
     def __init__(
-        self, pipeline: PipelineSpec, run: Run, folder: Path, steps: StepRunner, journal: Journal
+        self, pipeline: PipelineSpec, run: Run, folder: Path, steps: RunsSteps, journal: Journal
     ) -> None:
         self._pipeline = pipeline
         self._run = run

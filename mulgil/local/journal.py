@@ -49,6 +49,19 @@ class Journal:
         self.results[attempt.task] = result
         return result
 
+    def tell_reuse(self, path: str, task: Task, result: TaskResult) -> TaskResult:
+        """Tell that a task took the outputs that are kept for the same inputs."""
+        now = time.time()
+        record = TaskRecord(self._run_id, path, State.CACHED, now, now, display_name=task.display_name)
+        self._observe(record)
+        self.results[path] = result
+        return result
+
+    def keep(self, path: str, result: TaskResult) -> TaskResult:
+        """Note a task that had finished before the run was resumed; it has been told of."""
+        self.results[path] = result
+        return result
+
     def tell_end_without_start(self, path: str, task: Task, result: TaskResult) -> TaskResult:
         """Tell how a task ended of which nothing was run."""
         record = TaskRecord(self._run_id, path, State.RUNNING, time.time(), display_name=task.display_name)

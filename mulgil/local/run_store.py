@@ -19,6 +19,7 @@ class State(StrEnum):
 
     RUNNING = "running"
     SUCCEEDED = "succeeded"
+    CACHED = "cached"
     FAILED = "failed"
     SKIPPED = "skipped"
     BLOCKED = "blocked"

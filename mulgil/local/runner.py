@@ -22,7 +22,8 @@ from mulgil.local.machine import Machine
 from mulgil.local.parameters import bind_parameters
 from mulgil.local.pipeline_spec import PipelineSpec
 from mulgil.local.results import RunResult, Values
-from mulgil.local.step import StepRunner
+from mulgil.local.reuse import StepReuse
+from mulgil.local.step_runner import StepRunner
 
 
 class PipelineRunner:
@@ -33,6 +34,7 @@ class PipelineRunner:
         run_id: The run's name.
         folder: The run's folder; each task gets one below it.
         observe: Told of each start and end of a task, one call at a time.
+        reuse: Knows the outputs that stand already.
 
     Raises:
         UnsupportedPipelineError: An image has no environment on this machine, or the pipeline uses what KFP's
@@ -40,7 +42,9 @@ class PipelineRunner:
         PermanentError: An environment is not installed.
     """
 
-    def __init__(self, pipeline: PipelineSpec, run_id: str, folder: Path, observe: Observe) -> None:
+    def __init__(
+        self, pipeline: PipelineSpec, run_id: str, folder: Path, observe: Observe, reuse: StepReuse
+    ) -> None:
         for name, executor in pipeline.deployment_spec.executors.items():
             if executor.container is not None:
                 check_container(name, executor.container)
@@ -48,6 +52,7 @@ class PipelineRunner:
         self._pipeline = pipeline
         self._run = Run(run_id, time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()))
         self._folder = folder
+        self._reuse = reuse
         self._journal = Journal(run_id, observe)
 
     def run(self, parameters: Mapping[str, Any]) -> RunResult:
@@ -64,7 +69,7 @@ class PipelineRunner:
         if root.dag is None:
             raise PermanentError("The pipeline's root is not a graph.")
         values = bind_parameters(root.input_definitions, parameters)
-        steps = StepRunner(self._run, self._folder, Machine(), self._journal)
+        steps = StepRunner(self._run, self._folder, Machine(), self._journal, self._reuse)
         graphs = GraphRunner(self._pipeline, self._run, self._folder, steps, self._journal)
         # An interrupt cancels the run, and each step that is cancelled ends its process first.
         result = asyncio.run(graphs.run(root.dag, Values(values), "", RetryPolicy()))

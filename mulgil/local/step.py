@@ -1,29 +1,13 @@
-"""One step: a container's command with its attempts, from its inputs to its outputs.
-
-Each attempt begins with clean outputs, and its log is kept.
-"""
+"""One step: a container with its inputs."""
 
 from __future__ import annotations
 
-import asyncio
-import time
 from dataclasses import dataclass
-from pathlib import Path
+from typing import Protocol
 
-from mulgil.errors import MulgilError, PermanentError, describe
-from mulgil.local.container_step import ContainerProcess
 from mulgil.local.graph_spec import RetryPolicy, Task
-from mulgil.local.inputs import Run
-from mulgil.local.journal import Journal
-from mulgil.local.machine import Machine
-from mulgil.local.parameters import read_parameter
 from mulgil.local.pipeline_spec import Container, OutputDefinitions
-from mulgil.local.placeholders import TaskContext
-from mulgil.local.resources import Demand, read_demand
 from mulgil.local.results import TaskResult, Values
-from mulgil.local.retry import wait_before_retry
-from mulgil.local.run_store import State, TaskRecord
-from mulgil.local.task_folder import TaskFolder
 
 
 @dataclass(frozen=True)
@@ -49,105 +33,8 @@ class Step:
     retry_policy: RetryPolicy
 
 
-class StepRunner:
-    """Runs the steps of one run.
-
-    Args:
-        run: The run.
-        folder: The run's folder; each step gets one below it.
-        machine: Whose cores and memory the steps share.
-        journal: Told of each attempt.
-    """
-
-    def __init__(self, run: Run, folder: Path, machine: Machine, journal: Journal) -> None:
-        self._run = run
-        self._folder = folder
-        self._machine = machine
-        self._journal = journal
+class RunsSteps(Protocol):
+    """Takes a step to its result: by running it, or by foretelling it."""
 
     async def run(self, step: Step) -> TaskResult:
-        """Run a step to its end, as often as its retry policy says.
-
-        Raises:
-            MulgilError: It cannot start: it requests more than there is, or a placeholder stands for nothing.
-        """
-        folder = TaskFolder(self._folder, step.path)
-        context = self._context(step, folder)
-        demand = read_demand(step.container.resources, context)
-        folder.begin()
-        number = 1
-        first_start = deadline = None
-        while True:
-            async with self._machine.reserve(demand):
-                attempt = self._journal.tell_start(step.path, step.task, number)
-                result = await self._attempt(step, attempt, folder, context, demand, deadline)
-            first_start = first_start or attempt.started_at
-            wait = wait_before_retry(step.retry_policy, number, time.time() - first_start)
-            if result.state is State.SUCCEEDED or wait is None:
-                return self._journal.tell_end(attempt, result)
-            self._journal.tell_retry(attempt, result)
-            await asyncio.sleep(wait)
-            folder.begin_again(number)
-            number += 1
-            # Argo ends a retry that outlasts the policy; the first attempt has no limit.
-            deadline = first_start + step.retry_policy.backoff_max_duration
-
-    def _context(self, step: Step, folder: TaskFolder) -> TaskContext:
-        return TaskContext(
-            run_id=self._run.run_id,
-            task_path=step.path,
-            input_parameters=step.inputs.parameters,
-            defaulted=step.defaulted,
-            input_artifacts=step.inputs.artifacts,
-            output_artifacts={name: folder.place_artifact(name) for name in step.outputs.artifacts},
-            output_parameters={name: folder.place_parameter(name) for name in step.outputs.parameters},
-            created_at=self._run.created_at,
-        )
-
-    async def _attempt(
-        self,
-        step: Step,
-        attempt: TaskRecord,
-        folder: TaskFolder,
-        context: TaskContext,
-        demand: Demand,
-        deadline: float | None,
-    ) -> TaskResult:
-        exit_code: int | None = None
-        try:
-            with folder.log.open("wb") as log:
-                async with self._machine.limit_cores(demand.core_limit):
-                    process = await ContainerProcess.start(step.container, context, folder.path, log)
-                try:
-                    exit_code = await process.wait(demand.memory_limit, deadline)
-                except asyncio.CancelledError:
-                    exit_code = await process.end()
-                    self._journal.tell_end(attempt, _failure(step, exit_code, folder))
-                    raise
-            if exit_code == 0:
-                return TaskResult(State.SUCCEEDED, exit_code, _read_outputs(step, folder))
-        except MulgilError as exc:
-            folder.note(exc)
-            exit_code = exc.exit_code
-        return _failure(step, exit_code, folder)
-
-
-def _failure(step: Step, exit_code: int, folder: TaskFolder) -> TaskResult:
-    places = {name: folder.place_artifact(name) for name in step.outputs.artifacts}
-    written = {name: place for name, place in places.items() if place.exists()}
-    return TaskResult(State.FAILED, exit_code, Values(artifacts=written), failed=(step.path,))
-
-
-def _read_outputs(step: Step, folder: TaskFolder) -> Values:
-    artifacts = {name: folder.place_artifact(name) for name in step.outputs.artifacts}
-    files = {name: folder.place_parameter(name) for name in step.outputs.parameters}
-    missing = sorted(name for name, place in (artifacts | files).items() if not place.exists())
-    if missing:
-        raise PermanentError(
-            describe(f"The task {step.path} ended well without an output", expected=", ".join(missing))
-        )
-    parameters = {
-        name: read_parameter(name, file.read_text(encoding="utf-8"), definition.parameter_type)
-        for (name, file), definition in zip(files.items(), step.outputs.parameters.values(), strict=True)
-    }
-    return Values(parameters, artifacts)
+        """Take a step to its end."""

@@ -19,6 +19,7 @@ from small_pipelines import (
     read,
     run_compiled,
     run_function,
+    runner_of,
     say,
     shell,
     show,
@@ -28,7 +29,6 @@ from small_pipelines import (
 from mulgil.errors import UnsupportedPipelineError
 from mulgil.local.pipeline_spec import parse_pipeline
 from mulgil.local.run_store import State
-from mulgil.local.runner import PipelineRunner
 
 
 @dsl.container_component
@@ -768,7 +768,7 @@ def refuse(function, folder):
     """Return why a pipeline is refused before anything of it runs."""
     compiled = compile_function(function, folder)
     with pytest.raises(UnsupportedPipelineError) as refused:
-        PipelineRunner(parse_pipeline(compiled), "run-1", folder / "run", print)
+        runner_of(compiled, folder)
     assert not (folder / "run").exists()
     return str(refused.value)
 

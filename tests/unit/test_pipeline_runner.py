@@ -6,12 +6,10 @@ import threading
 
 import pytest
 from kfp import dsl
-from small_pipelines import IMAGE, compile_function, count, fail, read, run_function, say, sleep
+from small_pipelines import IMAGE, compile_function, count, fail, read, run_function, runner_of, say, sleep
 
 from mulgil.errors import InputError, UnsupportedPipelineError
-from mulgil.local.pipeline_spec import parse_pipeline
 from mulgil.local.run_store import State
-from mulgil.local.runner import PipelineRunner
 
 
 @dsl.container_component
@@ -193,7 +191,7 @@ def test_an_interrupt_ends_the_steps(tmp_path):
     def pipeline():
         sleep(seconds=60.0)
 
-    spec = parse_pipeline(compile_function(pipeline, tmp_path))
+    compiled = compile_function(pipeline, tmp_path)
     observed = []
 
     def observe(task):
@@ -202,7 +200,7 @@ def test_an_interrupt_ends_the_steps(tmp_path):
             threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT)).start()
 
     with pytest.raises(KeyboardInterrupt):
-        PipelineRunner(spec, "run-1", tmp_path / "run", observe).run({})
+        runner_of(compiled, tmp_path, observe).run({})
 
     assert observed[-1].state is State.FAILED
     assert observed[-1].exit_code == -signal.SIGTERM
@@ -240,5 +238,5 @@ def test_an_image_that_is_not_ours_is_refused_before_anything_runs(tmp_path):
     text = compile_function(pipeline, tmp_path)
 
     with pytest.raises(UnsupportedPipelineError, match=r"python:3\.11"):
-        PipelineRunner(parse_pipeline(text), "run-1", tmp_path / "run", print)
+        runner_of(text, tmp_path)
     assert not (tmp_path / "run").exists()

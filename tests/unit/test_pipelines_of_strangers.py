@@ -5,12 +5,10 @@ from typing import NamedTuple
 
 import pytest
 from kfp import dsl
-from small_pipelines import IMAGE, compile_function, run_function, shell
+from small_pipelines import IMAGE, compile_function, run_function, runner_of, shell
 
 from mulgil.errors import UnsupportedPipelineError
-from mulgil.local.pipeline_spec import parse_pipeline
 from mulgil.local.run_store import State
-from mulgil.local.runner import PipelineRunner
 
 
 def python(program, *args):
@@ -261,8 +259,8 @@ def test_an_image_of_somebody_else_is_refused_by_its_name(tmp_path, image):
         announce(message="first")
         greet()
 
-    spec = parse_pipeline(compile_function(pipeline, tmp_path))
+    text = compile_function(pipeline, tmp_path)
 
     with pytest.raises(UnsupportedPipelineError, match=f"image={image}"):
-        PipelineRunner(spec, "run-1", tmp_path / "run", print)
+        runner_of(text, tmp_path)
     assert not (tmp_path / "run").exists()
