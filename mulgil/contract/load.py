@@ -100,6 +100,9 @@ def _messages(model: type[BaseModel], document: YamlDocument, exc: ValidationErr
     texts: dict[Location, dict[str, None]] = {}
     received: dict[Location, str] = {}
     for error in exc.errors(include_url=False):
+        # pydantic counts only the items that are right; those that are wrong have errors of their own.
+        if error["type"] == "too_short" and len(error["input"]) >= error["ctx"]["min_length"]:
+            continue
         place = _in_document(document, error)
         texts.setdefault(place, {})[_text(model, error)] = None
         if error["type"] not in _TELLS_WHAT_IT_RECEIVED:
@@ -136,13 +139,27 @@ def _text(model: type[BaseModel], error: ErrorDetails) -> str:
             return "expected a mapping of keys to values"
         case "string_type":
             return "expected text; where it looks like a number, put it in quotes"
+        case "tuple_type":
+            return "expected a list"
         case "too_short":
             return f"expected at least {error['ctx']['min_length']}"
+        case "string_pattern_mismatch":
+            return f"expected another form ({_description(model, error['loc'])})"
     return error["msg"].removeprefix("Value error, ").replace("Input should be", "expected")
 
 
 def _known_keys(model: type[BaseModel], location: Location) -> list[str]:
-    """The keys of the object at `location`, which may have the tags of unions in it."""
+    return [name for m in _models_at(model, location) for name in m.model_fields]
+
+
+def _description(model: type[BaseModel], location: Location) -> str:
+    """What the contract says of the key at `location`."""
+    fields = (m.model_fields.get(str(location[-1])) for m in _models_at(model, location[:-1]))
+    return next((field.description for field in fields if field and field.description), "").rstrip(".")
+
+
+def _models_at(model: type[BaseModel], location: Location) -> list[type[BaseModel]]:
+    """The models of the object at `location`, which may have the tags of unions in it."""
     models = [model]
     for part in location:
         if isinstance(part, int):
@@ -152,7 +169,7 @@ def _known_keys(model: type[BaseModel], location: Location) -> list[str]:
             models = [m for field in fields for m in _models_in(field.annotation)]
         else:
             models = [m for m in models if part in get_args(m.model_fields["kind"].annotation)]
-    return [name for m in models for name in m.model_fields]
+    return models
 
 
 def _models_in(annotation: Any) -> list[type[BaseModel]]:

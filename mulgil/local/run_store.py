@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Iterator, Mapping
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -115,7 +115,9 @@ class RunStore:
         path.parent.mkdir(parents=True, exist_ok=True)
         with self._connect() as connection:
             # Readers such as `runs list` are not held up by a run that writes.
-            connection.execute("PRAGMA journal_mode = WAL")
+            # SQLite does not wait for this lock. Who holds it sets the same mode, and the file keeps it.
+            with suppress(sqlite3.OperationalError):
+                connection.execute("PRAGMA journal_mode = WAL")
             connection.executescript(_SCHEMA)
 
     def write_run(self, run: RunRecord) -> None:
