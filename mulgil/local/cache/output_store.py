@@ -56,7 +56,7 @@ class OutputStore:
             key.write(staged / _KEY)
 
     def find_latest(self, key: StepKey) -> StepKey | None:
-        """Return the key that a new one is compared with: its component's last, of the same command if any."""
+        """Return the key to compare a new one with: its component's last, of the same command if any."""
         places = (self._root / key.component).glob(f"*/{_KEY}")
         known = sorted(places, key=lambda place: place.parent.stat().st_mtime, reverse=True)
         keys = [StepKey.read(place) for place in known]
