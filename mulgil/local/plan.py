@@ -105,7 +105,7 @@ class _Foreteller:
         if key is None:
             return self._note(step, action, ("not all that it reads can be known before",))
         if not self._store.has(key):
-            before = self._store.find_latest(key)
+            before = self._store.find_nearest(key)
             reasons = explain_difference(before, key) if before else ["it has never run"]
             return self._note(step, action, tuple(reasons))
         folder = TaskFolder(self._folder, step.path)

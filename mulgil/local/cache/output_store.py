@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from mulgil.artifacts import staged_directory
-from mulgil.local.cache.step_key import StepKey
+from mulgil.local.cache.step_key import StepKey, explain_difference
 
 _KEY = "key.json"
 _OUTPUTS = ("artifacts", "parameters")
@@ -55,12 +55,15 @@ class OutputStore:
                 _link_tree(folder / name, staged / name)
             key.write(staged / _KEY)
 
-    def find_latest(self, key: StepKey) -> StepKey | None:
-        """Return the key to compare a new one with: its component's last, of the same command if any."""
+    def find_nearest(self, key: StepKey) -> StepKey | None:
+        """Return the kept key of the same component that differs least; of equals, the last used."""
         places = (self._root / key.component).glob(f"*/{_KEY}")
-        known = sorted(places, key=lambda place: place.parent.stat().st_mtime, reverse=True)
-        keys = [StepKey.read(place) for place in known]
-        return next((other for other in keys if other.command == key.command), keys[0] if keys else None)
+        latest_first = sorted(places, key=lambda place: place.parent.stat().st_mtime, reverse=True)
+        return min(
+            (StepKey.read(place) for place in latest_first),
+            key=lambda other: len(explain_difference(other, key)),
+            default=None,
+        )
 
     def prune(self, older_than_seconds: float) -> tuple[int, int]:
         """Remove the entries that were not used for a time.
