@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import signal
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -23,6 +26,8 @@ from mulgil.local.task_folder import log_of
 from mulgil.serving.requests import curl_command
 
 _LOG_LINES_SHOWN = 30
+# As a shell says of a command that Ctrl-C ended: 128 + SIGINT.
+_INTERRUPTED = 130
 
 
 def run_command(
@@ -39,23 +44,44 @@ def run_command(
     ] = None,
 ) -> None:
     """Run the training pipeline on PROJECT: ingest, validate, train, judge, register, deploy."""
-    if resumed is not None:
-        with progress_on(output) as progress:
-            run = resume(resumed, progress.announce, progress.observe)
-    else:
-        request = request_training(project, source, settings or [], is_deployed=is_deployed)
-        with progress_on(output) as progress:
-            run = launch(
-                request.compiled,
-                request.project,
-                request.parameters,
-                progress.announce,
-                progress.observe,
-                is_cache_read=is_cache_read,
-            )
+    # What stops the command stops its steps, whether it is asked by Ctrl-C or by a service manager.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        run = _run(
+            project, source, settings or [], resumed, is_deployed=is_deployed, is_cache_read=is_cache_read
+        )
+    except KeyboardInterrupt:
+        errors.print(
+            "\ninterrupted; `mulgil runs list` has the run, and `mulgil run --resume RUN` goes on with it"
+        )
+        raise typer.Exit(_INTERRUPTED) from None
     if run.result.failed:
         _explain(run)
     _summarise(run)
+
+
+def _run(
+    project: Path,
+    source: str | None,
+    settings: Sequence[str],
+    resumed: str | None,
+    *,
+    is_deployed: bool,
+    is_cache_read: bool,
+) -> FinishedRun:
+    if resumed is not None:
+        with progress_on(output) as progress:
+            return resume(resumed, progress.announce, progress.observe)
+    request = request_training(project, source, settings, is_deployed=is_deployed)
+    with progress_on(output) as progress:
+        return launch(
+            request.compiled,
+            request.project,
+            request.parameters,
+            progress.announce,
+            progress.observe,
+            is_cache_read=is_cache_read,
+        )
 
 
 def _explain(run: FinishedRun) -> None:
@@ -65,8 +91,11 @@ def _explain(run: FinishedRun) -> None:
     lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
     errors.print(f"\n{task} failed; the end of its log ({log}):\n", markup=False)
     errors.print("\n".join(f"  {line}" for line in lines[-_LOG_LINES_SHOWN:]), markup=False)
-    errors.print(f"\nOnce it is mended: mulgil run --resume {run.record.run_id}", markup=False)
     code = run.result.tasks[task].exit_code
+    if code is not None and code < 0:
+        errors.print(f"  It was ended by signal {-code} ({signal.Signals(-code).name}).")
+        code = TemporaryError.exit_code
+    errors.print(f"\nOnce it is mended: mulgil run --resume {run.record.run_id}", markup=False)
     raise typer.Exit(code if code in _OWN_EXIT_CODES else 1)
 
 

@@ -23,8 +23,12 @@ from mulgil.local.runner import PipelineRunner
 
 
 def open_run_store() -> RunStore:
-    """Return the run store of this machine's home."""
-    return RunStore(home() / "runs.sqlite")
+    """Return the run store of this machine's home; in it a run whose process is gone is interrupted."""
+    store = RunStore(home() / "runs.sqlite")
+    for run in store.list_runs():
+        if run.state is State.RUNNING and not _is_held(folder_of(run.run_id)):
+            store.write_run(replace(run, state=State.INTERRUPTED))
+    return store
 
 
 def open_cache() -> OutputStore:
@@ -49,6 +53,8 @@ class FinishedRun:
     record: RunRecord
     result: RunResult
 
+
+_LOCK = "lock"
 
 Announce = Callable[[RunRecord, Mapping[str, str]], None]
 Observe = Callable[[TaskRecord], None]
@@ -139,11 +145,23 @@ def _run(
     return FinishedRun(run, result)
 
 
+def _is_held(folder: Path) -> bool:
+    """Whether a living process holds a run's lock."""
+    try:
+        with (folder / _LOCK).open("r+") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except FileNotFoundError:
+        return False
+    return False
+
+
 @contextlib.contextmanager
 def _alone(run_id: str, folder: Path) -> Iterator[None]:
     """Hold a run's lock, which ends with the process that holds it, however it ends."""
     folder.mkdir(parents=True, exist_ok=True)
-    with (folder / "lock").open("w") as lock:
+    with (folder / _LOCK).open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as exc:
