@@ -31,7 +31,7 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _load_core() -> Callable[..., Any]:
+def load_core() -> Callable[..., Any]:
     """Import the core, and TensorFlow with it."""
     from components.tensorflow_startup import start_tensorflow
 
@@ -43,7 +43,7 @@ def _load_core() -> Callable[..., Any]:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the program and return its exit code."""
-    return run_program(build_parser(), _load_core, argv)
+    return run_program(build_parser(), load_core, argv)
 
 
 if __name__ == "__main__":

@@ -40,7 +40,8 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _load_core() -> Callable[..., Any]:
+def load_core() -> Callable[..., Any]:
+    """Import the core, with all that it needs."""
     from components.ingest_data.core import ingest_data
 
     return ingest_data
@@ -48,7 +49,7 @@ def _load_core() -> Callable[..., Any]:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the program and return its exit code."""
-    return run_program(build_parser(), _load_core, argv)
+    return run_program(build_parser(), load_core, argv)
 
 
 if __name__ == "__main__":

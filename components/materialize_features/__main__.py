@@ -46,10 +46,11 @@ def build_parser() -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the program and return its exit code."""
-    return run_program(build_parser(), _load_core, argv)
+    return run_program(build_parser(), load_core, argv)
 
 
-def _load_core() -> Callable[..., Any]:
+def load_core() -> Callable[..., Any]:
+    """Import the core, with all that it needs."""
     from components.materialize_features.core import materialize_features
 
     return materialize_features

@@ -14,6 +14,7 @@ from typing import BinaryIO, Self
 
 from mulgil.errors import PermanentError, UnsupportedPipelineError, describe
 from mulgil.local.environments import find_environment
+from mulgil.local.interpreters import Interpreters
 from mulgil.local.machine import memory_of_group
 from mulgil.local.pipeline_spec import Container
 from mulgil.local.placeholders import TaskContext, needs_executor_input, resolve_command
@@ -72,7 +73,14 @@ class ContainerProcess:
         self._log = log
 
     @classmethod
-    async def start(cls, container: Container, context: TaskContext, folder: Path, log: BinaryIO) -> Self:
+    async def start(
+        cls,
+        container: Container,
+        context: TaskContext,
+        folder: Path,
+        log: BinaryIO,
+        interpreters: Interpreters | None,
+    ) -> Self:
         """Start a container's command.
 
         Args:
@@ -80,6 +88,7 @@ class ContainerProcess:
             context: What its placeholders stand for.
             folder: Its working directory.
             log: Where its output goes.
+            interpreters: One of them may wait for this very command line; `None` starts a new process.
 
         Raises:
             PermanentError: It cannot be started.
@@ -92,7 +101,12 @@ class ContainerProcess:
             for word in resolve_command((*container.command, *container.args), context)
         ]
         environment = find_environment(container.image).variables | variables
-        process = await _spawn(words, environment, folder, log)
+        process = None
+        # Variables of the container's own must be there before anything is imported.
+        if interpreters is not None and not variables:
+            process = await interpreters.hand_over(words, folder, Path(log.name))
+        if process is None:
+            process = await _spawn(words, environment, folder, log)
         return cls(process, log)
 
     @property

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import secrets
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -15,7 +16,8 @@ from mulgil.artifacts import write_text
 from mulgil.errors import InputError, describe
 from mulgil.home import home
 from mulgil.local.cache.output_store import OutputStore
-from mulgil.local.pipeline_spec import parse_pipeline
+from mulgil.local.pipeline_spec import PipelineSpec, parse_pipeline
+from mulgil.local.plan import Action, PlannedStep, plan_run
 from mulgil.local.results import RunResult
 from mulgil.local.reuse import StepReuse
 from mulgil.local.run_store import RunRecord, RunStore, State, TaskRecord
@@ -55,6 +57,19 @@ class FinishedRun:
 
 
 _LOCK = "lock"
+
+
+def plan(pipeline: PipelineSpec, parameters: Mapping[str, Any]) -> list[PlannedStep]:
+    """Foretell what a run on this machine would do with each step.
+
+    Raises:
+        InputError: A parameter is unknown, missing or of the wrong type, or a project is wrong.
+    """
+    home().mkdir(parents=True, exist_ok=True)
+    # Beside the cache, as its files are linked.
+    with tempfile.TemporaryDirectory(dir=home(), prefix=".plan-") as folder:
+        return plan_run(pipeline, parameters, open_cache(), Path(folder))
+
 
 Announce = Callable[[RunRecord, Mapping[str, str]], None]
 Observe = Callable[[TaskRecord], None]
@@ -127,7 +142,9 @@ def _run(
         observe(task)
 
     reuse = StepReuse(run.run_id, open_cache(), is_cache_read=is_cache_read)
-    runner = PipelineRunner(pipeline, run.run_id, folder, observe_and_record, reuse)
+    steps = plan(pipeline, run.parameters)
+    expected = [step.task for step in steps if step.action in (Action.RUN, Action.RECONCILE)]
+    runner = PipelineRunner(pipeline, run.run_id, folder, observe_and_record, reuse, expected)
     with _alone(run.run_id, folder):
         write_text(folder / "pipeline.yaml", compiled)
         store.write_run(run)

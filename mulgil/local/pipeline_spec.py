@@ -9,7 +9,7 @@ version 2.1.0 as kfp 2.17.0 writes it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from enum import StrEnum
 from typing import Any, Self
 
@@ -230,20 +230,29 @@ class PipelineSpec(Spec):
         A path has the names of the graphs around the task before slashes. How many tasks a loop brings is
         known only when it starts, so that they are not among these.
         """
-        return dict(self._names(self.root, ""))
+        return {path: task.display_name for path, task in self._tasks(self.root, "")}
 
-    def _names(self, component: Component, prefix: str) -> list[tuple[str, str]]:
-        names: list[tuple[str, str]] = []
+    @property
+    def images(self) -> Mapping[str, str]:
+        """The image of every task that surely exists and runs a container, by its path."""
+        images = {}
+        for path, task in self._tasks(self.root, ""):
+            container = self.executor_of(self.component_of(task)).container
+            if container is not None:
+                images[path] = container.image
+        return images
+
+    def _tasks(self, component: Component, prefix: str) -> Iterator[tuple[str, Task]]:
         for name in component.dag.order() if component.dag else ():
             assert component.dag is not None
             task = component.dag.tasks[name]
             inner = self.component_of(task)
             if task.parameter_iterator is not None:
                 continue
-            names += (
-                self._names(inner, f"{prefix}{name}/") if inner.dag else [(prefix + name, task.display_name)]
-            )
-        return names
+            if inner.dag:
+                yield from self._tasks(inner, f"{prefix}{name}/")
+            else:
+                yield prefix + name, task
 
 
 def parse_pipeline(text: str) -> PipelineSpec:

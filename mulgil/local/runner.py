@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +15,14 @@ from mulgil.errors import PermanentError
 from mulgil.local.backend_limits import refuse_beyond_backend
 from mulgil.local.container_step import check_container
 from mulgil.local.graph import GraphRunner
-from mulgil.local.graph_spec import RetryPolicy
+from mulgil.local.graph_spec import Dag, RetryPolicy
 from mulgil.local.inputs import Run
+from mulgil.local.interpreters import Interpreters
 from mulgil.local.journal import Journal, Observe
 from mulgil.local.machine import Machine
 from mulgil.local.parameters import bind_parameters
 from mulgil.local.pipeline_spec import PipelineSpec
-from mulgil.local.results import RunResult, Values
+from mulgil.local.results import RunResult, TaskResult, Values
 from mulgil.local.reuse import StepReuse
 from mulgil.local.step_runner import StepRunner
 
@@ -35,6 +36,7 @@ class PipelineRunner:
         folder: The run's folder; each task gets one below it.
         observe: Told of each start and end of a task, one call at a time.
         reuse: Knows the outputs that stand already.
+        expected: Paths of the tasks that will probably run, in their order; their imports are done ahead.
 
     Raises:
         UnsupportedPipelineError: An image has no environment on this machine, or the pipeline uses what KFP's
@@ -43,7 +45,13 @@ class PipelineRunner:
     """
 
     def __init__(
-        self, pipeline: PipelineSpec, run_id: str, folder: Path, observe: Observe, reuse: StepReuse
+        self,
+        pipeline: PipelineSpec,
+        run_id: str,
+        folder: Path,
+        observe: Observe,
+        reuse: StepReuse,
+        expected: Sequence[str] = (),
     ) -> None:
         for name, executor in pipeline.deployment_spec.executors.items():
             if executor.container is not None:
@@ -53,6 +61,7 @@ class PipelineRunner:
         self._run = Run(run_id, time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()))
         self._folder = folder
         self._reuse = reuse
+        self._expected = expected
         self._journal = Journal(run_id, observe)
 
     def run(self, parameters: Mapping[str, Any]) -> RunResult:
@@ -69,8 +78,18 @@ class PipelineRunner:
         if root.dag is None:
             raise PermanentError("The pipeline's root is not a graph.")
         values = bind_parameters(root.input_definitions, parameters)
-        steps = StepRunner(self._run, self._folder, Machine(), self._journal, self._reuse)
-        graphs = GraphRunner(self._pipeline, self._run, self._folder, steps, self._journal)
         # An interrupt cancels the run, and each step that is cancelled ends its process first.
-        result = asyncio.run(graphs.run(root.dag, Values(values), "", RetryPolicy()))
+        result = asyncio.run(self._run_graph(root.dag, Values(values)))
         return RunResult(result.state, result.failed, result.outputs, self._journal.results)
+
+    async def _run_graph(self, graph: Dag, values: Values) -> TaskResult:
+        images = self._pipeline.images
+        self._folder.mkdir(parents=True, exist_ok=True)
+        interpreters = Interpreters((images[path] for path in self._expected if path in images), self._folder)
+        steps = StepRunner(self._run, self._folder, Machine(), self._journal, self._reuse, interpreters)
+        graphs = GraphRunner(self._pipeline, self._run, self._folder, steps, self._journal)
+        try:
+            await interpreters.prepare()
+            return await graphs.run(graph, values, "", RetryPolicy())
+        finally:
+            await interpreters.close()

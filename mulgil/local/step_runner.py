@@ -12,6 +12,7 @@ from pathlib import Path
 from mulgil.errors import MulgilError
 from mulgil.local.container_step import ContainerProcess
 from mulgil.local.inputs import Run
+from mulgil.local.interpreters import Interpreters
 from mulgil.local.journal import Journal
 from mulgil.local.machine import Machine
 from mulgil.local.placeholders import TaskContext
@@ -34,14 +35,24 @@ class StepRunner:
         machine: Whose cores and memory the steps share.
         journal: Told of each attempt.
         reuse: Knows the outputs that stand already.
+        interpreters: Do the imports of the steps to come.
     """
 
-    def __init__(self, run: Run, folder: Path, machine: Machine, journal: Journal, reuse: StepReuse) -> None:
+    def __init__(
+        self,
+        run: Run,
+        folder: Path,
+        machine: Machine,
+        journal: Journal,
+        reuse: StepReuse,
+        interpreters: Interpreters,
+    ) -> None:
         self._run = run
         self._folder = folder
         self._machine = machine
         self._journal = journal
         self._reuse = reuse
+        self._interpreters = interpreters
 
     async def run(self, step: Step) -> TaskResult:
         """Run a step to its end, as often as its retry policy says.
@@ -102,9 +113,14 @@ class StepRunner:
         exit_code: int | None = None
         try:
             with folder.log.open("wb") as log:
+                # One that waits already has all cores.
+                interpreters = self._interpreters if demand.core_limit is None else None
                 async with self._machine.limit_cores(demand.core_limit):
-                    process = await ContainerProcess.start(step.container, context, folder.path, log)
+                    process = await ContainerProcess.start(
+                        step.container, context, folder.path, log, interpreters
+                    )
                     folder.remember_process(process.pid)
+                await self._interpreters.prepare()
                 try:
                     exit_code = await process.wait(demand.memory_limit, deadline)
                 except asyncio.CancelledError:

@@ -1,0 +1,101 @@
+"""Interpreters that do the imports of coming steps while earlier steps work.
+
+Each is used for one step at the most, so that no step sees another's state.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+from collections import deque
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from mulgil.local.environments import find_environment
+
+# Waiting at once. Each holds what it imported, up to 0.9 GB with TensorFlow, and imports on a core of its
+# own; laptops begin at two. Chosen by eye.
+_MOST_WAITING = 2
+_WAITING_INTERPRETER = "mulgil.local.waiting_interpreter"
+
+
+def module_of(words: Sequence[str]) -> str | None:
+    """Return the component that a command line runs: `python -m components.NAME …`; else `None`."""
+    match list(words[:3]):
+        case ["python", "-m", module] if module.startswith("components."):
+            return module
+    return None
+
+
+class Interpreters:
+    """The waiting interpreters of one run.
+
+    Args:
+        images: Of the steps that are expected to run, in their order.
+        folder: Where they start; it outlives them.
+    """
+
+    def __init__(self, images: Iterable[str], folder: Path) -> None:
+        self._coming = deque(images)
+        self._folder = folder
+        self._waiting: dict[str, asyncio.subprocess.Process] = {}
+
+    async def prepare(self) -> None:
+        """Start interpreters for the next steps, up to the number that may wait."""
+        while self._coming and len(self._waiting) < _MOST_WAITING:
+            environment = find_environment(self._coming.popleft())
+            module = f"components.{environment.component}"
+            if module in self._waiting:
+                continue
+            self._waiting[module] = await asyncio.create_subprocess_exec(
+                "python",
+                "-m",
+                _WAITING_INTERPRETER,
+                module,
+                env=environment.variables,
+                cwd=self._folder,
+                stdin=asyncio.subprocess.PIPE,
+                stdout=asyncio.subprocess.DEVNULL,
+                stderr=asyncio.subprocess.DEVNULL,
+                process_group=0,
+            )
+
+    async def hand_over(
+        self, words: Sequence[str], folder: Path, log: Path
+    ) -> asyncio.subprocess.Process | None:
+        """Give a step's command line to the interpreter that waits for it.
+
+        Args:
+            words: The command line.
+            folder: The step's working directory.
+            log: A file that its output is appended to.
+
+        Returns:
+            The process, now the step's; `None` where none waits, and the step is to be started.
+        """
+        module = module_of(words)
+        process = self._waiting.pop(module, None) if module else None
+        if process is None or process.stdin is None:
+            return None
+        step = {"arguments": list(words[3:]), "folder": str(folder), "log": str(log)}
+        try:
+            process.stdin.write(f"{json.dumps(step)}\n".encode())
+            await process.stdin.drain()
+            process.stdin.close()
+        except (BrokenPipeError, ConnectionResetError):
+            # It could not import; started afresh, the step says why in its log.
+            await process.wait()
+            return None
+        return process
+
+    async def close(self) -> None:
+        """End those that nobody needed."""
+        self._coming.clear()
+        for process in self._waiting.values():
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            await process.wait()
+        self._waiting.clear()

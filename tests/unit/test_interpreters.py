@@ -1,0 +1,86 @@
+"""Interpreters that wait for their step, as real processes."""
+
+import asyncio
+import os
+import signal
+
+import pytest
+
+from mulgil.local.interpreters import Interpreters, module_of
+
+IMAGE = "mulgil/ingest-data:0.1.0"
+COMMAND = ["python", "-m", "components.ingest_data"]
+
+
+def hand_over(folder, *flags, images=(IMAGE,), before=None):
+    """Prepare, give a command line, and return exit code and log; the code is None where nobody waited."""
+    log = folder / "log.txt"
+    log.touch()
+
+    async def scenario():
+        interpreters = Interpreters(images, folder)
+        await interpreters.prepare()
+        if before is not None:
+            await before(interpreters)
+        try:
+            process = await interpreters.hand_over([*COMMAND, *flags], folder, log)
+            return None if process is None else await process.wait()
+        finally:
+            await interpreters.close()
+
+    return asyncio.run(scenario()), log.read_text(encoding="utf-8")
+
+
+def test_one_that_waits_becomes_the_step_with_its_flags_and_its_log(tmp_path):
+    code, log = hand_over(tmp_path, "--help")
+
+    assert code == 0
+    assert "--quarantine-path" in log
+
+
+def test_its_exit_code_is_the_steps(tmp_path):
+    code, log = hand_over(
+        tmp_path,
+        *("--project-path", "nowhere", "--dataset-path", "dataset", "--quarantine-path", "quarantine"),
+    )
+
+    assert code == 2
+    assert "nowhere" in log
+    assert "Traceback" not in log
+
+
+def test_nobody_waits_for_a_component_that_was_not_expected(tmp_path):
+    assert hand_over(tmp_path, "--help", images=())[0] is None
+
+
+def test_one_that_died_is_no_help_and_no_harm(tmp_path):
+    async def kill(interpreters):
+        (process,) = interpreters._waiting.values()
+        os.killpg(process.pid, signal.SIGKILL)
+        await process.wait()
+
+    assert hand_over(tmp_path, "--help", before=kill)[0] is None
+
+
+def test_those_that_nobody_needed_end(tmp_path):
+    async def scenario():
+        interpreters = Interpreters([IMAGE], tmp_path)
+        await interpreters.prepare()
+        (process,) = interpreters._waiting.values()
+        await interpreters.close()
+        return process.returncode
+
+    assert asyncio.run(scenario()) == -signal.SIGKILL
+
+
+@pytest.mark.parametrize(
+    ("words", "module"),
+    [
+        (["python", "-m", "components.train_model", "--help"], "components.train_model"),
+        (["python", "-m", "pip"], None),
+        (["sh", "-c", "exit"], None),
+        ([], None),
+    ],
+)
+def test_only_a_components_own_command_line_can_be_taken_over(words, module):
+    assert module_of(words) == module
