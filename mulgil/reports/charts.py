@@ -108,6 +108,8 @@ def draw_lines(
     height: float = 260,
     is_diagonal_shown: bool = False,
     marked_x: float | None = None,
+    has_x_ticks: bool = True,
+    most_y_ticks: int = 5,
 ) -> Markup:
     """Draw lines over two axes.
 
@@ -120,9 +122,11 @@ def draw_lines(
         height: Of the picture, in its units.
         is_diagonal_shown: Whether a line from corner to corner is the measure.
         marked_x: Where an upright line stands.
+        has_x_ticks: Whether the level axis has numbers; without, there is room for none.
+        most_y_ticks: Numbers on the upright axis, at most.
     """
-    frame = _Frame(x, y, height)
-    parts = [frame.axes()]
+    frame = _Frame(x, y, height, bottom=_BOTTOM if has_x_ticks else 8.0)
+    parts = [frame.axes(with_x_ticks=has_x_ticks, most_y_ticks=most_y_ticks)]
     if is_diagonal_shown:
         parts.append(_line(frame.x(x.low), frame.y(y.low), frame.x(x.high), frame.y(y.high), "guide"))
     if marked_x is not None:
@@ -305,10 +309,10 @@ def draw_arcs(count: int, edges: Iterable[tuple[int, int]], styles: Sequence[str
 class _Frame:
     """The rectangle that two axes span."""
 
-    def __init__(self, x: Axis, y: Axis, height: float) -> None:
+    def __init__(self, x: Axis, y: Axis, height: float, bottom: float = _BOTTOM) -> None:
         self._x, self._y = x, y
         self.left, self._right = _LEFT, WIDTH - _RIGHT
-        self._top, self._bottom = _TOP, height - _BOTTOM
+        self._top, self._bottom = _TOP, height - bottom
         self.width = self._right - self.left
 
     def x(self, value: float) -> float:
