@@ -16,7 +16,7 @@ _REASONS_SHOWN = 3
 
 
 def write_quarantine(path: Path, rows: Sequence[QuarantinedRow]) -> None:
-    """Write the quarantine's folder: one JSON object a row, with `row_number`, `reason` and `cells`; a summary.
+    """Write the quarantine's folder: a line a row, with `row_number`, `reason` and `cells`, and a summary.
 
     The reason hides sensitive values. The cells do not, so the folder is to be guarded as the source is.
     """

@@ -23,7 +23,9 @@ _UNTOLD = "all"
 Floats = npt.NDArray[np.float64]
 
 
-def summarise_distributions(dictionary: DataDictionary, splits: Mapping[str, pa.Table]) -> DistributionSummary:
+def summarise_distributions(
+    dictionary: DataDictionary, splits: Mapping[str, pa.Table]
+) -> DistributionSummary:
     """Count each column's values by bin, split and answer.
 
     Args:

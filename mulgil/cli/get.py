@@ -10,9 +10,8 @@ from typing import Annotated, Any
 
 import typer
 import yaml
-from rich.table import Table
 
-from mulgil.cli.console import output
+from mulgil.cli.console import output, print_table
 from mulgil.local.plane.client import ServingPlane
 
 get_app = typer.Typer(help="Show objects of the local serving plane.", no_args_is_help=True)
@@ -42,10 +41,8 @@ def isvc_command(
         if not objects:
             output.print(f"No resources found in {namespace} namespace.")
             return
-        table = Table("NAME", "URL", "READY", "PREV", "LATEST", "LATESTREADYREVISION", "AGE", box=None)
-        for item in objects:
-            table.add_row(*_row(item))
-        output.print(table)
+        columns = ("NAME", "URL", "READY", "PREV", "LATEST", "LATESTREADYREVISION", "AGE")
+        print_table(columns, map(_row, objects))
         return
     document = objects[0] if name else {"apiVersion": "v1", "kind": "List", "items": objects}
     if format_ is Format.YAML:

@@ -15,6 +15,7 @@ from mulgil.home import home
 from mulgil.local.launch import FinishedRun, folder_of, launch
 from mulgil.local.project_snapshot import parse_setting, snapshot_project
 from mulgil.local.runner import log_of
+from mulgil.reports.writing import write_report
 from mulgil.serving.requests import curl_command
 
 _LOG_LINES_SHOWN = 30
@@ -55,9 +56,10 @@ def run_command(
             progress.announce,
             progress.observe,
         )
+    report = _write_report(run)
     if run.result.failed:
-        _explain(run)
-    _summarise(run)
+        _explain(run, report)
+    _summarise(run, report)
 
 
 def _located(source: str | None) -> str:
@@ -70,13 +72,24 @@ def _located(source: str | None) -> str:
     return str(path)
 
 
-def _explain(run: FinishedRun) -> None:
+def _write_report(run: FinishedRun) -> Path | None:
+    """Write the run's page; a run that is done is not undone by a page that cannot be written."""
+    try:
+        return write_report(run.record)
+    except (MulgilError, OSError) as exc:
+        errors.print(f"The report could not be written: {exc}", markup=False)
+        return None
+
+
+def _explain(run: FinishedRun, report: Path | None) -> None:
     """Show the end of the log of the step that failed, and leave with its exit code."""
     task = run.result.failed[0]
     log = log_of(folder_of(run.record.run_id), task)
     lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
     errors.print(f"\n{task} failed; the end of its log ({log}):\n", markup=False)
     errors.print("\n".join(f"  {line}" for line in lines[-_LOG_LINES_SHOWN:]), markup=False)
+    if report is not None:
+        errors.print(f"\nreport         {report}", markup=False)
     code = run.result.tasks[task].exit_code
     raise typer.Exit(code if code in _OWN_EXIT_CODES else 1)
 
@@ -86,7 +99,7 @@ _OWN_EXIT_CODES = {
 }
 
 
-def _summarise(run: FinishedRun) -> None:
+def _summarise(run: FinishedRun, report: Path | None) -> None:
     evaluation_path = run.result.find_artifact("evaluate-model", "evaluation")
     assert evaluation_path is not None
     evaluation = Evaluation.read(evaluation_path)
@@ -96,6 +109,8 @@ def _summarise(run: FinishedRun) -> None:
         f"test {evaluation.primary_metric}   {metric.value:.4f} "
         f"({metric.confidence:.0%} interval {metric.low:.4f} to {metric.high:.4f}, {evaluation.rows} rows)"
     )
+    if report is not None:
+        output.print(f"report         {report}", markup=False)
     endpoint_path = run.result.find_artifact("deploy-model", "endpoint")
     if endpoint_path is None:
         output.print("not deployed   (run without --no-deploy to deploy)")

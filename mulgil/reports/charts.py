@@ -17,7 +17,9 @@ from mulgil.reports.page import format_number
 
 # In units of the picture, which are pixels on a telephone and up to half as much more on a desk. By eye.
 WIDTH = 360.0
-_LEFT, _RIGHT, _TOP, _BOTTOM = 40.0, 10.0, 10.0, 34.0
+_LEFT, _RIGHT, _TOP, _BOTTOM = 40.0, 10.0, 22.0, 34.0
+# What a picture without numbers on an axis needs there.
+_BARE = 8.0
 
 
 @dataclass(frozen=True)
@@ -125,7 +127,7 @@ def draw_lines(
         has_x_ticks: Whether the level axis has numbers; without, there is room for none.
         most_y_ticks: Numbers on the upright axis, at most.
     """
-    frame = _Frame(x, y, height, bottom=_BOTTOM if has_x_ticks else 8.0)
+    frame = _Frame(x, y, height, bottom=_BOTTOM if has_x_ticks else _BARE)
     parts = [frame.axes(with_x_ticks=has_x_ticks, most_y_ticks=most_y_ticks)]
     if is_diagonal_shown:
         parts.append(_line(frame.x(x.low), frame.y(y.low), frame.x(x.high), frame.y(y.high), "guide"))
@@ -222,11 +224,11 @@ def draw_intervals(
         axis: The level axis.
         marked: Where an upright line stands, such as at no difference.
     """
-    row_height, left, right, top = 26.0, 84.0, WIDTH - 118.0, 6.0
+    row_height, left, right, top = 26.0, 74.0, WIDTH - 134.0, 6.0
     bottom = top + row_height * len(rows)
     parts = [
         part
-        for tick in axis.ticks(3)
+        for tick in axis.ticks(4)
         for part in (
             _line(axis.place(tick, left, right), top, axis.place(tick, left, right), bottom, "grid"),
             _text(axis.place(tick, left, right), bottom + 14, format_number(tick), "tick middle"),
@@ -244,7 +246,7 @@ def draw_intervals(
             _line(start, y - 4, start, y + 4, f"whisker {row.style}"),
             _line(end, y - 4, end, y + 4, f"whisker {row.style}"),
             Markup('<circle class="dot {}" cx="{}" cy="{}" r="5"/>').format(row.style, _n(at), _n(y)),
-            _text(WIDTH - 2, y + 4, f"{row.value:.3f}  {row.low:.3f}–{row.high:.3f}", "figure end"),
+            _text(WIDTH - 2, y + 4, _figures(row), "figure end"),
         ]
     return _picture(title, description, bottom + 20, parts)
 
@@ -270,7 +272,7 @@ def draw_shares(title: str, description: str, parts_of_whole: Sequence[tuple[str
                 ).format(style, _n(left), _n(max(2.0, share - 2)), _n(height), name, format_number(size))
             )
             left += share
-    return _picture(title, description, height, parts, width=max(width, left), style="shares")
+    return _picture(title, description, height, parts, width=max(width, left), style="shares", fit="none")
 
 
 def draw_arcs(count: int, edges: Iterable[tuple[int, int]], styles: Sequence[str], row: float) -> Markup:
@@ -312,7 +314,7 @@ class _Frame:
     def __init__(self, x: Axis, y: Axis, height: float, bottom: float = _BOTTOM) -> None:
         self._x, self._y = x, y
         self.left, self._right = _LEFT, WIDTH - _RIGHT
-        self._top, self._bottom = _TOP, height - bottom
+        self._top, self._bottom = _TOP if y.label else _BARE, height - bottom
         self.width = self._right - self.left
 
     def x(self, value: float) -> float:
@@ -333,7 +335,7 @@ class _Frame:
             middle = (self.left + self._right) / 2
             parts.append(_text(middle, self._bottom + 30, self._x.label, "axis-label middle"))
         if self._y.label:
-            parts.append(_text(self.left + 4, self._top + 4, self._y.label, "axis-label halo"))
+            parts.append(_text(self.left, self._top - 11, self._y.label, "axis-label"))
         return Markup("").join(parts)
 
 
@@ -354,12 +356,15 @@ def _picture(
     *,
     width: float = WIDTH,
     style: str = "chart",
+    fit: str = "xMidYMid",
 ) -> Markup:
     return Markup(
-        '<svg class="{style}" viewBox="0 0 {width} {height}" role="img" aria-label="{label}">'
+        '<svg class="{style}" viewBox="0 0 {width} {height}" preserveAspectRatio="{fit}" '
+        'role="img" aria-label="{label}">'
         "<title>{title}</title><desc>{description}</desc>{parts}</svg>"
     ).format(
         style=style,
+        fit=fit,
         width=_n(width),
         height=_n(height),
         label=f"{title}. {description}",
@@ -367,6 +372,10 @@ def _picture(
         description=description,
         parts=Markup("").join(parts),
     )
+
+
+def _figures(row: IntervalRow) -> str:
+    return f"{row.value:.3f} [{row.low:.3f}, {row.high:.3f}]".replace("-", "\N{MINUS SIGN}")
 
 
 def _line(x1: float, y1: float, x2: float, y2: float, style: str) -> Markup:

@@ -54,11 +54,13 @@ def draw_columns(evidence: RunEvidence) -> list[ColumnFigures]:
 
 def _draw_column(column: Column, spread: ColumnDistribution) -> ColumnFigures:
     bins = _name_bins(spread)
-    answers = [
-        answer for answer in _STYLES if any(answer in by_answer for by_answer in spread.rows.values())
-    ]
+    answers = [answer for answer in _STYLES if any(answer in by_answer for by_answer in spread.rows.values())]
     stacks = [
-        (answer, _STYLES[answer], _sum([by[answer] for by in spread.rows.values() if answer in by], len(bins)))
+        (
+            answer,
+            _STYLES[answer],
+            _sum([by[answer] for by in spread.rows.values() if answer in by], len(bins)),
+        )
         for answer in answers
     ]
     is_number = len(spread.edges) > 1
@@ -110,7 +112,7 @@ def _draw_splits(
             y=axis_around([0.0, highest], low=0.0),
             height=110,
             has_x_ticks=False,
-            most_y_ticks=2,
+            most_y_ticks=3,
         ),
         head=("value", *shares),
         body=tuple(
@@ -135,9 +137,7 @@ def _name_bin(low: float, high: float) -> str:
     # Edges of whole numbers lie half-way between them.
     if (low + 0.5).is_integer() and (high + 0.5).is_integer():
         first, last = low + 0.5, high - 0.5
-        return (
-            format_number(first) if first == last else f"{format_number(first)} to {format_number(last)}"
-        )
+        return format_number(first) if first == last else f"{format_number(first)} to {format_number(last)}"
     return f"{format_number(low)} to {format_number(high)}"
 
 

@@ -237,13 +237,14 @@ def _draw_metrics(evaluation: Evaluation) -> list[Figure]:
         rows = _rows_of(intervals)
         title = _metric_name(name)
         title = title[0].upper() + title[1:]
-        better = "" if Metric(name).is_better_high else ", less is better"
+        notes = ["the gates' metric"] * (name == evaluation.primary_metric)
+        notes += ["less is better"] * (not Metric(name).is_better_high)
         words = "; ".join(f"{row.name} {row.value:.3f} ({row.low:.3f} to {row.high:.3f})" for row in rows)
         axis = axis_around(value for row in rows for value in (row.low, row.value, row.high))
         figures.append(
             Figure(
                 title=title,
-                note=("the gates' metric" if name == evaluation.primary_metric else "") + better,
+                note=", ".join(notes),
                 picture=draw_intervals(title, words, rows, axis=axis),
                 head=("", "value", "from", "to"),
                 body=tuple((row.name, *map(_digits, (row.value, row.low, row.high))) for row in rows),
@@ -266,9 +267,7 @@ def _draw_improvements(evaluation: Evaluation) -> Figure | None:
     return Figure(
         title=title,
         note="paired on the same rows; right of the line is better",
-        picture=draw_intervals(
-            title, words, [_shortened(row) for row in rows], axis=axis, marked=0.0
-        ),
+        picture=draw_intervals(title, words, [_shortened(row) for row in rows], axis=axis, marked=0.0),
         head=("", "difference", "from", "to"),
         body=tuple((row.name, *map(_digits, (row.value, row.low, row.high))) for row in rows),
     )
@@ -290,10 +289,7 @@ def _draw_curves(curves: Mapping[str, ScoreCurves]) -> list[Figure]:
             picture=draw_lines(
                 "ROC curve",
                 f"True positive rate against false positive rate at every threshold: {names}.",
-                [
-                    Line(*_MODELS[model], points=curve.roc)
-                    for model, curve in curves.items()
-                ],
+                [Line(*_MODELS[model], points=curve.roc) for model, curve in curves.items()],
                 x=Axis(0, 1, "false positive rate"),
                 y=Axis(0, 1, "true positive rate"),
                 is_diagonal_shown=True,
@@ -308,7 +304,7 @@ def _draw_curves(curves: Mapping[str, ScoreCurves]) -> list[Figure]:
                 "Precision and recall",
                 f"Precision against recall at every threshold: {names}.",
                 [
-                    # From right to left: a precision holds down to the next lower recall, as average precision counts.
+                    # Leftwards: a precision holds down to the next lower recall, as average precision counts.
                     Line(*_MODELS[model], points=curve.precision_recall[::-1], is_stepped=True)
                     for model, curve in curves.items()
                 ],
@@ -451,9 +447,7 @@ def _lineage(evidence: RunEvidence) -> list[Fact]:
         chain.append(Fact("feature service", service.name, f"store version {service.store_version}"))
         chain.append(Fact("bundle", bundle.fingerprint, f"{len(bundle.files)} files, each with its checksum"))
     if registered := evidence.registered:
-        chain.append(
-            Fact("model version", f"{registered.name} {registered.version}", registered.storage_uri)
-        )
+        chain.append(Fact("model version", f"{registered.name} {registered.version}", registered.storage_uri))
     if endpoint := evidence.endpoint:
         chain.append(Fact("endpoint", endpoint.url, f"InferenceService {endpoint.namespace}/{endpoint.name}"))
     return chain
@@ -461,5 +455,3 @@ def _lineage(evidence: RunEvidence) -> list[Fact]:
 
 def _digits(value: float) -> str:
     return f"{value:.3f}"
-
-

@@ -68,9 +68,7 @@ def _known_before(edges: Edges, name: str, order: Sequence[str]) -> set[str]:
     return {row for row in above if plain_path(row) in waits}
 
 
-def _leaves(
-    components: Mapping[str, Any], name: str, task: Mapping[str, Any], prefix: str
-) -> Iterator[str]:
+def _leaves(components: Mapping[str, Any], name: str, task: Mapping[str, Any], prefix: str) -> Iterator[str]:
     inner = components.get(task["componentRef"]["name"], {})
     if "dag" not in inner:
         yield prefix + name
