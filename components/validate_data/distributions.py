@@ -16,6 +16,9 @@ from mulgil.contract import Column, ColumnRole, ColumnType, DataDictionary
 # As many bars as a small picture shows well; chosen by eye.
 _BINS = 20
 
+# Of greater numbers, the distance between two may not be a float64; infinite and NaN are not below it either.
+_GREATEST = 1e300
+
 _ANSWERS = {"no": False, "yes": True}
 # Where the answer may not be shown, nothing is told apart by it.
 _UNTOLD = "all"
@@ -106,7 +109,7 @@ def _count_codes(values: pa.ChunkedArray, codes: tuple[str, ...]) -> tuple[int, 
 def _finite(values: pa.ChunkedArray) -> Floats:
     # Beyond 2**53 a float64 skips integers, which no picture shows.
     numbers = pc.cast(pc.drop_null(values), pa.float64(), safe=False).to_numpy()
-    return numbers[np.isfinite(numbers)]
+    return numbers[np.abs(numbers) < _GREATEST]
 
 
 def _edges(values: Floats, *, is_whole: bool) -> Floats:

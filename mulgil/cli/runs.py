@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -153,9 +154,10 @@ def delete_command(
     """Delete a run with all that its steps wrote; registered versions keep their own bundles."""
     store = open_run_store()
     run = find_run(store, run_id)
-    runs = [run] if not is_killed or run.state is not State.RUNNING else []
+    if is_killed and run.state is State.RUNNING:
+        run = replace(run, state=State.INTERRUPTED)
     size = size_of(folder_of(run.run_id))
-    delete_run(store, run, find_needed(runs))
+    delete_run(store, run, find_needed([run]))
     output.print(f"deleted {run.run_id}, {format_size(size)}", markup=False)
 
 

@@ -96,7 +96,7 @@ def delete_run(store: RunStore, run: RunRecord, needed: Mapping[str, str]) -> No
         raise InputError(
             describe(
                 f"{run.run_id} stays: {reason}",
-                next_step="wait for its end, or deploy another version first",
+                next_step="wait for its end, say `--killed` where it was, or deploy another version first",
             )
         )
     folder = folder_of(run.run_id)

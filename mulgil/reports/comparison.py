@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from mulgil.artifacts import Interval
@@ -73,7 +73,7 @@ def compare(a: RunEvidence, b: RunEvidence) -> Comparison:
         metrics=tuple(_compare_metrics(a, b)),
         is_on_same_rows=same,
         verdicts=tuple(_pair(_answers(a), _answers(b))),
-        durations=tuple(_pair(_durations(a), _durations(b))),
+        durations=tuple(_compare_durations(a, b)),
     )
 
 
@@ -155,12 +155,21 @@ def _answers(evidence: RunEvidence) -> dict[str, str]:
     return answers
 
 
+def _compare_durations(a: RunEvidence, b: RunEvidence) -> Iterator[Row]:
+    of_a, of_b = _seconds(a), _seconds(b)
+    for row in _pair(_durations(a), _durations(b)):
+        first, second = of_a.get(row.name), of_b.get(row.name)
+        note = f"{second - first:+.1f} s" if first is not None and second is not None else ""
+        yield replace(row, note=note)
+
+
 def _durations(evidence: RunEvidence) -> dict[str, str]:
-    times = {
-        step.title: format_seconds(step.seconds) if step.has_run else str(step.state or "not started")
-        for step in evidence.steps
-    }
-    run = evidence.run
-    if run.ended_at is not None:
-        times["whole run"] = format_seconds(run.ended_at - run.started_at)
+    states = {step.title: str(step.state or "not started") for step in evidence.steps}
+    return states | {name: format_seconds(seconds) for name, seconds in _seconds(evidence).items()}
+
+
+def _seconds(evidence: RunEvidence) -> dict[str, float]:
+    times = {step.title: step.seconds for step in evidence.steps if step.has_run}
+    if evidence.run.ended_at is not None:
+        times["whole run"] = evidence.run.ended_at - evidence.run.started_at
     return times
