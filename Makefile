@@ -60,8 +60,8 @@ golden: setup ## Write the golden files and the published schemas anew
 	.venv/bin/mulgil compile training --output tests/golden/training.yaml
 	.venv/bin/python -m mulgil.contract.json_schema docs/schemas
 
-bench: setup ## Run a benchmark: make bench NAME=small_table_quality
-	.venv/bin/python -m benchmarks.$(NAME)
+bench: setup ## Run a benchmark: make bench NAME=small_table_quality [ARGS='--seeds 3']
+	.venv/bin/python -m benchmarks.$(NAME) $(ARGS)
 
 clean: ## Stop the serving plane; remove the environments and all state
 	-[ -x .venv/bin/mulgil ] && .venv/bin/mulgil down

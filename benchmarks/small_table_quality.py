@@ -11,6 +11,7 @@ paired. No choice here or in the project looks at a test row.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import platform
@@ -158,7 +159,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     start_tensorflow()
     samples = []
     for seed in range(arguments.seeds):
-        with tempfile.TemporaryDirectory() as work:
+        print(f"split {seed + 1} of {arguments.seeds}", flush=True)
+        # The components' own summaries would bury the table.
+        with tempfile.TemporaryDirectory() as work, contextlib.redirect_stdout(None):
             samples.append(measure_split(arguments.project_path, arguments.source, seed, Path(work)))
     write_results(samples)
     print_results(samples)

@@ -18,7 +18,7 @@ from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from mulgil.errors import GateRejectedError, InputError, describe
+from mulgil.errors import GateRejectedError, InputError, PermanentError, describe
 
 SPLITS = ("train", "validation", "test")
 
@@ -26,14 +26,23 @@ SUMMARY = "summary.json"
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a text file so that no reader ever sees a part of it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    """Write a text file so that no reader ever sees a part of it.
+
+    Raises:
+        PermanentError: The place cannot be written to; nothing is left there.
+    """
     staged = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
-    with staged.open("w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    staged.replace(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with staged.open("w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        staged.replace(path)
+    except OSError as exc:
+        with contextlib.suppress(OSError):
+            staged.unlink()
+        raise _unwritable(path, exc) from exc
 
 
 @contextlib.contextmanager
@@ -45,10 +54,16 @@ def staged_directory(path: Path) -> Iterator[Path]:
 
     Yields:
         The directory to fill, beside its final place and so on the same file system.
+
+    Raises:
+        PermanentError: There can be no directory at that place.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
     staged = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
-    staged.mkdir()
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        staged.mkdir()
+    except OSError as exc:
+        raise _unwritable(path, exc) from exc
     try:
         yield staged
         if path.is_dir():
@@ -56,6 +71,10 @@ def staged_directory(path: Path) -> Iterator[Path]:
         staged.replace(path)
     finally:
         shutil.rmtree(staged, ignore_errors=True)
+
+
+def _unwritable(path: Path, exc: OSError) -> PermanentError:
+    return PermanentError(describe(f"Cannot write {path}: {exc.strerror}", next_step="give another place"))
 
 
 def fingerprint_bytes(content: bytes) -> str:
@@ -109,8 +128,11 @@ class Record(BaseModel):
             raise InputError(describe(f"{path} does not hold a {cls.__name__}", received=str(exc))) from exc
 
 
+DATASET_MANIFEST = "manifest.json"
+
+
 class DatasetManifest(Record):
-    """What `ingest_data` made; it stands as `manifest.json` beside the splits' Parquet files.
+    """What `ingest_data` made; it stands as `DATASET_MANIFEST` beside the splits' Parquet files.
 
     `rows_read == sum(rows.values()) + rows_quarantined + rows_deduplicated`, always.
 

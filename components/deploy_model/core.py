@@ -7,6 +7,7 @@ from pathlib import Path
 
 import yaml
 
+from components.deploy_model import PROJECT_SECTIONS
 from components.deploy_model.manifest import build_manifest
 from components.deploy_model.platform import InferencePlatform, applied
 from components.deploy_model.smoke import ask
@@ -61,7 +62,7 @@ def deploy_model(
         PermanentError: The server says that it cannot run, or its answer is wrong.
         TemporaryError: It is not ready in time, or does not answer.
     """
-    project = load_project(project_path).project
+    project = load_project(project_path, PROJECT_SECTIONS).project
     registered = RegisteredModel.read(registered_model_path)
     require_approval(evaluation_verdict_path, gate=GATE, subject=registered.bundle_fingerprint)
     bundle_path = _locate(registered.storage_uri)

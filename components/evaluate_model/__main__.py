@@ -1,4 +1,4 @@
-"""The command line of `evaluate_model`."""
+"""The program `python -m components.evaluate_model`."""
 
 from __future__ import annotations
 
@@ -11,8 +11,11 @@ from mulgil.program import run_program
 
 
 def build_parser() -> argparse.ArgumentParser:
-    """Return the parser; its destinations are the core's parameters."""
-    parser = argparse.ArgumentParser(prog="python -m components.evaluate_model", description=__doc__)
+    """Declare the flags; each one's destination is a parameter of the core."""
+    parser = argparse.ArgumentParser(
+        prog="python -m components.evaluate_model",
+        description="Judge a model bundle on the test rows, beside baseline and champion; leave a verdict.",
+    )
     parser.add_argument("--project-path", type=Path, required=True, help="The project folder, for its gates.")
     parser.add_argument(
         "--training-rows-path",
@@ -28,7 +31,7 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def load_core() -> Callable[..., Any]:
+def _load_core() -> Callable[..., Any]:
     """Import the core, and TensorFlow with it."""
     from components.tensorflow_startup import start_tensorflow
 
@@ -39,8 +42,8 @@ def load_core() -> Callable[..., Any]:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the component and return its exit code."""
-    return run_program(build_parser(), load_core, argv)
+    """Run the program and return its exit code."""
+    return run_program(build_parser(), _load_core, argv)
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from components.evaluate_model import PROJECT_SECTIONS
 from components.evaluate_model.baselines import predict_logistic_regression, predict_prior
 from components.evaluate_model.bootstrap import Replicates, replicate
 from components.evaluate_model.bundle_dictionary import read_dictionary
@@ -63,7 +64,7 @@ def evaluate_model(
         InputError: The bundle is damaged, or was not trained on these rows.
         GateRejectedError: A gate said no; evaluation and verdict are written.
     """
-    project = load_project(project_path).project
+    project = load_project(project_path, PROJECT_SECTIONS).project
     bundle = read_bundle(bundle_path)
     _check_same_rows(bundle, read_manifest(training_rows_path))
     dictionary = read_dictionary(bundle_path)

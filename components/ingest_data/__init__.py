@@ -1,1 +1,4 @@
 """Reads a project's source into a split, typed dataset, and sets aside what is wrong, with the reason."""
+
+# The sections of project.yaml that this step reads; the cache goes by them.
+PROJECT_SECTIONS: frozenset[str] = frozenset({"source", "split"})

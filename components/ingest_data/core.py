@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from components.ingest_data import PROJECT_SECTIONS
 from components.ingest_data.dataset import Columns, fingerprint_rows, write_dataset
 from components.ingest_data.quarantine import QUARANTINED_ROWS, commonest_reasons, write_quarantine
 from components.ingest_data.rows import ReadRows, read_rows
@@ -33,7 +34,7 @@ def ingest_data(
         InputError: The project, the source or its structure is wrong, or too few rows are right.
         TemporaryError: The source's server did not answer.
     """
-    folder = load_project(project_path)
+    folder = load_project(project_path, PROJECT_SECTIONS)
     table = read_source(folder, source)
     check_structure(table, folder.dictionary, describe_source(folder.project.source))
     rows = read_rows(table, folder.dictionary)

@@ -11,11 +11,9 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from mulgil.artifacts import DatasetManifest, staged_directory
+from mulgil.artifacts import DATASET_MANIFEST, DatasetManifest, staged_directory
 from mulgil.contract.dictionary import ColumnType, DataDictionary
 from mulgil.contract.values import Value
-
-MANIFEST = "manifest.json"
 
 # Types that pyarrow 10, the validation environment's, reads back as they are.
 _ARROW_TYPES = {
@@ -52,4 +50,4 @@ def write_dataset(
                 {field.name: pa.array(columns[field.name], field.type) for field in schema}, schema
             )
             pq.write_table(table, staged / f"{name}.parquet")
-        manifest.write(staged / MANIFEST)
+        manifest.write(staged / DATASET_MANIFEST)

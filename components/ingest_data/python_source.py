@@ -88,11 +88,17 @@ def _function(module: types.ModuleType, name: str, location: str) -> Callable[[]
 
 
 def _failure(location: str, path: Path, exc: Exception) -> InputError:
+    remedy = f"correct {path.name}, or give a file instead: --source PATH"
+    if isinstance(exc, FileNotFoundError):
+        # A run reads a copy of the project, of which no data is a part.
+        remedy = (
+            f"in {path.name}, name other files by absolute path or URL: a run has a copy of its Python alone"
+        )
     lines = [frame.lineno for frame in traceback.extract_tb(exc.__traceback__) if frame.filename == str(path)]
     return InputError(
         describe(
             f"The project's own source failed: {location}",
             received=f"{type(exc).__name__}: {exc}" + (f" (line {lines[-1]})" if lines else ""),
-            next_step=f"correct {path.name}, or give a file instead: --source PATH",
+            next_step=remedy,
         )
     )

@@ -25,9 +25,11 @@ def split_rows(targets: Sequence[Value], split: Split) -> dict[str, list[int]]:
         Places of the rows by split, each in the order of the source.
 
     Raises:
-        InputError: There is one class only, or a split would lack a class.
+        InputError: There is no row, or one class only, or a split would lack a class.
     """
     counts = Counter(targets)
+    if not counts:
+        raise InputError(describe("No row is left to learn from", expected="rows of at least two classes"))
     if len(counts) < 2:
         raise InputError(
             describe(
@@ -74,4 +76,4 @@ def _too_few(counts: Counter[Value], split: Split) -> InputError:
 
 
 def _describe(counts: Counter[Value]) -> str:
-    return ", ".join(f"{value}: {count} rows" for value, count in counts.most_common()) or "no rows"
+    return ", ".join(f"{value}: {count} rows" for value, count in counts.most_common())

@@ -1,4 +1,4 @@
-"""The command line of `materialize_features`."""
+"""The program `python -m components.materialize_features`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from mulgil.program import run_program
 
 
 def build_parser() -> argparse.ArgumentParser:
-    """Return the parser; its destinations are the core's parameters."""
+    """Declare the flags; each one's destination is a parameter of the core."""
     parser = argparse.ArgumentParser(
         prog="python -m components.materialize_features",
         description=(

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
+from components.materialize_features import PROJECT_SECTIONS
 from components.materialize_features.dataset import (
     check_rows_are_distinct,
     read_manifest,
@@ -49,7 +50,7 @@ def materialize_features(
             at one time.
         PermanentError: Feast lost a row, or the online store answers something else than the offline store.
     """
-    folder = load_project(project_path)
+    folder = load_project(project_path, PROJECT_SECTIONS)
     project, dictionary = folder.project.name, folder.dictionary
     manifest = read_manifest(dataset_path)
     require_approval(validation_verdict_path, gate="validate_data", subject=manifest.fingerprint)

@@ -8,12 +8,10 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from mulgil.artifacts import SPLITS, DatasetManifest, staged_directory
+from mulgil.artifacts import DATASET_MANIFEST, SPLITS, DatasetManifest, staged_directory
 from mulgil.contract import ColumnType, DataDictionary
 from mulgil.contract.specifications import FeatureSpecification
 from mulgil.errors import InputError, describe
-
-_MANIFEST = "manifest.json"
 
 _ARROW_TYPES = {
     ColumnType.FLOAT: pa.float64(),
@@ -31,7 +29,7 @@ def read_manifest(dataset_path: Path) -> DatasetManifest:
     Raises:
         InputError: There is no manifest.
     """
-    return DatasetManifest.read(dataset_path / _MANIFEST)
+    return DatasetManifest.read(dataset_path / DATASET_MANIFEST)
 
 
 def read_splits(dataset_path: Path, dictionary: DataDictionary) -> dict[str, pa.Table]:
@@ -71,7 +69,7 @@ def write_training_rows(path: Path, splits: Mapping[str, pa.Table], manifest: Da
     with staged_directory(path) as staged:
         for split, rows in splits.items():
             pq.write_table(rows, staged / f"{split}.parquet")
-        manifest.write(staged / _MANIFEST)
+        manifest.write(staged / DATASET_MANIFEST)
 
 
 def _read_split(path: Path, schema: pa.Schema) -> pa.Table:

@@ -1,1 +1,4 @@
 """Register an approved model bundle as a version of its model."""
+
+# The sections of project.yaml that this step reads; the cache goes by them.
+PROJECT_SECTIONS: frozenset[str] = frozenset({"name", "training"})

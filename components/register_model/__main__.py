@@ -1,4 +1,4 @@
-"""The command line of `register_model`."""
+"""The program `python -m components.register_model`."""
 
 from __future__ import annotations
 
@@ -11,8 +11,11 @@ from mulgil.program import run_program
 
 
 def build_parser() -> argparse.ArgumentParser:
-    """Return the parser; its destinations are the core's parameters."""
-    parser = argparse.ArgumentParser(prog="python -m components.register_model", description=__doc__)
+    """Declare the flags; each one's destination is a parameter of the core."""
+    parser = argparse.ArgumentParser(
+        prog="python -m components.register_model",
+        description="Register an approved model bundle in MLflow: a version of its model, with its lineage.",
+    )
     parser.add_argument("--project-path", type=Path, required=True, help="The project folder.")
     parser.add_argument("--bundle-path", type=Path, required=True, help="The bundle's directory.")
     parser.add_argument("--history-path", type=Path, required=True, help="JSON of the history of its fit.")
@@ -35,16 +38,15 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def load_core() -> Callable[..., Any]:
-    """Import the core."""
+def _load_core() -> Callable[..., Any]:
     from components.register_model.core import register_model
 
     return register_model
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the component and return its exit code."""
-    return run_program(build_parser(), load_core, argv)
+    """Run the program and return its exit code."""
+    return run_program(build_parser(), _load_core, argv)
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from components.register_model import PROJECT_SECTIONS
 from mulgil import registry
 from mulgil.artifacts import (
     BundleManifest,
@@ -49,7 +50,7 @@ def register_model(
         InputError: The bundle is damaged, or the evaluation is of another bundle.
         GateRejectedError: There is no approval of this bundle.
     """
-    project = load_project(project_path).project
+    project = load_project(project_path, PROJECT_SECTIONS).project
     bundle = read_bundle(bundle_path)
     require_approval(evaluation_verdict_path, gate="evaluate_model", subject=bundle.fingerprint)
     evaluation = Evaluation.read(evaluation_path)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from components.train_model import PROJECT_SECTIONS
 from components.train_model.export import write_bundle
 from components.train_model.fit_transform import fit_transform
 from components.train_model.fitting import Examples, find_epochs, fit_network
@@ -41,7 +42,7 @@ def train_model(
     Raises:
         InputError: The rows, the reference or the project do not fit together, or the training diverged.
     """
-    folder = load_project(project_path)
+    folder = load_project(project_path, PROJECT_SECTIONS)
     dictionary, training = folder.dictionary, folder.project.training
     feature_service = FeatureServiceReference.read(feature_service_path)
     _check_features(feature_service, dictionary)

@@ -8,6 +8,7 @@ from pathlib import Path
 from google.protobuf import text_format
 from tensorflow_metadata.proto.v0 import anomalies_pb2, schema_pb2
 
+from components.validate_data import PROJECT_SECTIONS
 from components.validate_data.dataset import Dataset, read_dataset
 from components.validate_data.distributions import summarise_distributions
 from components.validate_data.judgement import judge_dataset
@@ -42,7 +43,7 @@ def validate_data(
         InputError: The project or the dataset cannot be read.
         GateRejectedError: A check failed. Everything is written all the same.
     """
-    dictionary = load_project(project_path).dictionary
+    dictionary = load_project(project_path, PROJECT_SECTIONS).dictionary
     dataset = read_dataset(dataset_path)
     schema = derive_schema(specify_validation(dictionary))
     keys = {dictionary.entity.name, dictionary.event_timestamp.name}

@@ -12,10 +12,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from mulgil.artifacts import SPLITS, DatasetManifest
+from mulgil.artifacts import DATASET_MANIFEST, SPLITS, DatasetManifest
 from mulgil.errors import InputError, describe
-
-MANIFEST = "manifest.json"
 
 
 @dataclass(frozen=True)
@@ -37,7 +35,7 @@ def read_dataset(path: Path) -> Dataset:
     Raises:
         InputError: A file is missing or is not what its name says, or the manifest counts other rows.
     """
-    manifest = DatasetManifest.read(path / MANIFEST)
+    manifest = DatasetManifest.read(path / DATASET_MANIFEST)
     splits = {split: _read_parquet(path / f"{split}.parquet") for split in SPLITS}
     rows = {split: table.num_rows for split, table in splits.items()}
     if rows != manifest.rows:
@@ -75,7 +73,8 @@ def _is_text(values: pa.ChunkedArray) -> bool:
 
 def _read_parquet(path: Path) -> pa.Table:
     try:
-        return pq.read_table(path)
+        # Not pq.read_table, which takes a folder named `a=b` on the way for one more column.
+        return pq.ParquetFile(path).read()
     except FileNotFoundError as exc:
         raise InputError(
             describe(f"{path} does not exist", expected="a directory written by ingest_data")

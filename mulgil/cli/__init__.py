@@ -5,11 +5,14 @@ from __future__ import annotations
 import sys
 
 import typer
+from rich.text import Text
 
+from mulgil.cli.cache import cache_app
 from mulgil.cli.compile import compile_command
 from mulgil.cli.console import errors
 from mulgil.cli.dictionary import dictionary_command
 from mulgil.cli.get import get_app
+from mulgil.cli.plan import plan_command
 from mulgil.cli.plane import down_command, up_command
 from mulgil.cli.predict import predict_command
 from mulgil.cli.run import run_command
@@ -24,12 +27,14 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command("run")(run_command)
+app.command("plan")(plan_command)
 app.command("compile")(compile_command)
 app.command("predict")(predict_command)
 app.command("dictionary")(dictionary_command)
 app.command("up")(up_command)
 app.command("down")(down_command)
 app.add_typer(runs_app, name="runs")
+app.add_typer(cache_app, name="cache")
 app.add_typer(get_app, name="get")
 
 
@@ -38,5 +43,6 @@ def main() -> None:
     try:
         app()
     except MulgilError as exc:
-        errors.print(f"[bold red]error:[/] {exc}" if errors.is_terminal else f"error: {exc}", highlight=False)
+        # A path or a value may have brackets in it, which Rich would take for its markup.
+        errors.print(Text.assemble(("error:", "bold red"), f" {exc}"))
         sys.exit(exc.exit_code)

@@ -30,4 +30,4 @@ def compile_command(
         output.out(text, highlight=False, end="")
     else:
         write_text(path, text)
-        output.print(f"wrote {path}")
+        output.print(f"wrote {path}", markup=False)

@@ -19,4 +19,4 @@ def dictionary_command(
 ) -> None:
     """Write PROJECT's data dictionary as a page that opens without a network."""
     write_text(path, render_dictionary_page(load_project(project)))
-    output.print(f"wrote {path}")
+    output.print(f"wrote {path}", markup=False)

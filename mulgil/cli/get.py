@@ -11,7 +11,8 @@ from typing import Annotated, Any
 import typer
 import yaml
 
-from mulgil.cli.console import output, print_table
+from mulgil.cli.console import output
+from mulgil.cli.tables import align
 from mulgil.local.plane.client import ServingPlane
 
 get_app = typer.Typer(help="Show objects of the local serving plane.", no_args_is_help=True)
@@ -41,8 +42,7 @@ def isvc_command(
         if not objects:
             output.print(f"No resources found in {namespace} namespace.")
             return
-        columns = ("NAME", "URL", "READY", "PREV", "LATEST", "LATESTREADYREVISION", "AGE")
-        print_table(columns, map(_row, objects))
+        output.out(align(_HEADER, *map(_row, objects)), highlight=False)
         return
     document = objects[0] if name else {"apiVersion": "v1", "kind": "List", "items": objects}
     if format_ is Format.YAML:
@@ -51,8 +51,11 @@ def isvc_command(
         output.out(json.dumps(document, indent=2), highlight=False)
 
 
+# The columns that KServe's CRD prints (`additionalPrinterColumns` of v1beta1).
+_HEADER = ("NAME", "URL", "READY", "PREV", "LATEST", "LATESTREADYREVISION", "AGE")
+
+
 def _row(item: dict[str, Any]) -> tuple[str, ...]:
-    """Write the columns that KServe's CRD prints (`additionalPrinterColumns` of v1beta1)."""
     status = item.get("status", {})
     predictor = status.get("components", {}).get("predictor", {})
     traffic = predictor.get("traffic", [])

@@ -28,6 +28,7 @@ def predict_command(
 ) -> None:
     """Ask PROJECT's deployed model for predictions."""
     settings = load_project(project).project
+    rows = _read_rows(file) if file else None
     service = ServingPlane().get(settings.name, settings.serving.namespace)
     url = service.get("status", {}).get("url")
     if not url:
@@ -36,7 +37,7 @@ def predict_command(
                 f"{settings.name} is not ready", next_step=f"see `mulgil get isvc {settings.name} -o yaml`"
             )
         )
-    instances = _read_rows(file) if file else [_example(service)]
+    instances = [_example(service)] if rows is None else rows
     try:
         answer = httpx.post(predict_url(url, settings.name), json={"instances": instances}, timeout=30)
     except httpx.HTTPError as exc:
@@ -55,10 +56,21 @@ def predict_command(
 def _read_rows(path: Path) -> list[Any]:
     try:
         rows = json.loads(path.read_text(encoding="utf-8"))
+        # Python reads NaN and numbers beyond a float's range too, and neither can be sent.
+        json.dumps(rows, allow_nan=False)
     except OSError as exc:
-        raise InputError(f"Cannot read {path}: {exc.strerror}.") from exc
-    except ValueError as exc:
-        raise InputError(describe(f"{path} is not JSON: {exc}", expected="a row, or a list of rows")) from exc
+        raise InputError(
+            describe(
+                f"Cannot read {path}: {exc.strerror}", expected="a JSON file with a row, or a list of rows"
+            )
+        ) from exc
+    except (ValueError, RecursionError) as exc:
+        raise InputError(
+            describe(
+                f"{path} is not JSON: {exc}",
+                expected="a row, or a list of rows; null is a missing value",
+            )
+        ) from exc
     return rows if isinstance(rows, list) else [rows]
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -10,66 +12,81 @@ import typer
 from mulgil.artifacts import Endpoint, Evaluation
 from mulgil.cli.console import errors, output
 from mulgil.cli.progress import progress_on
+from mulgil.cli.training import (
+    DEFAULT_PROJECT,
+    DeployOption,
+    ProjectArgument,
+    SettingsOption,
+    SourceOption,
+    request_training,
+)
 from mulgil.errors import GateRejectedError, InputError, MulgilError, PermanentError, TemporaryError
-from mulgil.home import home
-from mulgil.local.launch import FinishedRun, folder_of, launch
-from mulgil.local.project_snapshot import parse_setting, snapshot_project
-from mulgil.local.runner import log_of
+from mulgil.local.launch import FinishedRun, folder_of, launch, open_run_store, resume
+from mulgil.local.run_names import find_run
+from mulgil.local.task_folder import log_of
 from mulgil.reports.writing import write_report
 from mulgil.serving.requests import curl_command
 
 _LOG_LINES_SHOWN = 30
+# As a shell says of a command that Ctrl-C ended: 128 + SIGINT.
+_INTERRUPTED = 130
 
 
 def run_command(
-    project: Annotated[
-        Path, typer.Argument(help="Folder with project.yaml and data_dictionary.yaml.")
-    ] = Path("projects/breast_cancer"),
-    source: Annotated[
-        str | None, typer.Option(help="A path or URL to read instead of the project's source.")
-    ] = None,
-    settings: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="Replace a value of project.yaml for this run."),
-    ] = None,
-    is_deployed: Annotated[
-        bool, typer.Option("--deploy/--no-deploy", help="Deploy the model when it is approved.")
+    project: ProjectArgument = DEFAULT_PROJECT,
+    source: SourceOption = None,
+    settings: SettingsOption = None,
+    is_deployed: DeployOption = True,
+    is_cache_read: Annotated[
+        bool, typer.Option("--cache/--no-cache", help="Take outputs that earlier runs left for equal inputs.")
     ] = True,
+    resumed: Annotated[
+        str | None,
+        typer.Option(
+            "--resume", metavar="RUN", help="Go on with a run (or `latest`), by its own project and flags."
+        ),
+    ] = None,
 ) -> None:
     """Run the training pipeline on PROJECT: ingest, validate, train, judge, register, deploy."""
-    # Before kfp is imported, so that a mistake in a project is shown at once.
-    snapshot = snapshot_project(
-        project, dict(parse_setting(text) for text in settings or []), home() / "projects"
-    )
-    from pipelines.compile import compile_pipeline
-
-    parameters = {
-        "project_path": str(snapshot.path),
-        "source": _located(source),
-        "is_deployed": is_deployed,
-    }
-    with progress_on(output) as progress:
-        run = launch(
-            compile_pipeline("training"),
-            snapshot.project.name,
-            parameters,
-            progress.announce,
-            progress.observe,
+    # What stops the command stops its steps, whether it is asked by Ctrl-C or by a service manager.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        run = _run(
+            project, source, settings or [], resumed, is_deployed=is_deployed, is_cache_read=is_cache_read
         )
+    except KeyboardInterrupt:
+        errors.print(
+            "\ninterrupted; `mulgil runs list` has the run, and `mulgil run --resume RUN` goes on with it"
+        )
+        raise typer.Exit(_INTERRUPTED) from None
     report = _write_report(run)
     if run.result.failed:
         _explain(run, report)
     _summarise(run, report)
 
 
-def _located(source: str | None) -> str:
-    """Make a path absolute, as the steps work in folders of their own."""
-    if source is None or "://" in source:
-        return source or ""
-    path = Path(source).resolve()
-    if not path.is_file():
-        raise InputError(f"The source does not exist.\n  Received: --source {source}")
-    return str(path)
+def _run(
+    project: Path,
+    source: str | None,
+    settings: Sequence[str],
+    resumed: str | None,
+    *,
+    is_deployed: bool,
+    is_cache_read: bool,
+) -> FinishedRun:
+    if resumed is not None:
+        with progress_on(output) as progress:
+            return resume(find_run(open_run_store(), resumed).run_id, progress.announce, progress.observe)
+    request = request_training(project, source, settings, is_deployed=is_deployed)
+    with progress_on(output) as progress:
+        return launch(
+            request.compiled,
+            request.project,
+            request.parameters,
+            progress.announce,
+            progress.observe,
+            is_cache_read=is_cache_read,
+        )
 
 
 def _write_report(run: FinishedRun) -> Path | None:
@@ -88,9 +105,13 @@ def _explain(run: FinishedRun, report: Path | None) -> None:
     lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
     errors.print(f"\n{task} failed; the end of its log ({log}):\n", markup=False)
     errors.print("\n".join(f"  {line}" for line in lines[-_LOG_LINES_SHOWN:]), markup=False)
-    if report is not None:
-        errors.print(f"\nreport         {report}", markup=False)
     code = run.result.tasks[task].exit_code
+    if code is not None and code < 0:
+        errors.print(f"  It was ended by signal {-code} ({signal.Signals(-code).name}).")
+        code = TemporaryError.exit_code
+    if report is not None:
+        errors.print(f"\nThe whole run as a page: {report}", markup=False)
+    errors.print(f"\nOnce it is mended: mulgil run --resume {run.record.run_id}", markup=False)
     raise typer.Exit(code if code in _OWN_EXIT_CODES else 1)
 
 

@@ -3,26 +3,26 @@
 from __future__ import annotations
 
 import time
-from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from mulgil.artifacts import write_text
-from mulgil.cli.console import output, print_table
+from mulgil.cli.console import output
 from mulgil.cli.progress import duration
+from mulgil.cli.tables import align
 from mulgil.errors import InputError, describe
 from mulgil.home import home
 from mulgil.local.housekeeping import delete_run, find_needed, measure, size_of, sweep
 from mulgil.local.launch import folder_of, open_run_store
 from mulgil.local.retention import choose_expendable, format_size, parse_age, parse_size
 from mulgil.local.run_names import find_run
-from mulgil.local.run_store import State
-from mulgil.local.runner import log_of
+from mulgil.local.run_store import State, TaskRecord
+from mulgil.local.task_folder import log_of
 from mulgil.reports.comparison import NOTHING, Row, compare
 from mulgil.reports.comparison_page import render_comparison_page
-from mulgil.reports.evidence import Step, read_log
+from mulgil.reports.evidence import read_log
 from mulgil.reports.writing import gather, write_report
 
 runs_app = typer.Typer(help="The runs on this machine.", no_args_is_help=True)
@@ -44,7 +44,8 @@ def list_command() -> None:
         size = size_of(folder_of(run.run_id))
         total += size
         rows.append((run.run_id, run.pipeline, run.project, run.state, started, took, format_size(size)))
-    print_table(("RUN", "PIPELINE", "PROJECT", "STATE", "STARTED", "DURATION", "DISK"), rows)
+    header = ("RUN", "PIPELINE", "PROJECT", "STATE", "STARTED", "DURATION", "DISK")
+    output.out(align(header, *rows), highlight=False)
     output.print(f"\n{len(runs)} runs, {format_size(total)}")
 
 
@@ -59,19 +60,20 @@ def show_command(run_id: Run) -> None:
         output.print(f"  {name} = {value}", markup=False)
     output.print(f"  {format_size(size_of(folder))} in {folder}", markup=False)
     output.print()
-    rows = []
-    for task in store.list_tasks(run.run_id):
-        ran = task.state not in (State.SKIPPED, State.BLOCKED)
-        rows.append(
-            (
-                Step(task.task, task.state).title,
-                task.state,
-                f"{duration(task):.1f} s" if ran else "",
-                "" if task.exit_code is None else str(task.exit_code),
-                str(log_of(folder, task.task)) if ran else "",
-            )
-        )
-    print_table(("STEP", "STATE", "DURATION", "EXIT CODE", "LOG"), rows)
+    rows = [_show_task(task, folder) for task in store.list_tasks(run.run_id)]
+    output.out(align(("STEP", "STATE", "DURATION", "EXIT CODE", "LOG"), *rows), highlight=False)
+
+
+def _show_task(task: TaskRecord, folder: Path) -> tuple[str, ...]:
+    ran = task.state not in (State.SKIPPED, State.BLOCKED)
+    log = log_of(folder, task.task, task.attempt if task.state is State.RETRIED else None)
+    return (
+        task.title if task.attempt == 1 else f"{task.title}, attempt {task.attempt}",
+        task.state,
+        f"{duration(task):.1f} s" if ran else "",
+        "" if task.exit_code is None else str(task.exit_code),
+        str(log) if ran else "",
+    )
 
 
 @runs_app.command("logs")
@@ -82,12 +84,12 @@ def logs_command(
     """Print what the steps of a run wrote, in the order in which they started."""
     store = open_run_store()
     run = find_run(store, run_id)
-    paths = list(dict.fromkeys(task.task for task in store.list_tasks(run.run_id)))
+    titles = {task.task: task.title for task in store.list_tasks(run.run_id)}
     # `train_model` is what the component is called, `train-model` the step.
     wanted = None if step is None else step.replace("_", "-")
-    chosen = [path for path in paths if wanted in (None, path, Step(path, None).title)]
+    chosen = [path for path, title in titles.items() if wanted in (None, path, title)]
     if wanted is not None and not chosen:
-        names = ", ".join(Step(path, None).title for path in paths) or "none has started"
+        names = ", ".join(titles.values()) or "none has started"
         raise InputError(describe(f"{run.run_id} has no such step", expected=names, received=f"step={step}"))
     for path in chosen:
         log = read_log(folder_of(run.run_id), path)
@@ -138,24 +140,17 @@ def compare_command(
 def _print_rows(title: str, rows: list[Row] | tuple[Row, ...]) -> None:
     if rows:
         output.print()
-        print_table(
-            (title, "A", "B", ""),
-            [(row.name, row.a, row.b, row.note or ("differs" if row.is_different else "")) for row in rows],
-        )
+        cells = [
+            (row.name, row.a, row.b, row.note or ("differs" if row.is_different else "")) for row in rows
+        ]
+        output.out(align((title, "A", "B", ""), *cells), highlight=False)
 
 
 @runs_app.command("delete")
-def delete_command(
-    run_id: Run,
-    is_killed: Annotated[
-        bool, typer.Option("--killed", help="The run says that it is running, but it was killed.")
-    ] = False,
-) -> None:
+def delete_command(run_id: Run) -> None:
     """Delete a run with all that its steps wrote; registered versions keep their own bundles."""
     store = open_run_store()
     run = find_run(store, run_id)
-    if is_killed and run.state is State.RUNNING:
-        run = replace(run, state=State.INTERRUPTED)
     size = size_of(folder_of(run.run_id))
     delete_run(store, run, find_needed([run]))
     output.print(f"deleted {run.run_id}, {format_size(size)}", markup=False)

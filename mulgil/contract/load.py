@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar, get_args
@@ -12,7 +13,7 @@ from pydantic_core import ErrorDetails
 from mulgil.contract.dictionary import DataDictionary
 from mulgil.contract.project import Project
 from mulgil.contract.yaml_source import Location, YamlDocument, read_yaml
-from mulgil.errors import ContractError
+from mulgil.errors import ContractError, describe
 
 PROJECT_FILE = "project.yaml"
 DICTIONARY_FILE = "data_dictionary.yaml"
@@ -35,21 +36,44 @@ class ProjectFolder:
     dictionary: DataDictionary
 
 
-def load_project(path: Path) -> ProjectFolder:
+def load_project(path: Path, sections: Collection[str] | None = None) -> ProjectFolder:
     """Read and check a project folder.
+
+    Args:
+        path: The folder.
+        sections: The only keys of `project.yaml` that its reader will use; the others are left out of what is
+            returned, so that a step cannot depend on what it does not declare. `None` leaves nothing out.
 
     Raises:
         ContractError: Naming file, line, what was expected and what was received, for every mistake.
     """
+    require_project_folder(path)
     project, dictionary = (
         _attempt(model, path / name)
         for model, name in ((Project, PROJECT_FILE), (DataDictionary, DICTIONARY_FILE))
     )
     if isinstance(project, Project) and isinstance(dictionary, DataDictionary):
-        return ProjectFolder(path, project, dictionary)
+        return ProjectFolder(path, project.restricted_to(sections), dictionary)
     raise ContractError(
         "\n".join(str(part) for part in (project, dictionary) if isinstance(part, ContractError))
     )
+
+
+def require_project_folder(path: Path) -> None:
+    """Raise where there is no folder to look for a project's files in.
+
+    Raises:
+        ContractError: There is none; with the place that was looked at.
+    """
+    if not path.is_dir():
+        raise ContractError(
+            describe(
+                f"There is no project folder {path}",
+                expected=f"a folder with {PROJECT_FILE} and {DICTIONARY_FILE}",
+                received=f"PROJECT={path.resolve()}",
+                next_step="give the folder's path; those that Mulgil ships are in projects/ of its checkout",
+            )
+        )
 
 
 def parse(model: type[Model], document: YamlDocument) -> Model:
@@ -76,6 +100,9 @@ def _messages(model: type[BaseModel], document: YamlDocument, exc: ValidationErr
     texts: dict[Location, dict[str, None]] = {}
     received: dict[Location, str] = {}
     for error in exc.errors(include_url=False):
+        # pydantic counts only the items that are right; those that are wrong have errors of their own.
+        if error["type"] == "too_short" and len(error["input"]) >= error["ctx"]["min_length"]:
+            continue
         place = _in_document(document, error)
         texts.setdefault(place, {})[_text(model, error)] = None
         if error["type"] not in _TELLS_WHAT_IT_RECEIVED:
@@ -112,13 +139,27 @@ def _text(model: type[BaseModel], error: ErrorDetails) -> str:
             return "expected a mapping of keys to values"
         case "string_type":
             return "expected text; where it looks like a number, put it in quotes"
+        case "tuple_type":
+            return "expected a list"
         case "too_short":
             return f"expected at least {error['ctx']['min_length']}"
+        case "string_pattern_mismatch":
+            return f"expected another form ({_description(model, error['loc'])})"
     return error["msg"].removeprefix("Value error, ").replace("Input should be", "expected")
 
 
 def _known_keys(model: type[BaseModel], location: Location) -> list[str]:
-    """The keys of the object at `location`, which may have the tags of unions in it."""
+    return [name for m in _models_at(model, location) for name in m.model_fields]
+
+
+def _description(model: type[BaseModel], location: Location) -> str:
+    """What the contract says of the key at `location`."""
+    fields = (m.model_fields.get(str(location[-1])) for m in _models_at(model, location[:-1]))
+    return next((field.description for field in fields if field and field.description), "").rstrip(".")
+
+
+def _models_at(model: type[BaseModel], location: Location) -> list[type[BaseModel]]:
+    """The models of the object at `location`, which may have the tags of unions in it."""
     models = [model]
     for part in location:
         if isinstance(part, int):
@@ -128,7 +169,7 @@ def _known_keys(model: type[BaseModel], location: Location) -> list[str]:
             models = [m for field in fields for m in _models_in(field.annotation)]
         else:
             models = [m for m in models if part in get_args(m.model_fields["kind"].annotation)]
-    return [name for m in models for name in m.model_fields]
+    return models
 
 
 def _models_in(annotation: Any) -> list[type[BaseModel]]:

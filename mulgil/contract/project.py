@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from enum import StrEnum
 from typing import Annotated, Any, Literal, Self
 
@@ -177,3 +178,11 @@ class Project(Contract):
     training: Training = Field(default=Training(), description="How the model is fitted.")
     gates: Gates = Field(default=Gates(), description="What it must show.")
     serving: Serving = Field(default=Serving(), description="How it answers.")
+
+    def restricted_to(self, sections: Collection[str] | None) -> Self:
+        """Return a copy that has these keys alone; reading another is an AttributeError."""
+        copy = self.model_copy()
+        if sections is not None:
+            for name in type(self).model_fields.keys() - set(sections):
+                del copy.__dict__[name]
+        return copy

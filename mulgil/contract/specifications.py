@@ -146,16 +146,6 @@ def specify_preprocessing(dictionary: DataDictionary) -> PreprocessingSpecificat
     )
 
 
-def specify_request(dictionary: DataDictionary) -> dict[str, object]:
-    """Derive the JSON Schema of one instance of a request."""
-    return {
-        "type": "object",
-        "properties": {column.name: _json_schema(column) for column in dictionary.features},
-        "required": [column.name for column in dictionary.features if column.missing.is_value_required],
-        "additionalProperties": False,
-    }
-
-
 def _statistics(column: Column) -> ColumnStatisticsSpecification:
     return ColumnStatisticsSpecification(
         name=column.name,
@@ -167,28 +157,3 @@ def _statistics(column: Column) -> ColumnStatisticsSpecification:
         skew=column.skew,
         drift=column.drift,
     )
-
-
-_JSON_TYPES = {
-    ColumnType.FLOAT: "number",
-    ColumnType.INTEGER: "integer",
-    ColumnType.BOOLEAN: "boolean",
-    ColumnType.CATEGORY: "string",
-}
-
-
-def _json_schema(column: Column) -> dict[str, object]:
-    types: str | list[str] = _JSON_TYPES[column.type]
-    nullable = not column.missing.is_value_required
-    schema: dict[str, object] = {
-        "type": [types, "null"] if nullable else types,
-        "description": column.description + (f" ({column.unit})" if column.unit else ""),
-    }
-    low, high = column.range or (None, None)
-    if low is not None:
-        schema["minimum"] = low
-    if high is not None:
-        schema["maximum"] = high
-    if column.categories:
-        schema["enum"] = [*column.categories, None] if nullable else list(column.categories)
-    return schema

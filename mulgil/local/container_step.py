@@ -1,88 +1,171 @@
-"""One container step, run as a process in the environment that stands for its image."""
+"""One container's command, run as a process in the environment that stands for its image."""
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
+import re
 import signal
-import subprocess
-import threading
-from dataclasses import dataclass, field
+import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import BinaryIO, Self
 
-from mulgil.errors import PermanentError, describe
+from mulgil.errors import PermanentError, UnsupportedPipelineError, describe
 from mulgil.local.environments import find_environment
+from mulgil.local.machine import memory_of_group
 from mulgil.local.pipeline_spec import Container
-from mulgil.local.placeholders import TaskContext, resolve_command
+from mulgil.local.placeholders import TaskContext, needs_executor_input, resolve_command
 
 # Time for a step to end by itself when the run is interrupted; chosen by eye.
 _GRACE_SECONDS = 5.0
+# Between two looks at a step's memory; a look costs some milliseconds. Chosen by eye.
+_LOOK_SECONDS = 0.25
+_VARIABLE = re.compile(r"\$(?:\$|\((?P<name>[-._a-zA-Z][-._a-zA-Z0-9]*)\))")
 
 
-@dataclass
-class StepProcesses:
-    """The processes of a run's steps, so that an interrupted run can end them all."""
+def expand_variables(text: str, variables: Mapping[str, str]) -> str:
+    """Expand `$(NAME)` as Kubernetes does in a container's command line and variables.
 
-    _running: set[subprocess.Popen[bytes]] = field(default_factory=set)
-    _lock: threading.Lock = field(default_factory=threading.Lock)
-    _is_stopped: bool = False
+    A name that is unknown stays as it is, and `$$` is a dollar sign that begins no name.
 
-    def run(self, container: Container, context: TaskContext, folder: Path, log_path: Path) -> int:
-        """Run a step to its end.
+    Source: https://kubernetes.io/docs/tasks/inject-data-application/define-interdependent-environment-variables/.
+    """
+
+    def value_of(match: re.Match[str]) -> str:
+        return variables.get(match["name"], match[0]) if match["name"] else "$"
+
+    return _VARIABLE.sub(value_of, text)
+
+
+def check_container(name: str, container: Container) -> None:
+    """Refuse a container that cannot run on this machine.
+
+    Args:
+        name: Its executor's.
+        container: The container.
+
+    Raises:
+        UnsupportedPipelineError: Its image has no environment here, or it is a Python function of KFP's.
+        PermanentError: Its environment is not installed.
+    """
+    find_environment(container.image)
+    if any(needs_executor_input(part) for part in (*container.command, *container.args)):
+        raise UnsupportedPipelineError(
+            describe(
+                f"{name} is a Python function component, which installs packages where it runs",
+                expected="a container component, with placeholders for each input and output",
+                received="{{$}} in its command line",
+            )
+        )
+
+
+class ContainerProcess:
+    """A container's command while it runs. Make it with `start`.
+
+    The process leads a group of its own, so that what it starts ends with it.
+    """
+
+    def __init__(self, process: asyncio.subprocess.Process, log: BinaryIO) -> None:
+        self._process = process
+        self._log = log
+
+    @classmethod
+    async def start(cls, container: Container, context: TaskContext, folder: Path, log: BinaryIO) -> Self:
+        """Start a container's command.
 
         Args:
-            container: Its command.
+            container: The command.
             context: What its placeholders stand for.
             folder: Its working directory.
-            log_path: Where its output goes.
+            log: Where its output goes.
+
+        Raises:
+            PermanentError: It cannot be started.
+        """
+        variables: dict[str, str] = {}
+        for variable in container.env:
+            variables[variable.name] = expand_variables(variable.value, variables)
+        words = [
+            expand_variables(word, variables)
+            for word in resolve_command((*container.command, *container.args), context)
+        ]
+        environment = find_environment(container.image).variables | variables
+        process = await _spawn(words, environment, folder, log)
+        return cls(process, log)
+
+    @property
+    def pid(self) -> int:
+        """Number of the process that leads the group."""
+        return self._process.pid
+
+    async def wait(self, memory_limit: float | None, deadline: float | None) -> int:
+        """Wait for the end.
+
+        Args:
+            memory_limit: Bytes of memory at which it is ended; `None` sets no limit.
+            deadline: When it is ended, by `time.time()`; `None` sets no limit.
 
         Returns:
-            Its exit code; negative where a signal ended it.
+            The exit code; negative where a signal ended it.
         """
-        command = resolve_command((*container.command, *container.args), context)
-        environment = find_environment(container.image)
-        variables = environment.variables | {variable.name: variable.value for variable in container.env}
-        with log_path.open("wb") as log:
-            process = self._start(command, variables, folder, log.fileno())
-        try:
-            return process.wait()
-        finally:
-            with self._lock:
-                self._running.discard(process)
-
-    def stop(self) -> None:
-        """End every step, and start no more."""
-        with self._lock:
-            self._is_stopped = True
-            running = list(self._running)
-        for number in (signal.SIGTERM, signal.SIGKILL):
-            for process in running:
-                # The step leads its own process group; what it started goes with it.
-                with contextlib.suppress(ProcessLookupError):
-                    os.killpg(process.pid, number)
-            for process in running:
-                with contextlib.suppress(subprocess.TimeoutExpired):
-                    process.wait(_GRACE_SECONDS)
-
-    def _start(
-        self, command: list[str], variables: dict[str, str], folder: Path, log: int
-    ) -> subprocess.Popen[bytes]:
-        with self._lock:
-            if self._is_stopped:
-                raise PermanentError("The run was interrupted.")
+        while True:
+            remaining = None if deadline is None else max(0.0, deadline - time.time())
+            look = None if memory_limit is None else _LOOK_SECONDS
             try:
-                process = subprocess.Popen(
-                    command,
-                    env=variables,
-                    cwd=folder,
-                    stdin=subprocess.DEVNULL,
-                    stdout=log,
-                    stderr=subprocess.STDOUT,
-                    process_group=0,
-                )
-            except OSError as exc:
-                raise PermanentError(
-                    describe(f"Cannot start {command[0]}: {exc.strerror}", received=" ".join(command))
-                ) from exc
-            self._running.add(process)
-        return process
+                async with asyncio.timeout(
+                    min((t for t in (remaining, look) if t is not None), default=None)
+                ):
+                    return await self._process.wait()
+            except TimeoutError:
+                if deadline is not None and time.time() >= deadline:
+                    self._note("ended: it ran past the time in which its retry policy allows attempts")
+                    return await self.end()
+                if memory_limit is not None and memory_of_group(self._process.pid) > memory_limit:
+                    self._note(
+                        f"killed: it held more memory than its limit of {memory_limit / 2**20:.0f} MiB"
+                    )
+                    self._signal(signal.SIGKILL)
+
+    async def end(self) -> int:
+        """End it and what it started, by force where it does not end by itself.
+
+        Returns:
+            The exit code.
+        """
+        for number in (signal.SIGTERM, signal.SIGKILL):
+            self._signal(number)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_GRACE_SECONDS):
+                    return await self._process.wait()
+        return await self._process.wait()
+
+    def _signal(self, number: signal.Signals) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self._process.pid, number)
+
+    def _note(self, what: str) -> None:
+        self._log.write(f"{what}\n".encode())
+        self._log.flush()
+
+
+async def _spawn(
+    words: Sequence[str], environment: Mapping[str, str], folder: Path, log: BinaryIO
+) -> asyncio.subprocess.Process:
+    if not words:
+        raise PermanentError("Nothing of the command line is left to start.")
+    try:
+        return await asyncio.create_subprocess_exec(
+            *words,
+            env=environment,
+            cwd=folder,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=log,
+            stderr=asyncio.subprocess.STDOUT,
+            process_group=0,
+        )
+    except OSError as exc:
+        raise PermanentError(
+            describe(f"Cannot start {words[0]}: {exc.strerror}", received=" ".join(words))
+        ) from exc

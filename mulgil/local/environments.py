@@ -23,10 +23,14 @@ class Environment:
     """A Python environment on this machine.
 
     Attributes:
+        component: The component whose image it stands for.
         prefix: Its folder.
+        lock: The file that pins what is in it.
     """
 
+    component: str
     prefix: Path
+    lock: Path
 
     @property
     def variables(self) -> dict[str, str]:
@@ -59,7 +63,7 @@ def find_environment(image: str) -> Environment:
             )
         )
     if not (folder / "pyproject.toml").is_file():
-        return Environment(Path(sys.prefix))
+        return Environment(folder.name, Path(sys.prefix), SOURCE_ROOT / "uv.lock")
     prefix = folder / ".venv"
     if not (prefix / "bin" / "python").exists():
         raise PermanentError(
@@ -69,4 +73,4 @@ def find_environment(image: str) -> Environment:
                 next_step="run `make setup` in the checkout",
             )
         )
-    return Environment(prefix)
+    return Environment(folder.name, prefix, folder / "uv.lock")

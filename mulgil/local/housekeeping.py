@@ -1,7 +1,8 @@
 """Runs on the disk: how large they are, what still needs them, and how they go.
 
 A registered version has its own copy of the bundle, and a run's project copy is a few kilobytes that equal
-runs share; neither is touched here. What needs a run's folder is the run itself while it goes on, and an
+runs share; neither is touched here. Files that the step cache has too are links to the same content, which
+stays until the cache itself is pruned. What needs a run's folder is the run itself while it goes on, and an
 InferenceService or a registered version whose bundle lies in the folder. The run that made the version that
 is being served stays as well: its verdict is the reason why it may serve.
 """
@@ -96,7 +97,7 @@ def delete_run(store: RunStore, run: RunRecord, needed: Mapping[str, str]) -> No
         raise InputError(
             describe(
                 f"{run.run_id} stays: {reason}",
-                next_step="wait for its end, say `--killed` where it was, or deploy another version first",
+                next_step="wait for its end, or deploy another version first",
             )
         )
     folder = folder_of(run.run_id)

@@ -2,23 +2,38 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import secrets
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from mulgil.artifacts import write_text
+from mulgil.errors import InputError, describe
 from mulgil.home import home
+from mulgil.local.cache.output_store import OutputStore
 from mulgil.local.pipeline_spec import parse_pipeline
+from mulgil.local.results import RunResult
+from mulgil.local.reuse import StepReuse
 from mulgil.local.run_store import RunRecord, RunStore, State, TaskRecord
-from mulgil.local.runner import PipelineRunner, RunResult
+from mulgil.local.runner import PipelineRunner
 
 
 def open_run_store() -> RunStore:
-    """Return the run store of this machine's home."""
-    return RunStore(home() / "runs.sqlite")
+    """Return the run store of this machine's home; in it a run whose process is gone is interrupted."""
+    store = RunStore(home() / "runs.sqlite")
+    for run in store.list_runs():
+        if run.state is State.RUNNING and not _is_held(folder_of(run.run_id)):
+            store.write_run(replace(run, state=State.INTERRUPTED))
+    return store
+
+
+def open_cache() -> OutputStore:
+    """Return the step cache of this machine's home."""
+    return OutputStore(home() / "cache")
 
 
 def folder_of(run_id: str) -> Path:
@@ -39,12 +54,20 @@ class FinishedRun:
     result: RunResult
 
 
+_LOCK = "lock"
+
+Announce = Callable[[RunRecord, Mapping[str, str]], None]
+Observe = Callable[[TaskRecord], None]
+
+
 def launch(
     compiled: str,
     project: str,
     parameters: Mapping[str, Any],
-    announce: Callable[[RunRecord, tuple[str, ...]], None],
-    observe: Callable[[TaskRecord], None],
+    announce: Announce,
+    observe: Observe,
+    *,
+    is_cache_read: bool = True,
 ) -> FinishedRun:
     """Run a compiled pipeline on this machine and record it.
 
@@ -52,35 +75,97 @@ def launch(
         compiled: The pipeline as the KFP compiler writes it.
         project: The project's name, for the record.
         parameters: The pipeline's parameters.
-        announce: Told of the run and the names of its tasks before the first one starts.
-        observe: Told of each task's start and end.
+        announce: Told of the run, and of the display names, by path, of the tasks known before it starts.
+        observe: Told of each start and end of a task.
+        is_cache_read: Whether steps take the outputs that other runs left for the same inputs.
 
     Raises:
         UnsupportedPipelineError: The pipeline uses what this runner does not implement.
         InputError: A parameter is unknown, missing or of the wrong type.
     """
-    pipeline = parse_pipeline(compiled)
-    name = pipeline.pipeline_info.name
+    name = parse_pipeline(compiled).pipeline_info.name
     run_id = f"{name}-{project}-{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(2)}"
+    run = RunRecord(run_id, name, project, State.RUNNING, parameters, time.time())
+    return _run(run, compiled, announce, observe, is_cache_read=is_cache_read)
+
+
+def resume(run_id: str, announce: Announce, observe: Observe) -> FinishedRun:
+    """Go on with a run that failed, was interrupted or was killed; what it finished stands.
+
+    Args:
+        run_id: The run.
+        announce: As in `launch`.
+        observe: Told of each start and end of a task that had not finished.
+
+    Raises:
+        InputError: There is no such run, it has succeeded, or it is running.
+    """
+    run = open_run_store().read_run(run_id)
+    compiled = folder_of(run_id) / "pipeline.yaml"
+    if run.state is State.SUCCEEDED or not compiled.is_file():
+        raise InputError(
+            describe(
+                "There is nothing to resume",
+                expected="a run that failed, was interrupted or was killed",
+                received=f"run={run_id} state={run.state}",
+                next_step="see `mulgil runs list`",
+            )
+        )
+    run = replace(run, state=State.RUNNING, ended_at=None)
+    return _run(run, compiled.read_text(encoding="utf-8"), announce, observe, is_cache_read=True)
+
+
+def _run(
+    run: RunRecord, compiled: str, announce: Announce, observe: Observe, *, is_cache_read: bool
+) -> FinishedRun:
+    pipeline = parse_pipeline(compiled)
     store = open_run_store()
+    folder = folder_of(run.run_id)
 
     def observe_and_record(task: TaskRecord) -> None:
         store.write_task(task)
         observe(task)
 
-    runner = PipelineRunner(pipeline, run_id, folder_of(run_id), observe_and_record)
-    write_text(folder_of(run_id) / "pipeline.yaml", compiled)
-    run = RunRecord(run_id, name, project, State.RUNNING, parameters, time.time())
-    store.write_run(run)
-    announce(run, pipeline.task_names)
-    state = State.FAILED
-    try:
-        result = runner.run(parameters)
-        state = result.state
-    except KeyboardInterrupt:
-        state = State.INTERRUPTED
-        raise
-    finally:
-        run = replace(run, state=state, ended_at=time.time())
+    reuse = StepReuse(run.run_id, open_cache(), is_cache_read=is_cache_read)
+    runner = PipelineRunner(pipeline, run.run_id, folder, observe_and_record, reuse)
+    with _alone(run.run_id, folder):
+        write_text(folder / "pipeline.yaml", compiled)
         store.write_run(run)
+        announce(run, pipeline.task_names)
+        state = State.FAILED
+        try:
+            result = runner.run(run.parameters)
+            state = result.state
+        except KeyboardInterrupt:
+            state = State.INTERRUPTED
+            raise
+        finally:
+            run = replace(run, state=state, ended_at=time.time())
+            store.write_run(run)
     return FinishedRun(run, result)
+
+
+def _is_held(folder: Path) -> bool:
+    """Whether a living process holds a run's lock."""
+    try:
+        with (folder / _LOCK).open("r+") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except FileNotFoundError:
+        return False
+    return False
+
+
+@contextlib.contextmanager
+def _alone(run_id: str, folder: Path) -> Iterator[None]:
+    """Hold a run's lock, which ends with the process that holds it, however it ends."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / _LOCK).open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as exc:
+            raise InputError(
+                describe("The run is running in another process", received=f"run={run_id}")
+            ) from exc
+        yield

@@ -9,23 +9,28 @@ version 2.1.0 as kfp 2.17.0 writes it.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import StrEnum
-from graphlib import CycleError, TopologicalSorter
-from typing import Any, Self, TypeVar
+from typing import Any, Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
-from pydantic.alias_generators import to_camel
+from pydantic import Field, ValidationError, model_validator
 
 from mulgil.errors import UnsupportedPipelineError, describe
+from mulgil.local.graph_spec import Dag, Spec, Task
 
 SUPPORTED_SCHEMA_VERSION = "2.1.0"
 
-
-class Spec(BaseModel):
-    """Base of every message: frozen, in the YAML's camel case, unknown keys refused."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", alias_generator=to_camel, populate_by_name=True)
+# Why a field that pipelines do use is not honoured; docs/pipeline-features.md has the whole list.
+_REASONS = {
+    "isArtifactList": "KFP's launcher gives a container step only the first of a list of artifacts",
+    "artifactIterator": "KFP's backend does not iterate over artifacts",
+    "resolver": "KFP's backend has no such executor",
+    "customJob": "KFP's backend has no such executor",
+    "accelerator": "a process here cannot be given accelerators of its own",
+    "defaultPipelineRoot": "artifacts stay in the run's folder here",
+    "downloadToWorkspace": "there is no shared workspace here",
+}
 
 
 class ParameterType(StrEnum):
@@ -37,6 +42,7 @@ class ParameterType(StrEnum):
     BOOLEAN = "BOOLEAN"
     LIST = "LIST"
     STRUCT = "STRUCT"
+    TASK_FINAL_STATUS = "TASK_FINAL_STATUS"
 
 
 class InputParameter(Spec):
@@ -59,11 +65,19 @@ class ArtifactType(Spec):
     """The schema of an artifact."""
 
     schema_title: str
-    schema_version: str
+    schema_version: str = ""
 
 
-class Artifact(Spec):
-    """One artifact that a component takes or gives."""
+class InputArtifact(Spec):
+    """One artifact that a component takes."""
+
+    artifact_type: ArtifactType
+    is_optional: bool = False
+    description: str = ""
+
+
+class OutputArtifact(Spec):
+    """One artifact that a component gives."""
 
     artifact_type: ArtifactType
     description: str = ""
@@ -73,133 +87,14 @@ class InputDefinitions(Spec):
     """What a component takes."""
 
     parameters: dict[str, InputParameter] = Field(default_factory=dict)
-    artifacts: dict[str, Artifact] = Field(default_factory=dict)
+    artifacts: dict[str, InputArtifact] = Field(default_factory=dict)
 
 
 class OutputDefinitions(Spec):
     """What a component gives."""
 
     parameters: dict[str, OutputParameter] = Field(default_factory=dict)
-    artifacts: dict[str, Artifact] = Field(default_factory=dict)
-
-
-class TaskOutputParameter(Spec):
-    """A reference to another task's output parameter."""
-
-    producer_task: str
-    output_parameter_key: str
-
-
-class TaskOutputArtifact(Spec):
-    """A reference to another task's output artifact."""
-
-    producer_task: str
-    output_artifact_key: str
-
-
-class RuntimeValue(Spec):
-    """A constant, which may hold placeholders."""
-
-    constant: Any
-
-
-Model = TypeVar("Model", bound=BaseModel)
-
-
-def _has_one_source(source: Model) -> Model:
-    if sum(value is not None for _, value in source) != 1:
-        raise ValueError("exactly one source is given")
-    return source
-
-
-class ParameterSource(Spec):
-    """Where a task's input parameter comes from; exactly one is set."""
-
-    component_input_parameter: str | None = None
-    task_output_parameter: TaskOutputParameter | None = None
-    runtime_value: RuntimeValue | None = None
-
-    @model_validator(mode="after")
-    def _check(self) -> Self:
-        return _has_one_source(self)
-
-
-class ArtifactSource(Spec):
-    """Where a task's input artifact comes from; exactly one is set."""
-
-    component_input_artifact: str | None = None
-    task_output_artifact: TaskOutputArtifact | None = None
-
-    @model_validator(mode="after")
-    def _check(self) -> Self:
-        return _has_one_source(self)
-
-
-class TaskInputs(Spec):
-    """What a task passes to its component."""
-
-    parameters: dict[str, ParameterSource] = Field(default_factory=dict)
-    artifacts: dict[str, ArtifactSource] = Field(default_factory=dict)
-
-
-class Named(Spec):
-    """A reference by name."""
-
-    name: str
-
-
-class CachingOptions(Spec):
-    """Whether a task's outputs may be reused."""
-
-    enable_cache: bool = False
-
-
-class TriggerPolicy(Spec):
-    """When a task runs: where the condition, in CEL, is true."""
-
-    condition: str
-
-
-class Task(Spec):
-    """One use of a component in a graph."""
-
-    component_ref: Named
-    task_info: Named
-    inputs: TaskInputs = TaskInputs()
-    dependent_tasks: tuple[str, ...] = ()
-    caching_options: CachingOptions = CachingOptions()
-    trigger_policy: TriggerPolicy | None = None
-
-    @property
-    def upstream(self) -> frozenset[str]:
-        """The tasks that must have succeeded before this one starts."""
-        sources = [source.task_output_parameter for source in self.inputs.parameters.values()]
-        artifacts = [source.task_output_artifact for source in self.inputs.artifacts.values()]
-        producers = {source.producer_task for source in (*sources, *artifacts) if source is not None}
-        return frozenset(producers | set(self.dependent_tasks))
-
-
-class Dag(Spec):
-    """A graph of tasks."""
-
-    tasks: dict[str, Task]
-
-    @model_validator(mode="after")
-    def _is_acyclic(self) -> Self:
-        for name, task in self.tasks.items():
-            if not task.upstream <= self.tasks.keys():
-                raise ValueError(f"{name} waits for a task that is not in its graph")
-        try:
-            self.order()
-        except CycleError as exc:
-            raise ValueError(f"tasks wait for each other: {' -> '.join(exc.args[1])}") from exc
-        return self
-
-    def order(self) -> list[str]:
-        """Return the tasks' names so that each stands after those that it needs."""
-        return list(
-            TopologicalSorter({name: task.upstream for name, task in self.tasks.items()}).static_order()
-        )
+    artifacts: dict[str, OutputArtifact] = Field(default_factory=dict)
 
 
 class Component(Spec):
@@ -214,8 +109,6 @@ class Component(Spec):
     def _is_one_kind(self) -> Self:
         if (self.executor_label is None) == (self.dag is None):
             raise ValueError("a component is either an executor or a graph")
-        if self.dag is not None and self.output_definitions != OutputDefinitions():
-            raise ValueError("outputs of a nested graph are not supported")
         return self
 
 
@@ -223,7 +116,23 @@ class EnvironmentVariable(Spec):
     """One variable of a container."""
 
     name: str
-    value: str
+    value: str = ""
+
+
+class Resources(Spec):
+    """What a container asks for and may use, as Kubernetes quantities that may hold placeholders.
+
+    The numbers are the older form of the same (cores, and memory in GB); a quantity goes before a number.
+    """
+
+    resource_cpu_request: str = ""
+    resource_cpu_limit: str = ""
+    resource_memory_request: str = ""
+    resource_memory_limit: str = ""
+    cpu_request: float = 0.0
+    cpu_limit: float = 0.0
+    memory_request: float = 0.0
+    memory_limit: float = 0.0
 
 
 class Container(Spec):
@@ -233,12 +142,39 @@ class Container(Spec):
     command: tuple[str, ...] = ()
     args: tuple[str, ...] = ()
     env: tuple[EnvironmentVariable, ...] = ()
+    resources: Resources = Resources()
+
+
+class ArtifactUri(Spec):
+    """A URI, or the input parameter that holds it."""
+
+    constant: str = ""
+    runtime_parameter: str = ""
+
+
+class Importer(Spec):
+    """An artifact from outside the pipeline.
+
+    Attributes:
+        reimport: Whether KFP records it anew; without a metadata store it makes no difference here.
+    """
+
+    artifact_uri: ArtifactUri
+    type_schema: ArtifactType
+    reimport: bool = False
 
 
 class Executor(Spec):
-    """How a component is run."""
+    """How a component is run; exactly one is set."""
 
-    container: Container
+    container: Container | None = None
+    importer: Importer | None = None
+
+    @model_validator(mode="after")
+    def _is_one_kind(self) -> Self:
+        if (self.container is None) == (self.importer is None):
+            raise ValueError("an executor is either a container or an importer")
+        return self
 
 
 class DeploymentSpec(Spec):
@@ -251,6 +187,7 @@ class PipelineInfo(Spec):
     """What a pipeline is called."""
 
     name: str
+    display_name: str = ""
     description: str = ""
 
 
@@ -281,23 +218,32 @@ class PipelineSpec(Spec):
         """Return the component that a task uses."""
         return self.components[task.component_ref.name]
 
-    @property
-    def task_names(self) -> tuple[str, ...]:
-        """Names of every task that runs a container, with those of the graphs around it before slashes."""
-        return tuple(self._names(self.root, ""))
-
-    def _names(self, component: Component, prefix: str) -> list[str]:
-        if component.dag is None:
-            return [prefix.removesuffix("/")]
-        order = component.dag.order()
-        return [
-            n for t in order for n in self._names(self.component_of(component.dag.tasks[t]), f"{prefix}{t}/")
-        ]
-
-    def container_of(self, component: Component) -> Container:
-        """Return the container that runs a component which is not a graph."""
+    def executor_of(self, component: Component) -> Executor:
+        """Return what runs a component that is not a graph."""
         assert component.executor_label is not None
-        return self.deployment_spec.executors[component.executor_label].container
+        return self.deployment_spec.executors[component.executor_label]
+
+    @property
+    def task_names(self) -> Mapping[str, str]:
+        """The display name of every task that surely exists, by its path.
+
+        A path has the names of the graphs around the task before slashes. How many tasks a loop brings is
+        known only when it starts, so that they are not among these.
+        """
+        return dict(self._names(self.root, ""))
+
+    def _names(self, component: Component, prefix: str) -> list[tuple[str, str]]:
+        names: list[tuple[str, str]] = []
+        for name in component.dag.order() if component.dag else ():
+            assert component.dag is not None
+            task = component.dag.tasks[name]
+            inner = self.component_of(task)
+            if task.parameter_iterator is not None:
+                continue
+            names += (
+                self._names(inner, f"{prefix}{name}/") if inner.dag else [(prefix + name, task.display_name)]
+            )
+        return names
 
 
 def parse_pipeline(text: str) -> PipelineSpec:
@@ -340,9 +286,7 @@ def parse_pipeline(text: str) -> PipelineSpec:
 
 def _describe(error: Any) -> str:
     where = ".".join(str(part) for part in error["loc"])
-    text = "is not implemented" if error["type"] == "extra_forbidden" else error["msg"]
-    return (
-        f"{where}: {text}"
-        if error["type"] == "extra_forbidden"
-        else f"{where}: {text} {error['input']!r:.80}"
-    )
+    if error["type"] != "extra_forbidden":
+        return f"{where}: {error['msg']} {error['input']!r:.80}"
+    reason = _REASONS.get(str(error["loc"][-1]))
+    return f"{where}: is not implemented" + (f", as {reason}" if reason else "")

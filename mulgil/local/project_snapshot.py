@@ -14,7 +14,7 @@ import yaml
 
 from mulgil.artifacts import fingerprint_json, staged_directory, write_text
 from mulgil.contract import DICTIONARY_FILE, PROJECT_FILE, DataDictionary, Project, ProjectFolder
-from mulgil.contract.load import parse
+from mulgil.contract.load import parse, require_project_folder
 from mulgil.contract.yaml_source import YamlDocument, read_yaml
 from mulgil.errors import ContractError, InputError, describe
 
@@ -54,16 +54,9 @@ def snapshot_project(path: Path, settings: Mapping[str, Any], root: Path) -> Pro
     Raises:
         ContractError: A file or a setting is wrong.
     """
-    if not path.is_dir():
-        raise InputError(
-            describe(
-                f"There is no project folder {path}",
-                expected=f"a folder with {PROJECT_FILE} and {DICTIONARY_FILE}",
-                next_step="try projects/breast_cancer",
-            )
-        )
+    require_project_folder(path)
     document = read_yaml(path / PROJECT_FILE)
-    changed = replace(document, data=_with_settings(document, settings))
+    changed = _with_settings(document, settings)
     try:
         project = parse(Project, changed)
     except ContractError as exc:
@@ -88,11 +81,15 @@ def _files_of(path: Path) -> dict[str, str]:
     return {file.relative_to(path).as_posix(): file.read_text(encoding="utf-8-sig") for file in names}
 
 
-def _with_settings(document: YamlDocument, settings: Mapping[str, Any]) -> Any:
-    data = document.data
+def _with_settings(document: YamlDocument, settings: Mapping[str, Any]) -> YamlDocument:
+    data, lines = document.data, dict(document.lines)
     for key, value in settings.items():
-        data = _replaced(data, key.split("."), value, key)
-    return data
+        keys = key.split(".")
+        data = _replaced(data, keys, value, key)
+        # A mistake is named by its key, also where the file does not have that key.
+        for length in range(1, len(keys) + 1):
+            lines.setdefault(tuple(keys[:length]), document.line_of(tuple(keys[:length])))
+    return replace(document, data=data, lines=lines)
 
 
 def _replaced(data: Any, keys: list[str], value: Any, whole: str) -> Any:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Iterator, Mapping
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -15,13 +15,15 @@ from mulgil.errors import InputError, describe
 
 
 class State(StrEnum):
-    """How a run or a task stands."""
+    """How a run, a task, or an attempt of it stands."""
 
     RUNNING = "running"
     SUCCEEDED = "succeeded"
+    CACHED = "cached"
     FAILED = "failed"
     SKIPPED = "skipped"
     BLOCKED = "blocked"
+    RETRIED = "retried"
     INTERRUPTED = "interrupted"
 
     @property
@@ -55,15 +57,19 @@ class RunRecord:
 
 @dataclass(frozen=True)
 class TaskRecord:
-    """One task of a run.
+    """One attempt of a task of a run; most tasks have one.
 
     Attributes:
         run_id: The run.
-        task: Its name, with those of the graphs around it before slashes.
-        state: `skipped` where its condition was false, `blocked` where something before it failed.
+        task: Its path: its name, with those of the graphs around it and the numbers of iterations before
+            slashes.
+        state: `retried` where the attempt failed and another one follows; `skipped` where the task's
+            condition was false, `blocked` where something before it failed.
         started_at: Seconds since the epoch.
         ended_at: Seconds since the epoch; `None` while it runs.
         exit_code: Of its process, where one ran.
+        attempt: Counted from 1.
+        display_name: What its author calls it.
     """
 
     run_id: str
@@ -72,6 +78,16 @@ class TaskRecord:
     started_at: float
     ended_at: float | None = None
     exit_code: int | None = None
+    attempt: int = 1
+    display_name: str = ""
+
+    @property
+    def title(self) -> str:
+        """What a reader knows it by, with the numbers of its iterations, such as `train (2)`."""
+        parts = self.task.split("/")
+        iterations = [part for part in parts if part.isdigit()]
+        name = self.display_name or next(part for part in reversed(parts) if not part.isdigit())
+        return f"{name} ({', '.join(iterations)})" if iterations else name
 
 
 _SCHEMA = """
@@ -79,9 +95,10 @@ CREATE TABLE IF NOT EXISTS runs (
     run_id TEXT PRIMARY KEY, pipeline TEXT NOT NULL, project TEXT NOT NULL, state TEXT NOT NULL,
     parameters TEXT NOT NULL, started_at REAL NOT NULL, ended_at REAL
 ) STRICT;
-CREATE TABLE IF NOT EXISTS tasks (
+CREATE TABLE IF NOT EXISTS attempts (
     run_id TEXT NOT NULL REFERENCES runs, task TEXT NOT NULL, state TEXT NOT NULL,
-    started_at REAL NOT NULL, ended_at REAL, exit_code INTEGER, PRIMARY KEY (run_id, task)
+    started_at REAL NOT NULL, ended_at REAL, exit_code INTEGER,
+    attempt INTEGER NOT NULL, display_name TEXT NOT NULL, PRIMARY KEY (run_id, task, attempt)
 ) STRICT;
 """
 
@@ -98,7 +115,9 @@ class RunStore:
         path.parent.mkdir(parents=True, exist_ok=True)
         with self._connect() as connection:
             # Readers such as `runs list` are not held up by a run that writes.
-            connection.execute("PRAGMA journal_mode = WAL")
+            # SQLite does not wait for this lock. Who holds it sets the same mode, and the file keeps it.
+            with suppress(sqlite3.OperationalError):
+                connection.execute("PRAGMA journal_mode = WAL")
             connection.executescript(_SCHEMA)
 
     def write_run(self, run: RunRecord) -> None:
@@ -118,11 +137,20 @@ class RunStore:
             )
 
     def write_task(self, task: TaskRecord) -> None:
-        """Insert or replace a task's record."""
+        """Insert or replace the record of a task's attempt."""
         with self._connect() as connection:
             connection.execute(
-                "INSERT OR REPLACE INTO tasks VALUES (?, ?, ?, ?, ?, ?)",
-                (task.run_id, task.task, task.state, task.started_at, task.ended_at, task.exit_code),
+                "INSERT OR REPLACE INTO attempts VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                (
+                    task.run_id,
+                    task.task,
+                    task.state,
+                    task.started_at,
+                    task.ended_at,
+                    task.exit_code,
+                    task.attempt,
+                    task.display_name,
+                ),
             )
 
     def list_runs(self) -> list[RunRecord]:
@@ -146,17 +174,17 @@ class RunStore:
         return _run(row)
 
     def list_tasks(self, run_id: str) -> list[TaskRecord]:
-        """Return a run's tasks in the order in which they started."""
+        """Return the attempts of a run's tasks in the order in which they started."""
         with self._connect() as connection:
             rows = connection.execute(
-                "SELECT * FROM tasks WHERE run_id = ? ORDER BY started_at", (run_id,)
+                "SELECT * FROM attempts WHERE run_id = ? ORDER BY started_at", (run_id,)
             ).fetchall()
         return [TaskRecord(**{**dict(row), "state": State(row["state"])}) for row in rows]
 
     def delete_run(self, run_id: str) -> None:
         """Remove a run's record and those of its tasks; one that is not there is gone already."""
         with self._connect() as connection:
-            connection.execute("DELETE FROM tasks WHERE run_id = ?", (run_id,))
+            connection.execute("DELETE FROM attempts WHERE run_id = ?", (run_id,))
             connection.execute("DELETE FROM runs WHERE run_id = ?", (run_id,))
 
     @contextmanager

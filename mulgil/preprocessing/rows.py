@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from mulgil.artifacts import DatasetManifest
+from mulgil.artifacts import DATASET_MANIFEST, DatasetManifest
 from mulgil.contract import Column, ColumnType, DataDictionary, MissingPolicy
 from mulgil.errors import InputError, describe
 from mulgil.preprocessing.fitted import MISSING_CODE
@@ -73,7 +73,7 @@ class TrainingRows:
 
 def read_manifest(training_rows_path: Path) -> DatasetManifest:
     """Read what the training rows were made of."""
-    return DatasetManifest.read(training_rows_path / "manifest.json")
+    return DatasetManifest.read(training_rows_path / DATASET_MANIFEST)
 
 
 def read_rows(training_rows_path: Path, split: str, dictionary: DataDictionary) -> TrainingRows:
@@ -115,7 +115,9 @@ def read_rows(training_rows_path: Path, split: str, dictionary: DataDictionary) 
 
 def _read(path: Path, columns: list[Column]) -> pa.Table:
     try:
-        table = pq.read_table(path)
+        # Not pq.read_table, which takes a folder named `a=b` on the way for one more column.
+        with pq.ParquetFile(path) as file:
+            table = file.read()
         missing = [column.name for column in columns if column.name not in table.column_names]
         if missing:
             raise InputError(

@@ -27,6 +27,7 @@ from mulgil.artifacts import (
 from mulgil.contract import ProjectFolder, load_project
 from mulgil.errors import InputError
 from mulgil.local.run_store import RunRecord, State, TaskRecord
+from mulgil.local.task_folder import log_of
 from mulgil.reports.step_graph import plain_path, read_edges
 
 _LOG_LINES_KEPT = 60
@@ -40,6 +41,7 @@ class Step:
 
     Attributes:
         path: Its name, with those of the graphs around it before slashes.
+        title: What a reader knows it by.
         state: How it stands; `None` where it never started.
         started_at: Seconds since the epoch.
         ended_at: Seconds since the epoch; `None` while it runs.
@@ -48,6 +50,7 @@ class Step:
     """
 
     path: str
+    title: str
     state: State | None
     started_at: float | None = None
     ended_at: float | None = None
@@ -55,16 +58,14 @@ class Step:
     log_tail: str = ""
 
     @property
-    def title(self) -> str:
-        """The step's own name, with the numbers of its iterations, such as `train (2)`."""
-        name = plain_path(self.path).rpartition("/")[2]
-        iterations = [part for part in self.path.split("/") if part.isdigit()]
-        return f"{name} ({', '.join(iterations)})" if iterations else name
+    def gate(self) -> str:
+        """The name that its verdict has, where it is a gate."""
+        return _name_of(self.path).replace("-", "_")
 
     @property
     def has_run(self) -> bool:
-        """Whether a process was started for it."""
-        return self.state not in (None, State.SKIPPED, State.BLOCKED)
+        """Whether a process was started for it in this run."""
+        return self.state not in (None, State.CACHED, State.SKIPPED, State.BLOCKED)
 
     @property
     def seconds(self) -> float:
@@ -178,7 +179,7 @@ class _Leavings:
     def find(self, task: str, *place: str) -> Path | None:
         for path in self._paths:
             found = self._folder.joinpath("tasks", path, "artifacts", *place)
-            if plain_path(path).rpartition("/")[2] == task and found.exists():
+            if _name_of(path) == task and found.exists():
                 return found
         return None
 
@@ -208,6 +209,7 @@ def _read_steps(
     steps = [
         Step(
             path=task.task,
+            title=task.title,
             state=task.state,
             started_at=task.started_at,
             ended_at=task.ended_at,
@@ -218,7 +220,7 @@ def _read_steps(
     ]
     known = {plain_path(path) for path in latest}
     never = [
-        Step(path=path, state=None)
+        Step(path=path, title=_name_of(path), state=None)
         for path in edges
         if path not in known and not any(path.startswith(f"{name}/") for name in known)
     ]
@@ -227,11 +229,16 @@ def _read_steps(
 
 def read_log(folder: Path, task: str, lines: int | None = None) -> str:
     """Return a step's log, or its last lines; nothing where there is none."""
-    path = folder / "tasks" / task / "log.txt"
+    path = log_of(folder, task)
     if not path.is_file():
         return ""
     text = path.read_text(encoding="utf-8", errors="replace")
     return text if lines is None else "\n".join(text.splitlines()[-lines:])
+
+
+def _name_of(path: str) -> str:
+    """Return a task's own name, without those of the graphs and iterations around it."""
+    return plain_path(path).rpartition("/")[2]
 
 
 def _read_yaml(path: Path) -> dict[str, object]:

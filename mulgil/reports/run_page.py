@@ -190,6 +190,8 @@ def _outcome(seconds: float, state: State | None, exit_code: int | None) -> str:
         return "its condition was false"
     if state is State.BLOCKED:
         return "a step before it failed"
+    if state is State.CACHED:
+        return "an earlier run had equal inputs"
     if state is None:
         return ""
     return format_seconds(seconds) + (f", exit code {exit_code}" if exit_code else "")

@@ -24,7 +24,7 @@ from mulgil.errors import InputError, describe
 from mulgil.preprocessing import FittedTransform, TransformExecutor
 from mulgil.serving.contract_check import ContractCheck, ContractViolationError
 
-# float32 through two compilers of the same graph; DESIGN's own bound for served against trained.
+# float32 through two compilers of the same graph; what the README promises of served against trained.
 TOLERANCE = 1e-5
 
 

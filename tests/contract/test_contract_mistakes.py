@@ -106,7 +106,7 @@ def test_the_shipped_projects_are_right(project):
     ("old", "new", "line", "place", "expected", "received"),
     [
         ("name: heart\n", "", "", "name", "this key is needed", "nothing"),
-        ("name: heart\n", "name: Heart Disease\n", "name: H", "name", "pattern", "'Heart Disease'"),
+        ("name: heart\n", "name: Heart Disease\n", "name: H", "name", "another form", "'Heart Disease'"),
         ("  goal: Tell who is ill.\n", "", "problem:", "problem.goal", "this key is needed", "nothing"),
         ("goal: Tell who is ill.", "goal: 7", "goal", "problem.goal", "expected text", "7"),
         ("  location: rows.csv\n", "", "source:", "source.location", "this key is needed", "nothing"),
@@ -114,7 +114,7 @@ def test_the_shipped_projects_are_right(project):
         ("  kind: csv\n", "", "source:", "source", "'kind' is needed", "nothing"),
         ("location: rows", "locatoin: rows", "locat", "source.locatoin", "location", "'locatoin'"),
         ("kind: csv", "kind: parquet", "header", "source.header", "kind, location", "'header'"),
-        ("location: rows.csv", 'delimiter: ";;"', "delim", "source.delimiter", "pattern", "';;'"),
+        ("location: rows.csv", 'delimiter: ";;"', "delim", "source.delimiter", "another form", "';;'"),
         ("[age, thal, pain, num]", "[age, age]", "header", "source.header", "each column", "age"),
         ("[age, thal, pain, num]", "[]", "header", "source.header", "at least 1", "[]"),
         ("[age, thal, pain, num]", "[age, 3]", "header", "source.header[1]", "put it in quotes", "3"),
@@ -194,7 +194,7 @@ PUBLISHED = "1988-07-01T00:00:00Z"
          "columns[0] (patient)", "ingestion makes this column", "source_name=id"),
         ("description: Years.", 'description: ""', 'description: ""', "columns[2] (age).description",
          "at least 1 character", "''"),
-        ("name: pain", "name: chest pain", "chest", "columns[4] (chest pain).name", "pattern",
+        ("name: pain", "name: chest pain", "chest", "columns[4] (chest pain).name", "another form",
          "'chest pain'"),
         ("name: pain", "name: age", "name: age", "columns[4] (age).name", "each column stands once", "age"),
         ("name: pain", "name: pain\n    source_name: age", "columns:", "columns", "the same one", "age"),
@@ -293,3 +293,29 @@ def test_a_dictionarys_fingerprint_is_that_of_its_content(write):
     assert commented.fingerprint == dictionary.fingerprint
     changed = load_project(write(dictionary=DICTIONARY.replace("[18, 110]", "[18, 111]"))).dictionary
     assert changed.fingerprint != dictionary.fingerprint
+
+
+def test_a_list_with_one_wrong_item_is_not_called_too_short(write):
+    dictionary = "columns:\n  - {name: age, type: integr, description: Years.}\n"
+    with pytest.raises(ContractError) as caught:
+        load_project(write(dictionary=dictionary))
+    (line,) = str(caught.value).splitlines()
+    assert "columns[0] (age).type" in line
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("name: age", "name: the age", "letters, digits, single underscores"),
+        ("columns:\n", "columns: 3\nothers:\n", "columns: expected a list; received 3"),
+    ],
+)
+def test_a_value_of_another_form_is_told_in_the_contracts_words(write, old, new, said):
+    with pytest.raises(ContractError) as caught:
+        load_project(write(dictionary=DICTIONARY.replace(old, new)))
+    assert said in str(caught.value)
+
+
+def test_a_name_of_another_form_within_a_union_is_told_in_the_contracts_words(write):
+    with pytest.raises(ContractError, match=r"source.delimiter: expected another form .The one sign between"):
+        load_project(write(project=PROJECT.replace("  kind: csv\n", "  kind: csv\n  delimiter: abc\n")))

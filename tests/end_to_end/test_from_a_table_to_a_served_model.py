@@ -156,6 +156,48 @@ def test_the_run_is_on_record(laptop, clinical):
     assert "succeeded" in shown
 
 
+def planned(printed):
+    return {line.split()[0]: line.split()[1] for line in printed.splitlines() if not line.startswith(" ")}
+
+
+def test_a_plan_repeats_nothing_that_did_not_change(laptop, clinical):
+    assert planned(laptop.mulgil("plan", "projects/breast_cancer").stdout) == {
+        "ingest-data": "cached",
+        "validate-data": "cached",
+        "materialize-features": "reconcile",
+        "train-model": "cached",
+        "evaluate-model": "reconcile",
+        "register-model": "reconcile",
+        "deploy-model": "reconcile",
+    }
+
+
+@pytest.mark.parametrize(
+    ("setting", "changed", "reason"),
+    [
+        ("split.seed=5", "ingest-data", "project: split.seed: 0 → 5"),
+        ("training.dropout=0.45", "train-model", "→ 0.45"),
+        ("gates.champion_margin=0.2", "evaluate-model", "project: gates.champion_margin: 0.02 → 0.2"),
+    ],
+)
+def test_a_plan_names_the_steps_that_follow_from_a_change(laptop, clinical, setting, changed, reason):
+    printed = laptop.mulgil("plan", "projects/breast_cancer", "--set", setting).stdout
+    steps = planned(printed)
+    order = list(steps)
+    before, after = order[: order.index(changed)], order[order.index(changed) + 1 :]
+
+    assert next(line for line in printed.splitlines() if line.startswith(changed)).endswith(reason)
+    assert {steps[step] for step in before} <= {"cached", "reconcile"}
+    assert {steps[step] for step in after} == {"run"}
+
+
+def test_a_finished_run_is_not_resumed(laptop, clinical):
+    resumed = laptop.mulgil("run", "--resume", run_id_of(clinical))
+
+    assert resumed.returncode == 2
+    assert "nothing to resume" in resumed.stderr
+
+
 def test_get_isvc_reads_like_kubectl(laptop, clinical):
     header, *rows = laptop.mulgil("get", "isvc").stdout.splitlines()
 

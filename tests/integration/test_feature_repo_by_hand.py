@@ -87,5 +87,5 @@ def test_a_folder_that_is_no_project_is_refused_without_a_traceback(checkout: Pa
     with pytest.raises(AssertionError) as refusal:
         feast(checkout, "apply", project=str(checkout / "nowhere"))
 
-    assert "nowhere/project.yaml does not exist" in str(refusal.value)
+    assert "There is no project folder" in str(refusal.value)
     assert "Traceback" not in str(refusal.value)

@@ -27,7 +27,8 @@ def test_a_components_own_parser_takes_the_arguments_that_the_pipeline_passes(na
     if component.executor_label is None:
         assert component.dag is not None
         return
-    container = PIPELINE.container_of(component)
+    container = PIPELINE.executor_of(component).container
+    assert container is not None
     example = {"STRING": "text", "NUMBER_INTEGER": 7, "BOOLEAN": True}
     parameters = {
         key: example[definition.parameter_type]
@@ -35,7 +36,7 @@ def test_a_components_own_parser_takes_the_arguments_that_the_pipeline_passes(na
     }
     context = TaskContext(
         run_id="run",
-        task_name="task",
+        task_path="task",
         input_parameters=parameters,
         input_artifacts={key: tmp_path / key for key in component.input_definitions.artifacts},
         output_artifacts={key: tmp_path / key for key in component.output_definitions.artifacts},

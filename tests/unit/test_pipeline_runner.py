@@ -5,39 +5,11 @@ import signal
 import threading
 
 import pytest
-from kfp import compiler, dsl
+from kfp import dsl
+from small_pipelines import IMAGE, compile_function, count, fail, read, run_function, runner_of, say, sleep
 
 from mulgil.errors import InputError, UnsupportedPipelineError
-from mulgil.local.pipeline_spec import parse_pipeline
 from mulgil.local.run_store import State
-from mulgil.local.runner import PipelineRunner, log_of
-
-# Any image of ours will do: the steps here need only its Python.
-IMAGE = "mulgil/ingest-data:0.1.0"
-
-
-@dsl.container_component
-def count(rows: int, counted: dsl.OutputPath(int), note: dsl.Output[dsl.Artifact]):
-    return dsl.ContainerSpec(
-        image=IMAGE,
-        command=["sh", "-c", 'echo "counting $0"; echo -n "$0" > "$1"; echo "note of $0" > "$2"'],
-        args=[rows, counted, note.path],
-    )
-
-
-@dsl.container_component
-def read(note: dsl.Input[dsl.Artifact]):
-    return dsl.ContainerSpec(image=IMAGE, command=["cat"], args=[note.path])
-
-
-@dsl.container_component
-def fail(code: int):
-    return dsl.ContainerSpec(image=IMAGE, command=["sh", "-c", 'echo "giving up"; exit "$0"'], args=[code])
-
-
-@dsl.container_component
-def say(text: str):
-    return dsl.ContainerSpec(image=IMAGE, command=["echo"], args=[text])
 
 
 @dsl.container_component
@@ -49,48 +21,29 @@ def say_if_given(
         command=["echo"],
         args=[
             dsl.IfPresentPlaceholder(input_name="text", then=["given", text], else_=["nothing given"]),
-            dsl.ConcatPlaceholder(["a", "b"]),
         ],
     )
 
 
-@dsl.container_component
-def sleep(seconds: float):
-    return dsl.ContainerSpec(image=IMAGE, command=["sleep"], args=[seconds])
-
-
-def compiled(pipeline, tmp_path):
-    path = tmp_path / "pipeline.yaml"
-    compiler.Compiler().compile(pipeline, str(path))
-    return path.read_text(encoding="utf-8")
-
-
 @pytest.fixture
 def run(tmp_path):
-    """Compile a pipeline function, run it, and give the result with what was observed."""
+    """Compile a pipeline function and run it."""
 
     def start(function, **parameters):
-        pipeline = parse_pipeline(compiled(dsl.pipeline(name="a-pipeline")(function), tmp_path))
-        observed = []
-        result = PipelineRunner(pipeline, "run-1", tmp_path / "run", observed.append).run(parameters)
-        return result, observed
+        return run_function(function, tmp_path, **parameters)
 
     return start
 
 
-def log(tmp_path, task):
-    return log_of(tmp_path / "run", task).read_text(encoding="utf-8")
-
-
-def test_an_artifact_reaches_the_next_step(run, tmp_path):
+def test_an_artifact_reaches_the_next_step(run):
     def pipeline(rows: int = 3):
         read(note=count(rows=rows).outputs["note"])
 
-    result, observed = run(pipeline)
+    ran = run(pipeline)
 
-    assert result.state is State.SUCCEEDED
-    assert log(tmp_path, "read") == "note of 3\n"
-    assert [(task.task, task.state) for task in observed] == [
+    assert ran.state is State.SUCCEEDED
+    assert ran.log("read") == "note of 3\n"
+    assert [(task.task, task.state) for task in ran.observed] == [
         ("count", State.RUNNING),
         ("count", State.SUCCEEDED),
         ("read", State.RUNNING),
@@ -102,9 +55,9 @@ def test_an_integer_stays_one_from_default_to_command_line_to_output(run):
     def pipeline(rows: int = 3):
         count(rows=rows)
 
-    result, _ = run(pipeline)
+    ran = run(pipeline)
 
-    value = result.tasks["count"].outputs.parameters["counted"]
+    value = ran.result.tasks["count"].outputs.parameters["counted"]
     assert (value, type(value)) == (3, int)
 
 
@@ -121,10 +74,10 @@ def test_a_condition_on_a_steps_output_decides(run, rows, task, state):
         with dsl.If(counted.outputs["counted"] > 2):
             read(note=counted.outputs["note"])
 
-    result, _ = run(pipeline, rows=rows)
+    ran = run(pipeline, rows=rows)
 
-    assert result.state is State.SUCCEEDED
-    assert {name: ended.state for name, ended in result.tasks.items()} == {
+    assert ran.state is State.SUCCEEDED
+    assert {name: ended.state for name, ended in ran.result.tasks.items()} == {
         "count": State.SUCCEEDED,
         task: state,
     }
@@ -133,7 +86,7 @@ def test_a_condition_on_a_steps_output_decides(run, rows, task, state):
 @pytest.mark.parametrize(
     ("text", "flag", "said"), [("a", True, "one"), ("b", True, "two"), ("a", False, "three")]
 )
-def test_if_and_else_with_text_and_booleans(run, tmp_path, text, flag, said):
+def test_if_and_else_with_text_and_booleans(run, text, flag, said):
     def pipeline(text: str, flag: bool):
         with dsl.If(flag == True):  # noqa: E712
             with dsl.If(text == "a"):
@@ -143,69 +96,68 @@ def test_if_and_else_with_text_and_booleans(run, tmp_path, text, flag, said):
         with dsl.Else():
             say(text="three")
 
-    result, _ = run(pipeline, text=text, flag=flag)
+    ran = run(pipeline, text=text, flag=flag)
 
-    ran = [name for name, task in result.tasks.items() if task.state is State.SUCCEEDED]
-    assert [log(tmp_path, name) for name in ran] == [f"{said}\n"]
+    assert [ran.log(name) for name in ran.succeeded()] == [f"{said}\n"]
 
 
-def test_a_condition_that_cannot_be_evaluated_fails_and_never_counts_as_false(run, tmp_path):
+def test_a_condition_that_cannot_be_evaluated_fails_and_never_counts_as_false(run):
     def pipeline(text: str):
         # The compiler does not escape the quote, and so writes a condition that is not CEL.
         with dsl.If(text == "a'b"):
             say(text="one")
 
-    result, _ = run(pipeline, text="a")
+    ran = run(pipeline, text="a")
 
-    assert result.state is State.FAILED
-    assert "cannot be evaluated" in log(tmp_path, "condition-1")
+    assert ran.state is State.FAILED
+    assert "cannot be evaluated" in ran.log("condition-1")
 
 
-def test_a_failure_blocks_what_follows_and_nothing_else(run, tmp_path):
+def test_a_failure_blocks_what_follows_and_nothing_else(run):
     def pipeline():
         failed = fail(code=3)
         say(text="after").after(failed)
         say(text="beside")
 
-    result, _ = run(pipeline)
+    ran = run(pipeline)
 
-    assert result.state is State.FAILED
-    assert result.failed == ("fail",)
-    assert result.tasks["fail"].exit_code == 3
-    assert result.tasks["say"].state is State.BLOCKED
-    assert result.tasks["say-2"].state is State.SUCCEEDED
-    assert "giving up" in log(tmp_path, "fail")
+    assert ran.state is State.FAILED
+    assert ran.result.failed == ("fail",)
+    assert ran.result.tasks["fail"].exit_code == 3
+    assert ran.result.tasks["say"].state is State.BLOCKED
+    assert ran.result.tasks["say-2"].state is State.SUCCEEDED
+    assert "giving up" in ran.log("fail")
 
 
-def test_an_optional_input_that_nobody_gave_stays_away(run, tmp_path):
+def test_an_optional_input_that_nobody_gave_stays_away(run):
     def pipeline(
         text: str = None,  # noqa: RUF013
     ):
         say_if_given(text=text)
 
-    run(pipeline)
+    ran = run(pipeline)
 
-    assert log(tmp_path, "say-if-given") == "nothing given ab\n"
+    assert ran.log("say-if-given") == "nothing given\n"
 
 
-def test_an_optional_input_that_was_given_arrives(run, tmp_path):
+def test_an_optional_input_that_was_given_arrives(run):
     def pipeline(
         text: str = None,  # noqa: RUF013
     ):
         say_if_given(text=text)
 
-    run(pipeline, text="hello")
+    ran = run(pipeline, text="hello")
 
-    assert log(tmp_path, "say-if-given") == "given hello ab\n"
+    assert ran.log("say-if-given") == "given hello\n"
 
 
-def test_a_step_can_name_its_run(run, tmp_path):
+def test_a_step_can_name_its_run(run):
     def pipeline():
         say(text=dsl.PIPELINE_JOB_NAME_PLACEHOLDER)
 
-    run(pipeline)
+    ran = run(pipeline)
 
-    assert log(tmp_path, "say") == "run-1\n"
+    assert ran.log("say") == "run-1\n"
 
 
 def test_independent_steps_run_side_by_side(run):
@@ -213,14 +165,14 @@ def test_independent_steps_run_side_by_side(run):
         sleep(seconds=0.5)
         sleep(seconds=0.5)
 
-    _, observed = run(pipeline)
+    ran = run(pipeline)
 
-    started = [task.started_at for task in observed if task.state is State.RUNNING]
-    first_end = min(task.ended_at for task in observed if task.state is State.SUCCEEDED)
+    started = [task.started_at for task in ran.observed if task.state is State.RUNNING]
+    first_end = min(task.ended_at for task in ran.observed if task.state is State.SUCCEEDED)
     assert max(started) < first_end
 
 
-def test_a_step_that_ends_well_without_its_output_fails_by_name(run, tmp_path):
+def test_a_step_that_ends_well_without_its_output_fails_by_name(run):
     @dsl.container_component
     def forget(note: dsl.Output[dsl.Artifact]):
         return dsl.ContainerSpec(image=IMAGE, command=["echo"], args=[note.path])
@@ -228,18 +180,18 @@ def test_a_step_that_ends_well_without_its_output_fails_by_name(run, tmp_path):
     def pipeline():
         forget()
 
-    result, _ = run(pipeline)
+    ran = run(pipeline)
 
-    assert result.state is State.FAILED
-    assert "without an output" in log(tmp_path, "forget")
-    assert "note" in log(tmp_path, "forget")
+    assert ran.state is State.FAILED
+    assert "without an output" in ran.log("forget")
+    assert "note" in ran.log("forget")
 
 
 def test_an_interrupt_ends_the_steps(tmp_path):
     def pipeline():
         sleep(seconds=60.0)
 
-    spec = parse_pipeline(compiled(dsl.pipeline(name="a-pipeline")(pipeline), tmp_path))
+    compiled = compile_function(pipeline, tmp_path)
     observed = []
 
     def observe(task):
@@ -248,7 +200,7 @@ def test_an_interrupt_ends_the_steps(tmp_path):
             threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT)).start()
 
     with pytest.raises(KeyboardInterrupt):
-        PipelineRunner(spec, "run-1", tmp_path / "run", observe).run({})
+        runner_of(compiled, tmp_path, observe).run({})
 
     assert observed[-1].state is State.FAILED
     assert observed[-1].exit_code == -signal.SIGTERM
@@ -278,52 +230,13 @@ def lightweight() -> int:
     return 1
 
 
-def _parallel_for():
-    with dsl.ParallelFor([1.0, 2.0]) as item:
-        sleep(seconds=item)
-
-
-def _exit_handler():
-    with dsl.ExitHandler(say(text="bye")):
-        say(text="hello")
-
-
-def _retry():
-    say(text="x").set_retry(2)
-
-
-def _importer():
-    dsl.importer(artifact_uri="file:///x", artifact_class=dsl.Dataset)
-
-
-def _limits():
-    say(text="x").set_memory_limit("1G")
-
-
-@pytest.mark.parametrize(
-    ("function", "field"),
-    [
-        (_parallel_for, "parameterIterator"),
-        (_exit_handler, "strategy"),
-        (_retry, "retryPolicy"),
-        (_importer, "importer"),
-        (_limits, "resources"),
-    ],
-)
-def test_what_the_runner_does_not_implement_is_refused_by_the_name_of_the_field(function, field, tmp_path):
-    text = compiled(dsl.pipeline(name="a-pipeline")(function), tmp_path)
-
-    with pytest.raises(UnsupportedPipelineError, match=field):
-        parse_pipeline(text)
-
-
 def test_an_image_that_is_not_ours_is_refused_before_anything_runs(tmp_path):
     def pipeline():
         say(text="first")
         lightweight()
 
-    text = compiled(dsl.pipeline(name="a-pipeline")(pipeline), tmp_path)
+    text = compile_function(pipeline, tmp_path)
 
     with pytest.raises(UnsupportedPipelineError, match=r"python:3\.11"):
-        PipelineRunner(parse_pipeline(text), "run-1", tmp_path / "run", print)
+        runner_of(text, tmp_path)
     assert not (tmp_path / "run").exists()

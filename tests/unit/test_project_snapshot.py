@@ -54,7 +54,7 @@ def test_a_wrong_setting_is_named_with_the_place_it_leads_to(tmp_path):
 
 
 def test_a_setting_of_an_unknown_key_is_refused(tmp_path):
-    with pytest.raises(ContractError, match=r"training: this key is unknown.*received .epochs"):
+    with pytest.raises(ContractError, match=r"training.epochs: this key is unknown.*received .epochs"):
         snapshot_project(PROJECT, {"training.epochs": 3}, tmp_path)
 
 

@@ -27,6 +27,29 @@ def test_what_was_written_is_read(store):
     assert store.list_tasks("run-1") == [replace(task, state=State.FAILED, ended_at=103.0, exit_code=2)]
 
 
+def test_every_attempt_of_a_task_is_kept(store):
+    first = TaskRecord("run-1", "train", State.RETRIED, 101.0, 102.0, exit_code=75, display_name="Train it")
+    second = replace(first, state=State.SUCCEEDED, started_at=103.0, exit_code=0, attempt=2)
+    for attempt in (second, first):
+        store.write_task(attempt)
+
+    assert store.list_tasks("run-1") == [first, second]
+
+
+@pytest.mark.parametrize(
+    ("task", "display_name", "title"),
+    [
+        ("train", "", "train"),
+        ("inner/train", "Train it", "Train it"),
+        ("for-loop-2/1/for-loop-3/0/train", "", "train (1, 0)"),
+        ("for-loop-2/1", "each model", "each model (1)"),
+        ("for-loop-2/1", "", "for-loop-2 (1)"),
+    ],
+)
+def test_a_task_is_known_by_its_display_name_and_its_iterations(task, display_name, title):
+    assert TaskRecord("run-1", task, State.RUNNING, 101.0, display_name=display_name).title == title
+
+
 def test_the_newest_run_stands_first(store):
     store.write_run(RUN)
     store.write_run(replace(RUN, run_id="run-2", started_at=200.0))

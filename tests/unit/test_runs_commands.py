@@ -32,7 +32,7 @@ def test_a_table_in_a_pipe_is_whole_and_starts_at_the_line():
 
     assert lines[0].startswith("RUN ")
     assert lines[0].endswith("DISK")
-    assert lines[1].startswith(f"{run.run_id}  training  heart-disease  succeeded  ")
+    assert lines[1].startswith(f"{run.run_id}   training   heart-disease   succeeded   ")
     assert lines[1].endswith("KB")
 
 

@@ -54,6 +54,13 @@ def test_rows_without_a_value_that_drops_them_are_left_out(tmp_path):
     assert rows.features.column_names == ["strict", "dropped", "yes", "code"]
 
 
+def test_a_folder_on_the_way_that_looks_like_a_partition_adds_nothing(tmp_path, kept):
+    folder = tmp_path / "strict=9"
+    folder.mkdir()
+
+    assert read(folder, **kept).features["strict"].to_pylist() == COLUMNS["strict"]
+
+
 def test_missing_values_reach_the_model_as_nan_and_as_no_text(tmp_path, kept):
     tensors = read(tmp_path, **kept).tensors
 

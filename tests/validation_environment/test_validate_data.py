@@ -73,6 +73,11 @@ def run(folder: Path) -> subprocess.CompletedProcess[str]:
     )
 
 
+def test_a_folder_on_the_way_that_looks_like_a_partition_adds_no_column(tmp_path: Path) -> None:
+    write_heart(tmp_path / "run=1")
+    assert validate_data(**flags(tmp_path / "run=1")).is_approved
+
+
 def test_the_program_approves_a_dataset_and_leaves_what_tfdv_itself_can_load(tmp_path: Path) -> None:
     fingerprint = write_heart(tmp_path)
     finished = run(tmp_path)

@@ -1,0 +1,71 @@
+"""What a step reads of a project, so that a change elsewhere in it leaves the step's outputs in use."""
+
+from __future__ import annotations
+
+import importlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mulgil.artifacts import fingerprint_file
+from mulgil.contract import ProjectFolder, load_project
+from mulgil.contract.project import PythonSource
+
+
+@dataclass(frozen=True)
+class ProjectInputs:
+    """A step's share of a project.
+
+    Attributes:
+        values: The sections it reads, the columns by name, and the hashes of the project's modules where it
+            runs them.
+        files: SHA-256 by path of what lies outside the folder.
+        is_known: Whether that is all; a table behind a URL may change without notice.
+    """
+
+    values: dict[str, Any]
+    files: dict[str, str]
+    is_known: bool
+
+
+def sections_of(component: str) -> frozenset[str]:
+    """Return the sections of `project.yaml` that a component declares to read, and can read no other."""
+    sections: frozenset[str] = importlib.import_module(f"components.{component}").PROJECT_SECTIONS
+    return sections
+
+
+def read_project_inputs(component: str, project_path: Path, source: str) -> ProjectInputs:
+    """Collect what a component reads of a project.
+
+    Args:
+        component: The component.
+        project_path: The project's folder.
+        source: Path or URL that replaces the project's source; empty keeps it.
+    """
+    folder = load_project(project_path)
+    sections = sections_of(component)
+    values: dict[str, Any] = {
+        section: folder.project.model_dump(mode="json")[section] for section in sorted(sections)
+    }
+    columns = folder.dictionary.columns
+    values["columns"] = {column.name: column.model_dump(mode="json") for column in columns}
+    # A mapping's hash does not know its order; the model's inputs stand in that of the columns and the codes.
+    values["order"] = [[column.name, *(column.categories or ())] for column in columns]
+    if "source" not in sections:
+        return ProjectInputs(values, {}, is_known=True)
+    return _with_source(values, folder, source)
+
+
+def _with_source(values: dict[str, Any], folder: ProjectFolder, replacement: str) -> ProjectInputs:
+    source = folder.project.source
+    if isinstance(source, PythonSource) and not replacement:
+        modules = {
+            module.relative_to(folder.path).as_posix(): fingerprint_file(module)
+            for module in sorted(folder.path.rglob("*.py"))
+        }
+        return ProjectInputs({**values, "modules": modules}, {}, is_known=True)
+    location = replacement or ("" if isinstance(source, PythonSource) else source.location)
+    path = Path(location) if Path(location).is_absolute() else folder.path / location
+    if "://" in location or not path.is_file():
+        return ProjectInputs(values, {}, is_known=False)
+    return ProjectInputs(values, {str(path): fingerprint_file(path)}, is_known=True)

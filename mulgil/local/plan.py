@@ -1,0 +1,123 @@
+"""What a run would do, without doing it: the same graph, with each step foretold from the cache."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+from mulgil.errors import PermanentError
+from mulgil.local.cache.keys import key_of
+from mulgil.local.cache.output_store import OutputStore
+from mulgil.local.cache.step_key import explain_difference
+from mulgil.local.graph import GraphRunner
+from mulgil.local.graph_spec import RetryPolicy
+from mulgil.local.inputs import Run
+from mulgil.local.journal import Journal
+from mulgil.local.parameters import bind_parameters
+from mulgil.local.pipeline_spec import PipelineSpec
+from mulgil.local.results import TaskResult, Values
+from mulgil.local.run_store import State, TaskRecord
+from mulgil.local.step import Step
+from mulgil.local.step_outputs import read_outputs
+from mulgil.local.task_folder import TaskFolder
+
+# Stands for the run that there is not.
+_RUN = Run("plan", "1970-01-01T00:00:00Z")
+
+
+class Action(StrEnum):
+    """What would become of a step."""
+
+    RUN = "run"
+    CACHED = "cached"
+    RECONCILE = "reconcile"
+    SKIP = "skip"
+
+
+@dataclass(frozen=True)
+class PlannedStep:
+    """A step, as a run would treat it.
+
+    Attributes:
+        task: Its path.
+        action: What would become of it. A step that acts on a store outside the run is reconciled: run each
+            time, and of no further effect where nothing changed.
+        reasons: Why, one a line.
+    """
+
+    task: str
+    action: Action
+    reasons: tuple[str, ...]
+
+
+def plan_run(
+    pipeline: PipelineSpec, parameters: Mapping[str, Any], store: OutputStore, folder: Path
+) -> list[PlannedStep]:
+    """Foretell what a run would do.
+
+    Args:
+        pipeline: The pipeline.
+        parameters: Its parameters.
+        store: The cache.
+        folder: An empty folder for what the foretelling needs; it may be deleted afterwards.
+
+    Raises:
+        InputError: A parameter is unknown, missing or of the wrong type, or a project is wrong.
+    """
+    root = pipeline.root
+    if root.dag is None:
+        raise PermanentError("The pipeline's root is not a graph.")
+    planned: dict[str, PlannedStep] = {}
+
+    def observe(record: TaskRecord) -> None:
+        if record.state is State.BLOCKED:
+            # Of a graph, its steps; those of a loop are not known before.
+            within = [path for path in pipeline.task_names if path.startswith(f"{record.task}/")]
+            for path in within or [record.task]:
+                planned[path] = PlannedStep(path, Action.RUN, ("its inputs come from a step that runs",))
+        elif record.state is State.SKIPPED:
+            planned[record.task] = PlannedStep(record.task, Action.SKIP, ("its condition is false",))
+
+    journal = Journal(_RUN.run_id, observe)
+    values = Values(bind_parameters(root.input_definitions, parameters))
+    graphs = GraphRunner(pipeline, _RUN, folder, _Foreteller(store, folder, planned), journal)
+    asyncio.run(graphs.run(root.dag, values, "", RetryPolicy()))
+    return list(planned.values())
+
+
+class _Foreteller:
+    """Takes a step's result from the cache; a step that would run fails, which blocks what follows it."""
+
+    def __init__(self, store: OutputStore, folder: Path, planned: dict[str, PlannedStep]) -> None:
+        self._store = store
+        self._folder = folder
+        self._planned = planned
+
+    async def run(self, step: Step) -> TaskResult:
+        """Foretell a step."""
+        is_cached = step.task.caching_options.enable_cache
+        action = Action.RUN if is_cached else Action.RECONCILE
+        key = key_of(step, _RUN.run_id)
+        if key is None:
+            return self._note(step, action, ("not all that it reads can be known before",))
+        if not self._store.has(key):
+            before = self._store.find_nearest(key)
+            reasons = explain_difference(before, key) if before else ["it has never run"]
+            return self._note(step, action, tuple(reasons))
+        folder = TaskFolder(self._folder, step.path)
+        folder.begin()
+        self._store.restore(key, folder.path, is_use=False)
+        outputs = read_outputs(step, folder)
+        if is_cached:
+            self._note(step, Action.CACHED, ("nothing that it depends on changed",))
+        else:
+            self._note(step, action, ("it acts on a store outside the run; its inputs did not change",))
+        return TaskResult(State.SUCCEEDED, outputs=outputs)
+
+    def _note(self, step: Step, action: Action, reasons: tuple[str, ...]) -> TaskResult:
+        self._planned[step.path] = PlannedStep(step.path, action, reasons)
+        return TaskResult(State.FAILED, failed=(step.path,))

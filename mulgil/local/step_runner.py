@@ -1,0 +1,125 @@
+"""Runs a step: a container's command with its attempts, from its inputs to its outputs.
+
+Each attempt begins with clean outputs, and its log is kept.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from pathlib import Path
+
+from mulgil.errors import MulgilError
+from mulgil.local.container_step import ContainerProcess
+from mulgil.local.inputs import Run
+from mulgil.local.journal import Journal
+from mulgil.local.machine import Machine
+from mulgil.local.placeholders import TaskContext
+from mulgil.local.resources import Demand, read_demand
+from mulgil.local.results import TaskResult, Values
+from mulgil.local.retry import wait_before_retry
+from mulgil.local.reuse import StepReuse
+from mulgil.local.run_store import State, TaskRecord
+from mulgil.local.step import Step
+from mulgil.local.step_outputs import read_outputs
+from mulgil.local.task_folder import TaskFolder
+
+
+class StepRunner:
+    """Runs the steps of one run.
+
+    Args:
+        run: The run.
+        folder: The run's folder; each step gets one below it.
+        machine: Whose cores and memory the steps share.
+        journal: Told of each attempt.
+        reuse: Knows the outputs that stand already.
+    """
+
+    def __init__(self, run: Run, folder: Path, machine: Machine, journal: Journal, reuse: StepReuse) -> None:
+        self._run = run
+        self._folder = folder
+        self._machine = machine
+        self._journal = journal
+        self._reuse = reuse
+
+    async def run(self, step: Step) -> TaskResult:
+        """Run a step to its end, as often as its retry policy says.
+
+        Raises:
+            MulgilError: It cannot start: it requests more than there is, or a placeholder stands for nothing.
+        """
+        folder = TaskFolder(self._folder, step.path)
+        reused = self._reuse.find(step, folder)
+        if reused is not None:
+            result = TaskResult(State.SUCCEEDED, outputs=reused.outputs)
+            if reused.is_of_this_run:
+                return self._journal.keep(step.path, result)
+            return self._journal.tell_reuse(step.path, step.task, result)
+        context = self._context(step, folder)
+        demand = read_demand(step.container.resources, context)
+        folder.begin()
+        number = 1
+        first_start = deadline = None
+        while True:
+            async with self._machine.reserve(demand):
+                attempt = self._journal.tell_start(step.path, step.task, number)
+                result = await self._attempt(step, attempt, folder, context, demand, deadline)
+            first_start = first_start or attempt.started_at
+            wait = wait_before_retry(step.retry_policy, number, time.time() - first_start)
+            if result.state is State.SUCCEEDED:
+                self._reuse.keep(step, folder, result.outputs)
+            if result.state is State.SUCCEEDED or wait is None:
+                return self._journal.tell_end(attempt, result)
+            self._journal.tell_retry(attempt, result)
+            await asyncio.sleep(wait)
+            folder.begin_again(number)
+            number += 1
+            # Argo ends a retry that outlasts the policy; the first attempt has no limit.
+            deadline = first_start + step.retry_policy.backoff_max_duration
+
+    def _context(self, step: Step, folder: TaskFolder) -> TaskContext:
+        return TaskContext(
+            run_id=self._run.run_id,
+            task_path=step.path,
+            input_parameters=step.inputs.parameters,
+            defaulted=step.defaulted,
+            input_artifacts=step.inputs.artifacts,
+            output_artifacts={name: folder.place_artifact(name) for name in step.outputs.artifacts},
+            output_parameters={name: folder.place_parameter(name) for name in step.outputs.parameters},
+            created_at=self._run.created_at,
+        )
+
+    async def _attempt(
+        self,
+        step: Step,
+        attempt: TaskRecord,
+        folder: TaskFolder,
+        context: TaskContext,
+        demand: Demand,
+        deadline: float | None,
+    ) -> TaskResult:
+        exit_code: int | None = None
+        try:
+            with folder.log.open("wb") as log:
+                async with self._machine.limit_cores(demand.core_limit):
+                    process = await ContainerProcess.start(step.container, context, folder.path, log)
+                    folder.remember_process(process.pid)
+                try:
+                    exit_code = await process.wait(demand.memory_limit, deadline)
+                except asyncio.CancelledError:
+                    exit_code = await process.end()
+                    self._journal.tell_end(attempt, _failure(step, exit_code, folder))
+                    raise
+            if exit_code == 0:
+                return TaskResult(State.SUCCEEDED, exit_code, read_outputs(step, folder))
+        except MulgilError as exc:
+            folder.note(exc)
+            exit_code = exc.exit_code
+        return _failure(step, exit_code, folder)
+
+
+def _failure(step: Step, exit_code: int, folder: TaskFolder) -> TaskResult:
+    places = {name: folder.place_artifact(name) for name in step.outputs.artifacts}
+    written = {name: place for name, place in places.items() if place.exists()}
+    return TaskResult(State.FAILED, exit_code, Values(artifacts=written), failed=(step.path,))

@@ -1,0 +1,72 @@
+"""A run's record and its lock."""
+
+import multiprocessing
+
+import pytest
+from small_pipelines import compile_function, fail, say
+
+from mulgil.errors import InputError
+from mulgil.local.launch import folder_of, launch, open_run_store, resume
+from mulgil.local.run_store import RunRecord, State
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path, monkeypatch):
+    monkeypatch.setenv("MULGIL_HOME", str(tmp_path / "home"))
+
+
+def start(function, tmp_path):
+    return launch(compile_function(function, tmp_path), "project", {}, lambda *_: None, lambda _: None)
+
+
+def test_a_run_whose_process_is_gone_stands_as_interrupted():
+    open_run_store().write_run(RunRecord("gone", "training", "project", State.RUNNING, {}, 1.0))
+
+    assert open_run_store().read_run("gone").state is State.INTERRUPTED
+
+
+def _hold(run_id, is_held, may_end):
+    from mulgil.local.launch import _alone
+
+    with _alone(run_id, folder_of(run_id)):
+        is_held.set()
+        may_end.wait(30)
+
+
+def test_a_run_that_another_process_runs_stands_as_running():
+    context = multiprocessing.get_context("spawn")
+    is_held, may_end = context.Event(), context.Event()
+    open_run_store().write_run(RunRecord("busy", "training", "project", State.FAILED, {}, 1.0))
+    other = context.Process(target=_hold, args=("busy", is_held, may_end))
+    other.start()
+    try:
+        assert is_held.wait(30)
+        open_run_store().write_run(RunRecord("busy", "training", "project", State.RUNNING, {}, 1.0))
+        assert open_run_store().read_run("busy").state is State.RUNNING
+    finally:
+        may_end.set()
+        other.join(30)
+    assert open_run_store().read_run("busy").state is State.INTERRUPTED
+
+
+def test_a_failed_run_is_resumed_under_its_own_name(tmp_path):
+    def pipeline():
+        fail(code=3)
+
+    failed = start(pipeline, tmp_path)
+    again = resume(failed.record.run_id, lambda *_: None, lambda _: None)
+
+    assert again.record.run_id == failed.record.run_id
+    assert again.record.state is State.FAILED
+
+
+def test_a_run_that_succeeded_or_never_was_is_not_resumed(tmp_path):
+    def pipeline():
+        say(text="hello")
+
+    succeeded = start(pipeline, tmp_path)
+
+    with pytest.raises(InputError, match="nothing to resume"):
+        resume(succeeded.record.run_id, lambda *_: None, lambda _: None)
+    with pytest.raises(InputError, match="run=nobody"):
+        resume("nobody", lambda *_: None, lambda _: None)
