@@ -10,7 +10,7 @@ UV := $(shell command -v uv || echo .tools/uv/bin/uv)
 VALIDATION := components/validate_data
 export PYTHONPATH := $(CURDIR)
 
-.PHONY: help setup run test check format golden bench clean
+.PHONY: help setup run test test-all check format golden bench clean
 
 help: ## List the verbs
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/make \1|\2/' | column -t -s '|'
@@ -40,6 +40,9 @@ run: setup ## Train on a real table, deploy, call the endpoint
 test: setup ## Pass the tests, those of the validation environment too
 	.venv/bin/pytest
 	$(VALIDATION)/.venv/bin/pytest -c tests/validation_environment/pytest.ini tests/validation_environment
+
+test-all: test ## Pass the tests that need more of the machine too: Chromium and npm
+	.venv/bin/pytest tests/machine
 
 check: setup ## What CI runs before the tests: lint, types, layers, locks
 	.venv/bin/ruff format --check .

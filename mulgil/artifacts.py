@@ -16,11 +16,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Self
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from mulgil.errors import GateRejectedError, InputError, PermanentError, describe
 
 SPLITS = ("train", "validation", "test")
+
+SUMMARY = "summary.json"
 
 
 def write_text(path: Path, text: str) -> None:
@@ -151,6 +153,65 @@ class DatasetManifest(Record):
     rows: dict[str, int]
     rows_quarantined: int
     rows_deduplicated: int
+
+
+class QuarantineReason(Record):
+    """One way in which rows were wrong.
+
+    Attributes:
+        column: The column, by its name in the dictionary.
+        expected: What the dictionary allows.
+        received: What came instead in one such row; hidden where the column is sensitive.
+        rows: How many rows are wrong in this way.
+    """
+
+    column: str
+    expected: str
+    received: str
+    rows: int
+
+
+class QuarantineSummary(Record):
+    """Why rows were set aside; it stands as `summary.json` beside them.
+
+    A row that is wrong in two ways counts in both.
+
+    Attributes:
+        reasons: The commonest first.
+    """
+
+    reasons: tuple[QuarantineReason, ...]
+
+
+class ColumnDistribution(Record):
+    """How a column's values are spread, by split and by the target's answer.
+
+    Attributes:
+        edges: Of a number's bins, one more than there are bins; the last bin has its upper edge.
+        categories: Of a code or an answer, one a bin; a number has none.
+        rows: Rows in each bin, by split, then by the answer, `no` and `yes`; under `all` where the answer is
+            sensitive.
+        missing: Rows without a value, by split.
+        quartiles: Least, lower quartile, median, upper quartile and greatest of a number's training rows;
+            empty where there are none.
+    """
+
+    edges: tuple[float, ...] = ()
+    categories: tuple[str, ...] = ()
+    rows: dict[str, dict[str, tuple[int, ...]]]
+    missing: dict[str, int]
+    quartiles: tuple[float, ...] = ()
+
+
+class DistributionSummary(Record):
+    """The spread of every column that may be shown; it stands as `summary.json` beside the statistics.
+
+    Attributes:
+        columns: By name, in the dictionary's order. A sensitive column is not among them, nor is one that
+            came with the wrong type.
+    """
+
+    columns: dict[str, ColumnDistribution]
 
 
 class Check(Record):
@@ -400,6 +461,59 @@ class Interval(Record):
     confidence: float
 
 
+class CalibrationBin(Record):
+    """Rows whose probabilities lie close together.
+
+    Attributes:
+        probability: Their mean.
+        share: Of yes among them.
+        rows: How many they are.
+    """
+
+    probability: float
+    share: float
+    rows: int
+
+
+class Confusion(Record):
+    """How many test rows were called what, and were what.
+
+    Attributes:
+        threshold: A probability from here is called a yes.
+        true_positives: Called a yes, and one.
+        false_positives: Called a yes, and none.
+        false_negatives: Called a no, and a yes.
+        true_negatives: Called a no, and one.
+    """
+
+    threshold: float
+    true_positives: int
+    false_positives: int
+    false_negatives: int
+    true_negatives: int
+
+
+class ScoreCurves(Record):
+    """How well a model's probabilities tell yes from no on the test rows, as pictures show it.
+
+    A long curve is thinned, its ends kept.
+
+    Attributes:
+        roc: Points (false positive rate, true positive rate), from (0, 0) to (1, 1).
+        precision_recall: Points (recall, precision) in rising recall.
+        calibration: Bins of about equally many rows, in rising probability.
+        confusion: At the threshold of the metrics.
+        scores: How many rows of each answer, `no` and `yes`, have a probability in each of equally wide bins
+            from 0 to 1.
+    """
+
+    roc: tuple[tuple[float, float], ...]
+    precision_recall: tuple[tuple[float, float], ...]
+    calibration: tuple[CalibrationBin, ...]
+    confusion: Confusion
+    scores: dict[str, tuple[int, ...]]
+
+
 class Evaluation(Record):
     """What `evaluate_model` measured.
 
@@ -413,6 +527,8 @@ class Evaluation(Record):
         improvements: How much better the model's primary metric is than that of `baseline`, `reference` and
             `champion`, by that name; paired, and positive is better for a loss too.
         primary_metric: The one that the gates use.
+        curves: What was measured, as pictures show it, by `model`, `reference` and `champion`; empty in a
+            record of before there were any.
     """
 
     bundle_fingerprint: str
@@ -423,3 +539,4 @@ class Evaluation(Record):
     champion: dict[str, Interval]
     improvements: dict[str, Interval]
     primary_metric: str
+    curves: dict[str, ScoreCurves] = Field(default_factory=dict)

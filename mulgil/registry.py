@@ -111,6 +111,25 @@ def find_champion(name: str) -> RegisteredModel | None:
         return None if version is None else _as_record(client.get_model_version(name, str(version)))
 
 
+def list_versions() -> list[RegisteredModel]:
+    """Return every version of every model that Mulgil registered.
+
+    Raises:
+        TemporaryError: The MLflow server does not answer.
+    """
+    if _is_local() and not _database().exists():
+        return []
+    with _client() as client:
+        versions: list[RegisteredModel] = []
+        token: str | None = None
+        while True:
+            page = client.search_model_versions(page_token=token)
+            versions += [_as_record(version) for version in page if _BUNDLE_TAG in version.tags]
+            token = page.token
+            if not token:
+                return versions
+
+
 def bundle_directory(model: RegisteredModel) -> Path:
     """Return where a registered bundle is on this machine, fetched from the artifact store where need be."""
     location = urlsplit(model.storage_uri)

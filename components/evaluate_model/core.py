@@ -9,6 +9,7 @@ from components.evaluate_model.baselines import predict_logistic_regression, pre
 from components.evaluate_model.bootstrap import Replicates, replicate
 from components.evaluate_model.bundle_dictionary import read_dictionary
 from components.evaluate_model.champion import ChampionAnswer, ask_champion
+from components.evaluate_model.curves import draw_curves
 from components.evaluate_model.gates import (
     check_baseline,
     check_champion,
@@ -23,6 +24,7 @@ from mulgil.artifacts import (
     Check,
     DatasetManifest,
     Evaluation,
+    ScoreCurves,
     Verdict,
     read_bundle,
 )
@@ -79,7 +81,12 @@ def evaluate_model(
         probabilities[CHAMPION] = champion.probability
     replicates = replicate(test.target, probabilities, tuple(Metric))
 
-    evaluation = _evaluate(bundle, len(test), replicates, project.gates)
+    curves = {
+        model: draw_curves(test.target, probability)
+        for model, probability in probabilities.items()
+        if model != BASELINE
+    }
+    evaluation = _evaluate(bundle, len(test), replicates, curves, project.gates)
     verdict = Verdict.of(GATE, bundle.fingerprint, _check(evaluation, champion, project.gates))
     evaluation.write(evaluation_path)
     verdict.write(verdict_path)
@@ -89,7 +96,11 @@ def evaluate_model(
 
 
 def _evaluate(
-    bundle: BundleManifest, rows: int, replicates: dict[str, dict[Metric, Replicates]], gates: Gates
+    bundle: BundleManifest,
+    rows: int,
+    replicates: dict[str, dict[Metric, Replicates]],
+    curves: dict[str, ScoreCurves],
+    gates: Gates,
 ) -> Evaluation:
     intervals = {
         model: {metric.value: replicate.interval(gates.confidence) for metric, replicate in measured.items()}
@@ -110,6 +121,7 @@ def _evaluate(
         champion=intervals.get(CHAMPION, {}),
         improvements=improvements,
         primary_metric=primary,
+        curves=curves,
     )
 
 

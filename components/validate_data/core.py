@@ -10,10 +10,11 @@ from tensorflow_metadata.proto.v0 import anomalies_pb2, schema_pb2
 
 from components.validate_data import PROJECT_SECTIONS
 from components.validate_data.dataset import Dataset, read_dataset
+from components.validate_data.distributions import summarise_distributions
 from components.validate_data.judgement import judge_dataset
 from components.validate_data.schema import derive_schema
 from components.validate_data.statistics import Statistics, compute_statistics, find_anomalies
-from mulgil.artifacts import Verdict, staged_directory
+from mulgil.artifacts import SUMMARY, DistributionSummary, Verdict, staged_directory
 from mulgil.contract import load_project
 from mulgil.contract.specifications import specify_validation
 
@@ -30,7 +31,8 @@ def validate_data(
         dataset_path: Directory that `ingest_data` wrote.
         verdict_path: The verdict to write.
         statistics_path: Directory to write: `train.pb`, `validation.pb` and `test.pb`, which
-            `tfdv.load_stats_binary` loads, and `schema.pbtxt`, for `tfdv.load_schema_text`.
+            `tfdv.load_stats_binary` loads, `schema.pbtxt`, for `tfdv.load_schema_text`, and `summary.json`,
+            the distributions of the columns that are not sensitive.
         anomalies_path: Directory to write: `train.pbtxt`, `validation.pbtxt` and `test.pbtxt`, which
             `tfdv.load_anomalies_text` loads. They may quote a sensitive column's values; the verdict never.
 
@@ -53,7 +55,8 @@ def validate_data(
 
     checks = judge_dataset(dictionary, dataset.splits, anomalies)
     verdict = Verdict.of(GATE, dataset.manifest.fingerprint, checks)
-    _write_statistics(statistics_path, statistics, schema)
+    summary = summarise_distributions(dictionary, dataset.splits)
+    _write_statistics(statistics_path, statistics, schema, summary)
     _write_anomalies(anomalies_path, anomalies)
     verdict.write(verdict_path)
 
@@ -62,11 +65,17 @@ def validate_data(
     return verdict
 
 
-def _write_statistics(path: Path, statistics: Mapping[str, Statistics], schema: schema_pb2.Schema) -> None:
+def _write_statistics(
+    path: Path,
+    statistics: Mapping[str, Statistics],
+    schema: schema_pb2.Schema,
+    summary: DistributionSummary,
+) -> None:
     with staged_directory(path) as staged:
         for split, found in statistics.items():
             (staged / f"{split}.pb").write_bytes(found.SerializeToString())
         (staged / "schema.pbtxt").write_text(text_format.MessageToString(schema))
+        summary.write(staged / SUMMARY)
 
 
 def _write_anomalies(path: Path, anomalies: Mapping[str, anomalies_pb2.Anomalies]) -> None:

@@ -21,8 +21,10 @@ from mulgil.cli.training import (
     request_training,
 )
 from mulgil.errors import GateRejectedError, InputError, MulgilError, PermanentError, TemporaryError
-from mulgil.local.launch import FinishedRun, folder_of, launch, resume
+from mulgil.local.launch import FinishedRun, folder_of, launch, open_run_store, resume
+from mulgil.local.run_names import find_run
 from mulgil.local.task_folder import log_of
+from mulgil.reports.writing import write_report
 from mulgil.serving.requests import curl_command
 
 _LOG_LINES_SHOWN = 30
@@ -40,7 +42,9 @@ def run_command(
     ] = True,
     resumed: Annotated[
         str | None,
-        typer.Option("--resume", metavar="RUN", help="Go on with a run, by its own project and flags."),
+        typer.Option(
+            "--resume", metavar="RUN", help="Go on with a run (or `latest`), by its own project and flags."
+        ),
     ] = None,
 ) -> None:
     """Run the training pipeline on PROJECT: ingest, validate, train, judge, register, deploy."""
@@ -55,9 +59,10 @@ def run_command(
             "\ninterrupted; `mulgil runs list` has the run, and `mulgil run --resume RUN` goes on with it"
         )
         raise typer.Exit(_INTERRUPTED) from None
+    report = _write_report(run)
     if run.result.failed:
-        _explain(run)
-    _summarise(run)
+        _explain(run, report)
+    _summarise(run, report)
 
 
 def _run(
@@ -71,7 +76,7 @@ def _run(
 ) -> FinishedRun:
     if resumed is not None:
         with progress_on(output) as progress:
-            return resume(resumed, progress.announce, progress.observe)
+            return resume(find_run(open_run_store(), resumed).run_id, progress.announce, progress.observe)
     request = request_training(project, source, settings, is_deployed=is_deployed)
     with progress_on(output) as progress:
         return launch(
@@ -84,7 +89,16 @@ def _run(
         )
 
 
-def _explain(run: FinishedRun) -> None:
+def _write_report(run: FinishedRun) -> Path | None:
+    """Write the run's page; a run that is done is not undone by a page that cannot be written."""
+    try:
+        return write_report(run.record)
+    except (MulgilError, OSError) as exc:
+        errors.print(f"The report could not be written: {exc}", markup=False)
+        return None
+
+
+def _explain(run: FinishedRun, report: Path | None) -> None:
     """Show the end of the log of the step that failed, and leave with its exit code."""
     task = run.result.failed[0]
     log = log_of(folder_of(run.record.run_id), task)
@@ -95,6 +109,8 @@ def _explain(run: FinishedRun) -> None:
     if code is not None and code < 0:
         errors.print(f"  It was ended by signal {-code} ({signal.Signals(-code).name}).")
         code = TemporaryError.exit_code
+    if report is not None:
+        errors.print(f"\nThe whole run as a page: {report}", markup=False)
     errors.print(f"\nOnce it is mended: mulgil run --resume {run.record.run_id}", markup=False)
     raise typer.Exit(code if code in _OWN_EXIT_CODES else 1)
 
@@ -104,7 +120,7 @@ _OWN_EXIT_CODES = {
 }
 
 
-def _summarise(run: FinishedRun) -> None:
+def _summarise(run: FinishedRun, report: Path | None) -> None:
     evaluation_path = run.result.find_artifact("evaluate-model", "evaluation")
     assert evaluation_path is not None
     evaluation = Evaluation.read(evaluation_path)
@@ -114,6 +130,8 @@ def _summarise(run: FinishedRun) -> None:
         f"test {evaluation.primary_metric}   {metric.value:.4f} "
         f"({metric.confidence:.0%} interval {metric.low:.4f} to {metric.high:.4f}, {evaluation.rows} rows)"
     )
+    if report is not None:
+        output.print(f"report         {report}", markup=False)
     endpoint_path = run.result.find_artifact("deploy-model", "endpoint")
     if endpoint_path is None:
         output.print("not deployed   (run without --no-deploy to deploy)")

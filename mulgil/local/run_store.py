@@ -181,6 +181,12 @@ class RunStore:
             ).fetchall()
         return [TaskRecord(**{**dict(row), "state": State(row["state"])}) for row in rows]
 
+    def delete_run(self, run_id: str) -> None:
+        """Remove a run's record and those of its tasks; one that is not there is gone already."""
+        with self._connect() as connection:
+            connection.execute("DELETE FROM attempts WHERE run_id = ?", (run_id,))
+            connection.execute("DELETE FROM runs WHERE run_id = ?", (run_id,))
+
     @contextmanager
     def _connect(self) -> Iterator[sqlite3.Connection]:
         with closing(sqlite3.connect(self._path, timeout=30)) as connection:

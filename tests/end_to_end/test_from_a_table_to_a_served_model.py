@@ -86,6 +86,18 @@ def test_a_run_ends_with_endpoint_version_metric_and_curl(clinical):
     assert clinical.rstrip().splitlines()[-1].startswith("curl ")
 
 
+def test_a_run_leaves_a_page_with_all_that_it_did(clinical):
+    page = Path(re.search(r"^report +(\S+)$", clinical, re.MULTILINE).group(1)).read_text()
+
+    for expected in (
+        "Approved by every gate and serving.",
+        "ROC curve",
+        "mean_radius by answer",
+        "kind: Inf",
+    ):
+        assert expected in page
+
+
 def test_the_printed_curl_works_as_pasted(clinical):
     command = curl_of(clinical)
     answer = subprocess.run(

@@ -16,7 +16,7 @@ import pytest
 from components.ingest_data.__main__ import main
 from components.ingest_data.core import ingest_data
 from components.ingest_data.locations import read_location
-from mulgil.artifacts import SPLITS, DatasetManifest
+from mulgil.artifacts import SPLITS, DatasetManifest, QuarantineSummary
 from mulgil.contract import load_project
 from mulgil.errors import InputError, TemporaryError
 
@@ -105,6 +105,9 @@ class Trial:
     def set_aside(self) -> list[dict]:
         lines = (self.quarantine / "rows.jsonl").read_text().splitlines()
         return [json.loads(line) for line in lines]
+
+    def summary(self) -> QuarantineSummary:
+        return QuarantineSummary.read(self.quarantine / "summary.json")
 
 
 @pytest.fixture
@@ -299,6 +302,7 @@ def test_a_sensitive_value_is_not_in_the_reason(trial):
     trial.ingest(trial.write(as_csv(rows)), project=project)
     (row,) = trial.set_aside()
     assert row["reason"] == "age: expected a number (integer), received (hidden)"
+    assert [reason.received for reason in trial.summary().reasons] == ["(hidden)"]
 
 
 def test_a_repeated_row_is_taken_once_whatever_generated_columns_say(trial):
@@ -325,6 +329,7 @@ def test_too_few_right_rows_are_refused_with_the_commonest_reasons(trial):
     assert "58 rows were quarantined" in str(caught.value)
     assert "58 x age: expected a number (integer), received such as 'unknown'" in str(caught.value)
     assert len(trial.set_aside()) == 58
+    assert [(reason.column, reason.rows) for reason in trial.summary().reasons] == [("age", 58), ("fbs", 1)]
     assert not trial.dataset.exists()
 
 

@@ -336,6 +336,10 @@ def test_a_good_model_is_approved_with_intervals_beside_baseline_and_reference(t
     assert evaluation.baseline["roc_auc"].value == 0.5
     assert evaluation.reference["roc_auc"].value > 0.6
     assert set(evaluation.improvements) == {"baseline", "reference"}
+    assert set(evaluation.curves) == {"model", "reference"}
+    confusion = evaluation.curves["model"].confusion
+    right = confusion.true_positives + confusion.true_negatives
+    assert right / evaluation.rows == pytest.approx(evaluation.metrics["accuracy"].value)
     interval = evaluation.metrics["roc_auc"]
     assert interval.low < interval.value < interval.high
 

@@ -3,6 +3,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -82,8 +83,9 @@ def start(path: Path, home: Path) -> subprocess.Popen[str]:
     )
 
 
-def test_nothing_is_made_by_looking_for_a_champion(home):
+def test_nothing_is_made_by_looking_for_a_champion_or_for_versions(home):
     assert registry.find_champion("m") is None
+    assert registry.list_versions() == []
     assert not home.exists()
 
 
@@ -117,6 +119,14 @@ def test_another_bundle_is_another_version_and_the_new_candidate(tmp_path, empty
     assert second.version == "2"
     with registry._client() as client:
         assert int(client.get_model_version_by_alias("m", "candidate").version) == 2
+
+
+def test_every_version_of_every_model_is_listed(tmp_path, empty_registry):
+    first = registry.register(registration(write_bundle(tmp_path / "a", "1")))
+    second = registry.register(registration(write_bundle(tmp_path / "b", "2")))
+    other = registry.register(replace(registration(write_bundle(tmp_path / "c", "3")), name="other"))
+
+    assert sorted(registry.list_versions(), key=lambda v: (v.name, v.version)) == [first, second, other]
 
 
 def test_the_champion_is_the_version_that_was_promoted(tmp_path, empty_registry):

@@ -1,0 +1,229 @@
+"""A run as a page: of one that went well, of one that was rejected, of one that hardly began."""
+
+import re
+import shutil
+from dataclasses import replace
+from html.parser import HTMLParser
+
+import pytest
+import yaml
+from run_folders import DISTRIBUTIONS, EVALUATION, HEART, STEPS, Made, verdict
+
+from mulgil.artifacts import Check, QuarantineReason, QuarantineSummary
+from mulgil.local.launch import folder_of, open_run_store
+from mulgil.local.run_store import RunRecord, State
+from mulgil.reports.evidence import read_evidence
+from mulgil.reports.run_page import render_run_page
+from mulgil.reports.writing import gather, write_report
+
+
+class Page(HTMLParser):
+    """Collects a page's text, its tags, and what it would fetch."""
+
+    def __init__(self, page):
+        super().__init__()
+        self.text, self.tags, self.fetched, self.anchors, self.ids = "", [], [], [], set()
+        self.pictures = []
+        self.feed(page)
+
+    def handle_data(self, data):
+        self.text += data
+
+    def handle_starttag(self, tag, attrs):
+        attributes = dict(attrs)
+        self.text += " "
+        self.tags.append(tag)
+        self.ids.add(attributes.get("id"))
+        if tag == "a":
+            self.anchors.append(attributes["href"])
+        if tag == "svg" and attributes.get("aria-hidden") != "true":
+            self.pictures.append(attributes)
+        self.fetched += [
+            value
+            for name, value in attrs
+            if name in ("src", "srcset", "data", "xlink:href", "action", "poster")
+            or (name == "href" and tag != "a")
+        ]
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path, monkeypatch):
+    monkeypatch.setenv("MULGIL_HOME", str(tmp_path))
+
+
+def page_of(made=None):
+    return Page(render_run_page(gather((made or Made()).write())))
+
+
+def sensitive_project(folder, *names):
+    """Copy the heart project with some columns made sensitive."""
+    shutil.copytree(HEART, folder)
+    path = folder / "data_dictionary.yaml"
+    dictionary = yaml.safe_load(path.read_text())
+    for column in dictionary["columns"]:
+        column["sensitive"] = column["name"] in names
+    path.write_text(yaml.safe_dump(dictionary))
+    return folder
+
+
+def test_a_run_that_went_well_shows_everything_that_it_left():
+    text = " ".join(page_of().text.split())
+
+    for expected in (
+        "Approved by every gate and serving.",
+        "Test ROC AUC 0.910 95% interval 0.860 to 0.950, 61 rows",
+        "Tell whether a patient referred for angiography",
+        "310 read = 181 train + 61 validation + 61 test + 5 quarantined + 2 repeated",
+        "a number 'old'",
+        "d" * 64,
+        "roc_auc_floor",
+        "417 parameters",
+        "kind: InferenceService",
+        "heart-disease 3",
+        "heart_disease_1",
+        "Serum cholesterol.",
+        "Confusion matrix of the champion",
+    ):
+        assert expected in text, expected
+    for step in STEPS:
+        assert step.rpartition("/")[2] in text
+
+
+def test_every_picture_is_named_and_described():
+    page = page_of()
+
+    assert len(page.pictures) >= 15
+    for picture in page.pictures:
+        assert picture["role"] == "img"
+        assert len(picture["aria-label"]) > 20
+    assert page.tags.count("title") > len(page.pictures)
+    assert page.tags.count("desc") == len(page.pictures)
+
+
+def test_the_numbers_of_a_picture_stand_in_a_table():
+    page = page_of()
+
+    for cell in ("0.300", "0.4500", "29 to 48", "40.0%"):
+        assert cell in page.text
+
+
+def test_the_page_asks_for_nothing_from_a_network_and_runs_no_script():
+    source = render_run_page(gather(Made().write()))
+    page = Page(source)
+
+    assert page.fetched == []
+    assert "script" not in page.tags
+    assert "link" not in page.tags
+    assert not re.search(r"@import|url\(|\son\w+=", source)
+    assert all(anchor.startswith("#") and anchor[1:] in page.ids for anchor in page.anchors)
+
+
+def test_what_a_run_left_cannot_bring_markup():
+    evil = "<script>alert(1)</script>"
+    check = Check(name=evil, is_passed=False, reason=evil)
+    page = page_of(
+        Made(
+            validation=verdict("validate_data", check),
+            quarantine=QuarantineSummary(
+                reasons=(QuarantineReason(column=evil, expected=evil, received=evil, rows=1),)
+            ),
+            parameters={evil: evil},
+            failed=("validate-data", 3, evil),
+        )
+    )
+
+    assert "script" not in page.tags
+    assert page.text.count(evil) >= 7
+
+
+def test_a_sensitive_column_is_named_and_its_values_are_not_shown(tmp_path):
+    project = sensitive_project(tmp_path / "project", "age")
+    page = page_of(Made(project=project))
+
+    assert "Sensitive: its values are not shown." in page.text
+    assert "age by answer" not in page.text
+    assert "'old'" not in page.text
+    assert "29 to 48" not in page.text
+    assert "sex by answer" in page.text
+
+
+def test_a_rejected_run_shows_the_gate_its_reasons_and_the_end_of_its_log():
+    check = Check(name="column:cp", is_passed=False, value=1, limit=0, reason="cp: received 'abc' in 1 row")
+    page = page_of(
+        Made(validation=verdict("validate_data", check), failed=("validate-data", 3, "one\ntwo\nthe end"))
+    )
+
+    assert "Validate data rejected it; nothing after it ran." in page.text
+    assert "ended with exit code 3: a gate said no" in page.text
+    assert page.text.count("cp: received 'abc' in 1 row") == 2
+    assert "the end" in page.text
+    assert "29 to 48" in page.text
+    assert "How good it is" not in page.text
+    assert page.text.count("a step before it failed") == 5
+
+
+def test_a_run_that_failed_at_its_first_step_shows_its_log_and_its_problem():
+    page = page_of(Made(failed=("ingest-data", 2, "InputError: Everything is in one column.")))
+
+    assert "Everything is in one column." in page.text
+    assert "Ingest data failed" in page.text
+    assert "Tell whether a patient" in page.text
+    assert "Distributions" not in page.text
+
+
+def test_a_run_of_which_nothing_is_left_but_its_record_has_a_page():
+    run = RunRecord("run-1", "training", "heart-disease", State.RUNNING, {"project_path": "/gone"}, 1.0)
+    open_run_store().write_run(run)
+
+    page = Page(render_run_page(gather(run)))
+
+    assert "still running, or was killed" in page.text
+    assert "No step has started." in page.text
+
+
+def test_a_damaged_record_is_named_and_the_rest_is_shown():
+    made = Made()
+    run = made.write()
+    (folder_of(made.run_id) / "tasks" / "evaluate-model" / "artifacts" / "evaluation").write_text("{")
+
+    text = Page(render_run_page(gather(run))).text
+
+    assert "What could not be read" in text
+    assert "does not hold a Evaluation" in text
+    assert "417 parameters" in text
+
+
+def test_an_evaluation_of_before_there_were_curves_has_a_page():
+    page = page_of(Made(evaluation=EVALUATION.model_copy(update={"curves": {}, "champion": {}})))
+
+    assert "How good it is" in page.text
+    assert "ROC curve" not in page.text
+
+
+def test_many_columns_do_not_push_the_rest_away():
+    found = DISTRIBUTIONS.columns["age"]
+    names = ("trestbps", "chol", "fbs", "restecg", "thalach", "exang", "oldpeak", "slope", "ca", "thal", "cp")
+    columns = {**DISTRIBUTIONS.columns, **dict.fromkeys(names, found)}
+    page = page_of(Made(distributions=DISTRIBUTIONS.model_copy(update={"columns": columns})))
+
+    assert "1 more columns" in page.text
+
+
+def test_a_step_that_was_tried_again_stands_once():
+    made = Made()
+    run = made.write()
+    store = open_run_store()
+    last = store.list_tasks(run.run_id)[-1]
+    tasks = [*store.list_tasks(run.run_id), replace(last, state=State.FAILED)]
+
+    evidence = read_evidence(run, tasks, folder_of(run.run_id))
+
+    assert [step.path for step in evidence.steps] == list(STEPS)
+    assert evidence.steps[-1].state is State.FAILED
+
+
+def test_the_report_goes_into_the_runs_folder_or_where_it_is_asked_for(tmp_path):
+    run = Made().write()
+
+    assert write_report(run) == folder_of(run.run_id) / "report.html"
+    assert write_report(run, tmp_path / "a" / "b.html").read_text().startswith("<!doctype html>")
