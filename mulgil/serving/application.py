@@ -46,9 +46,12 @@ class Application:
         self._name = name
         self._version = version
         self._metrics = metrics.Metrics(name, version)
+        columns = tuple(model.columns.values())
+        self._v1 = protocol_v1.TypedReader(columns)
+        self._v2 = protocol_v2.TypedReader(columns, model.output)
         self._version_header = (b"X-Model-Version", version.encode())
         self._metadata = protocol_v2.describe_model(
-            name=name, version=version, columns=tuple(model.columns.values()), output=model.output
+            name=name, version=version, columns=columns, output=model.output
         )
         # A random part tells processes apart, a counter requests: uuid4 costs ten times as much.
         self._process, self._counter = os.urandom(8).hex(), itertools.count()
@@ -116,22 +119,31 @@ class Application:
         return timed
 
     def _predict_v1(self, request: Request, _: bytes) -> Response:
-        body = parse_body(protocol_v1.DECODER, request.body)
-        columns, rows = protocol_v1.read_columns(body, self._model.names)
-        return json_response(protocol_v1.answer(self._model.predict(columns, rows)))
+        instances = self._v1.read(request.body)
+        predictions = self._model.predict_instances(instances) if instances else None
+        if predictions is None:
+            body = parse_body(protocol_v1.DECODER, request.body)
+            predictions = self._model.predict(*protocol_v1.read_columns(body, self._model.names))
+        return json_response(protocol_v1.answer(predictions))
 
     def _infer_v2(self, request: Request, identifier: bytes) -> Response:
         if b"inference-header-content-length" in request.headers:
             raise RequestError(400, "Binary tensors are not offered by this server: send `data` as JSON.")
-        body = parse_body(protocol_v2.DECODER, request.body)
-        columns, rows = protocol_v2.read_columns(body, self._model.columns, self._model.output)
+        typed = self._v2.read(request.body)
+        predictions = self._model.predict_instances(typed.instances) if typed else None
+        given = typed.id if typed else None
+        if predictions is None:
+            body = parse_body(protocol_v2.DECODER, request.body)
+            columns, rows = protocol_v2.read_columns(body, self._model.columns, self._model.output)
+            predictions = self._model.predict(columns, rows)
+            given = body.id
         return json_response(
             protocol_v2.answer(
-                self._model.predict(columns, rows),
+                predictions,
                 name=self._name,
                 version=self._version,
                 output=self._model.output,
-                identifier=body.id or identifier.decode(),
+                identifier=given or identifier.decode(),
             )
         )
 

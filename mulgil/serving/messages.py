@@ -85,3 +85,11 @@ def parse_body(decoder: msgspec.json.Decoder[Body], body: bytes) -> Body:
         raise RequestError(400, f"The body is not of this request's form: {exc}.") from exc
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as exc:
         raise RequestError(400, f"The body is not JSON: {exc}.") from exc
+
+
+def try_body(decoder: msgspec.json.Decoder[Body], body: bytes) -> Body | None:
+    """Parse a request's JSON, or return `None` where it is not of the decoder's form."""
+    try:
+        return decoder.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None

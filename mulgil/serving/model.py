@@ -23,6 +23,7 @@ from mulgil.contract.dictionary import Column, DataDictionary
 from mulgil.errors import InputError, describe
 from mulgil.preprocessing import FittedTransform, TransformExecutor
 from mulgil.serving.contract_check import ContractCheck, ContractViolationError
+from mulgil.serving.row_encoder import RowEncoder
 
 # float32 through two compilers of the same graph; DESIGN's own bound for served against trained.
 TOLERANCE = 1e-5
@@ -118,7 +119,8 @@ class ServedModel:
         self.columns: dict[str, Column] = {column.name: column for column in dictionary.features}
         self._check = ContractCheck(dictionary)
         self._transform = TransformExecutor(transform)
-        self._model = NumericModel(path / BUNDLE_LITERT)
+        # Two, so that requests of one row and of many do not resize each other's.
+        self._model, self._model_of_one = (NumericModel(path / BUNDLE_LITERT) for _ in range(2))
         encoded = [column.name for column in transform.columns]
         if encoded != list(self.columns) or transform.width != self._model.width:
             raise InputError(
@@ -129,6 +131,7 @@ class ServedModel:
                     next_step="train again: dictionary, transform and model come from one run",
                 )
             )
+        self._encoder = RowEncoder(transform, dictionary.features)
         self._warm_up(WarmUpExample.read(path / BUNDLE_EXAMPLE))
 
     @property
@@ -150,8 +153,29 @@ class ServedModel:
             ContractViolationError: Values break the contract.
             NoPredictionError: The model's output is not a finite number.
         """
-        encoded = self._transform.apply(self._check.check(columns, rows))
-        predictions: list[float] = self._model.predict(encoded).tolist()
+        return self._infer(self._transform.apply(self._check.check(columns, rows)))
+
+    def predict_instances(self, instances: Sequence[object]) -> list[float] | None:
+        """Encode and predict instances that were checked by type.
+
+        Args:
+            instances: At least one, with an attribute a column.
+
+        Returns:
+            One probability an instance; `None` where the contract check is to judge after all.
+
+        Raises:
+            NoPredictionError: The model's output is not a finite number.
+        """
+        try:
+            encoded = self._encoder.encode(instances)
+        except (KeyError, OverflowError):
+            return None
+        return self._infer(encoded)
+
+    def _infer(self, encoded: npt.NDArray[np.float32]) -> list[float]:
+        model = self._model_of_one if len(encoded) == 1 else self._model
+        predictions: list[float] = model.predict(encoded).tolist()
         for instance, prediction in enumerate(predictions):
             if not math.isfinite(prediction):
                 raise NoPredictionError(instance)

@@ -8,6 +8,7 @@ import signal
 import time
 from pathlib import Path
 
+import numpy as np
 import uvloop
 
 from mulgil.errors import PermanentError, TemporaryError, describe
@@ -42,6 +43,8 @@ def serve_model(
         TemporaryError: The port is taken.
         PermanentError: The address cannot be listened on.
     """
+    # What overflows float32 gives no finite prediction, and the client is told so; a warning adds nothing.
+    np.seterr(over="ignore", invalid="ignore")
     begun = time.perf_counter()
     application = Application(ServedModel(model_path), name=model_name, version=model_version)
     seconds = time.perf_counter() - begun
