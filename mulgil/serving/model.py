@@ -176,9 +176,8 @@ class ServedModel:
     def _infer(self, encoded: npt.NDArray[np.float32]) -> list[float]:
         model = self._model_of_one if len(encoded) == 1 else self._model
         predictions: list[float] = model.predict(encoded).tolist()
-        for instance, prediction in enumerate(predictions):
-            if not math.isfinite(prediction):
-                raise NoPredictionError(instance)
+        if not all(map(math.isfinite, predictions)):
+            raise NoPredictionError([*map(math.isfinite, predictions)].index(False))
         return predictions
 
     def _warm_up(self, example: WarmUpExample) -> None:

@@ -138,13 +138,16 @@ class TypedReader:
             _check_outputs(request, self._output)
         tensors = request.inputs
         rows = len(tensors[0].data)
-        shapes = ([rows], [rows, 1])
-        values = {}
-        for tensor in tensors:
-            if tensor.shape not in shapes or len(tensor.data) != rows:
-                return None
-            values[tensor.column] = tensor.data
-        if not rows or len(values) != len(tensors) or not self._required <= values.keys():
+        values = {tensor.column: tensor.data for tensor in tensors}
+        shapes = [tensor.shape for tensor in tensors]
+        is_whole = (
+            rows > 0
+            and len(values) == len(tensors)
+            and shapes.count([rows]) + shapes.count([rows, 1]) == len(tensors)
+            and set(map(len, values.values())) == {rows}
+            and (len(values) == len(self._names) or self._required <= values.keys())
+        )
+        if not is_whole:
             return None
         absent = [None] * rows
         ordered = [values.get(name, absent) for name in self._names]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import gc
 import signal
 import time
 from pathlib import Path
@@ -49,6 +50,9 @@ def serve_model(
     application = Application(ServedModel(model_path), name=model_name, version=model_version)
     seconds = time.perf_counter() - begun
     print(f"loaded {model_name} version {model_version} from {model_path} in {seconds:.2f} s", flush=True)
+    # What was loaded stays: the cycle collector need not look at it again and again.
+    gc.collect()
+    gc.freeze()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(_run(application, host, http_port, drain_seconds))
 
