@@ -159,6 +159,12 @@ def print_results(samples: Sequence[Sample], facts: dict[str, dict[str, float]])
     def beside(peer: str, protocol: str) -> float:
         return ratio(rates(samples, "mulgil", protocol, 16), rates(samples, peer, protocol, 16))
 
+    def work_beside(peer: str, protocol: str) -> float:
+        ours, theirs = (
+            [s.cpu_seconds for s in choose(samples, name, protocol, 16)] for name in ("mulgil", peer)
+        )
+        return ratio(theirs, ours)
+
     # The lesser of the two protocols', where one figure stands for both.
     share = min(beside("bare", protocol) for protocol in _PATHS)
     p50 = max(
@@ -168,7 +174,10 @@ def print_results(samples: Sequence[Sample], facts: dict[str, dict[str, float]])
     print(
         f"result: v1_vs_kserve_litert_c16={beside('kserve_litert', 'v1'):.1f} "
         f"v2_vs_kserve_litert_c16={beside('kserve_litert', 'v2'):.1f} bare_share_c16={share:.2f} "
-        f"p50_vs_bare_c1={p50:.2f} rss_mb={ours['rss_mb']:.0f} ready_s={ours['ready_s']:.2f}"
+        f"p50_vs_bare_c1={p50:.2f} rss_mb={ours['rss_mb']:.0f} ready_s={ours['ready_s']:.2f} "
+        f"v1_cpu_vs_kserve_litert_c16={work_beside('kserve_litert', 'v1'):.1f} "
+        f"v2_cpu_vs_kserve_litert_c16={work_beside('kserve_litert', 'v2'):.1f} "
+        f"bare_cpu_share_c16={min(work_beside('bare', protocol) for protocol in _PATHS):.2f}"
     )
 
 

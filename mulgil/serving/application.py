@@ -12,6 +12,7 @@ from collections.abc import Callable
 
 import mulgil
 from mulgil.serving import metrics, protocol_v1, protocol_v2
+from mulgil.serving.binary_tensors import split_body
 from mulgil.serving.contract_check import ContractViolationError
 from mulgil.serving.messages import (
     Request,
@@ -121,32 +122,32 @@ class Application:
         return json_response(protocol_v1.answer(predictions))
 
     def _infer_v2(self, request: Request, identifier: bytes) -> Response:
-        if b"inference-header-content-length" in request.headers:
-            raise RequestError(400, "Binary tensors are not offered by this server: send `data` as JSON.")
-        typed = self._v2.read(request.body)
-        predictions = self._model.predict_instances(typed.instances) if typed else None
-        given = typed.id if typed else None
-        if predictions is None:
-            body = parse_body(protocol_v2.DECODER, request.body)
-            columns, rows = protocol_v2.read_columns(body, self._model.columns, self._model.output)
+        text, content = split_body(request.headers, request.body)
+        typed = self._v2.read(text)
+        predictions = self._model.predict_instances(typed.instances) if typed and not content else None
+        if typed and predictions is not None:
+            identifier_given, is_binary = typed.id, typed.wants_binary
+        else:
+            body = parse_body(protocol_v2.DECODER, text)
+            is_binary = protocol_v2.read_outputs(body, self._model.output)
+            columns, rows = protocol_v2.read_columns(body, self._model.columns, content)
             predictions = self._model.predict(columns, rows)
-            given = body.id
-        return json_response(
-            protocol_v2.answer(
-                predictions,
-                name=self._name,
-                version=self._version,
-                output=self._model.output,
-                identifier=given or identifier.decode(),
-            )
+            identifier_given = body.id
+        return protocol_v2.answer(
+            predictions,
+            name=self._name,
+            version=self._version,
+            output=self._model.output,
+            identifier=identifier_given or identifier.decode(),
+            is_binary=is_binary,
         )
 
     def _list_models(self, _: Request, __: bytes) -> Response:
         return json_response({"models": [self._name]})
 
     def _describe_server(self, _: Request, __: bytes) -> Response:
-        # The specification's word for a server is its name, version and extensions; there are none yet.
-        return json_response({"name": "mulgil", "version": mulgil.__version__, "extensions": []})
+        content = {"name": "mulgil", "version": mulgil.__version__, "extensions": ["binary_tensor_data"]}
+        return json_response(content)
 
     def _report_server_ready(self, _: Request, __: bytes) -> Response:
         self._refuse_while_draining()

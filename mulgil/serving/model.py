@@ -22,6 +22,7 @@ from mulgil.artifacts import (
 from mulgil.contract.dictionary import Column, DataDictionary
 from mulgil.errors import InputError, describe
 from mulgil.preprocessing import FittedTransform, TransformExecutor
+from mulgil.serving.column_encoder import ColumnEncoder
 from mulgil.serving.contract_check import ContractCheck, ContractViolationError
 from mulgil.serving.row_encoder import RowEncoder
 
@@ -132,6 +133,7 @@ class ServedModel:
                 )
             )
         self._encoder = RowEncoder(transform, dictionary.features)
+        self._column_encoder = ColumnEncoder(transform, dictionary.features)
         self._warm_up(WarmUpExample.read(path / BUNDLE_EXAMPLE))
 
     @property
@@ -139,7 +141,7 @@ class ServedModel:
         """The columns that the model reads, in order."""
         return self._check.names
 
-    def predict(self, columns: Mapping[str, Sequence[object]], rows: int) -> list[float]:
+    def predict(self, columns: Mapping[str, Sequence[Any] | npt.NDArray[Any]], rows: int) -> list[float]:
         """Check, encode and predict.
 
         Args:
@@ -153,7 +155,16 @@ class ServedModel:
             ContractViolationError: Values break the contract.
             NoPredictionError: The model's output is not a finite number.
         """
-        return self._infer(self._transform.apply(self._check.check(columns, rows)))
+        encoded = None
+        if any(isinstance(values, np.ndarray) for values in columns.values()):
+            encoded = self._column_encoder.encode(columns, rows)
+        if encoded is None:
+            plain = {
+                name: values.tolist() if isinstance(values, np.ndarray) else values
+                for name, values in columns.items()
+            }
+            encoded = self._transform.apply(self._check.check(plain, rows))
+        return self._infer(encoded)
 
     def predict_instances(self, instances: Sequence[object]) -> list[float] | None:
         """Encode and predict instances that were checked by type.

@@ -1,23 +1,21 @@
 """The quick way through the door lets nothing through that the contract check refuses, or reads otherwise."""
 
 import json
-import math
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from request_strategies import any_value, reference, transforms
 from served_bundles import DICTIONARY, ROW
-from strategies import GREATEST, codes, dictionaries, instances, values
+from strategies import dictionaries, instances
 
-from mulgil.contract import ColumnRole, ColumnType, MissingPolicy
-from mulgil.preprocessing import MISSING_CODE, FittedColumn, FittedTransform, TransformExecutor
+from mulgil.contract import ColumnRole, ColumnType
 from mulgil.serving import protocol_v1, protocol_v2
-from mulgil.serving.contract_check import ContractCheck, ContractViolationError
+from mulgil.serving.contract_check import ContractViolationError
 from mulgil.serving.messages import RequestError, parse_body
 from mulgil.serving.row_encoder import RowEncoder
 
-SCALES = st.floats(-1e3, 1e3, width=32)
 DATATYPES = ("FP64", "FP32", "INT64", "INT32", "BOOL", "BYTES")
 OWN_DATATYPE = {
     ColumnType.FLOAT: "FP64",
@@ -25,54 +23,6 @@ OWN_DATATYPE = {
     ColumnType.BOOLEAN: "BOOL",
     ColumnType.CATEGORY: "BYTES",
 }
-
-
-@st.composite
-def transforms(draw, dictionary):
-    """A transform as it could have been fitted by the dictionary."""
-    columns = []
-    for column in dictionary.features:
-        required = column.missing.is_value_required
-        if column.type is ColumnType.CATEGORY:
-            seen = draw(st.lists(st.sampled_from(tuple(column.categories)), unique=True))
-            if column.missing is MissingPolicy.NEW_CATEGORY:
-                seen.append(MISSING_CODE)
-            fill = None if required else draw(st.sampled_from(seen or [None]))
-            columns.append(FittedColumn(name=column.name, is_categorical=True, fill=fill, codes=tuple(seen)))
-        else:
-            offset, scale, fill = draw(st.tuples(SCALES, SCALES, SCALES))
-            fill = None if required else fill
-            columns.append(
-                FittedColumn(name=column.name, is_categorical=False, fill=fill, offset=offset, scale=scale)
-            )
-    return FittedTransform(columns=tuple(columns))
-
-
-def any_value(column):
-    """What a client may send: right, nearly right, wrong."""
-    bounds = [bound for bound in column.range or () if bound is not None]
-    near = [
-        f(bound)
-        for bound in bounds
-        for f in (math.floor, math.ceil, float, lambda x: math.nextafter(x, 1e300))
-    ]
-    numbers = [0, 1, 1.0, -0.0, 0.5, 7.5, 2, 2**53 - 1, 2.0**53, 10**25, 3.4e38, 3.5e38, 1e300, *near]
-    return st.one_of(
-        values(column),
-        values(column).map(lambda value: float(value) if isinstance(value, int) else value),
-        st.sampled_from(numbers),
-        st.floats(-GREATEST, GREATEST),
-        st.none() | st.booleans() | codes() | codes().map(_as_number),
-        st.sampled_from([[], {}, [1], "", " 3"]),
-    )
-
-
-def _as_number(code):
-    try:
-        number = json.loads(code)
-    except ValueError:
-        return code
-    return number if isinstance(number, int | float) and math.isfinite(number) else code
 
 
 @st.composite
@@ -90,10 +40,6 @@ def requests(draw):
             case "add":
                 row["another"] = 1
     return dictionary, draw(transforms(dictionary)), rows
-
-
-def reference(dictionary, transform, columns, rows):
-    return TransformExecutor(transform).apply(ContractCheck(dictionary).check(columns, rows))
 
 
 def encode(dictionary, transform, typed):
@@ -117,7 +63,8 @@ def v1_typed(dictionary, transform, body):
 def v2_reference(dictionary, transform, body):
     columns = {column.name: column for column in dictionary.features}
     request = parse_body(protocol_v2.DECODER, body)
-    return reference(dictionary, transform, *protocol_v2.read_columns(request, columns, "y"))
+    protocol_v2.read_outputs(request, "y")
+    return reference(dictionary, transform, *protocol_v2.read_columns(request, columns))
 
 
 def v2_typed(dictionary, transform, body):
