@@ -38,20 +38,26 @@ class Application:
         version: Its version, which every response carries.
 
     Attributes:
+        name: The model's.
+        version: The model's.
+        output: Name of the model's output.
+        metadata: What V2 says of the model.
+        metrics: What is counted.
         is_draining: Whether readiness is denied because the process is about to end.
     """
 
     def __init__(self, model: ServedModel, *, name: str, version: str) -> None:
         self.is_draining = False
         self._model = model
-        self._name = name
-        self._version = version
-        self._metrics = metrics.Metrics(name, version)
+        self.name = name
+        self.version = version
+        self.output = model.output
+        self.metrics = metrics.Metrics(name, version)
         columns = tuple(model.columns.values())
         self._v1 = protocol_v1.TypedReader(columns)
         self._v2 = protocol_v2.TypedReader(columns, model.output)
         self._version_line = b"X-Model-Version: %b\r\n" % version.encode()
-        self._metadata = protocol_v2.describe_model(
+        self.metadata = protocol_v2.describe_model(
             name=name, version=version, columns=columns, output=model.output
         )
         # A random part tells processes apart, a counter requests: uuid4 costs ten times as much.
@@ -72,19 +78,34 @@ class Application:
         response.head += b"%bX-Request-Id: %b\r\n" % (self._version_line, identifier)
         return response
 
+    def infer(self, request: protocol_v2.InferRequest, content: memoryview) -> list[float]:
+        """Predict from tensors of any form.
+
+        Args:
+            request: The tensors.
+            content: The bytes of those that are not in the request itself.
+
+        Raises:
+            RequestError: 400; the tensors do not go together.
+            ContractViolationError: Values break the contract.
+            NoPredictionError: The model's output is not a finite number.
+        """
+        protocol_v2.read_outputs(request, self.output)
+        return self._model.predict(*protocol_v2.read_columns(request, self._model.columns, content))
+
     def _lay_routes(self) -> Routes:
-        routes = Routes(self._name)
+        routes = Routes(self.name)
         routes.add("GET", "/", lambda _, __: json_response({"status": "alive"}))
         routes.add("GET", "/metrics", self._render_metrics)
         routes.add("GET", "/v1/models", self._list_models)
-        routes.add("GET", f"/v1/models/{self._name}", self._report_ready)
-        routes.add("POST", f"/v1/models/{self._name}:predict", self._timed("v1", self._predict_v1))
+        routes.add("GET", f"/v1/models/{self.name}", self._report_ready)
+        routes.add("POST", f"/v1/models/{self.name}:predict", self._timed("v1", self._predict_v1))
         routes.add("GET", "/v2", self._describe_server)
         routes.add("GET", "/v2/health/live", lambda _, __: json_response({"live": True}))
         routes.add("GET", "/v2/health/ready", self._report_server_ready)
         routes.add("GET", "/v2/models", self._list_models)
-        for path in (f"/v2/models/{self._name}", f"/v2/models/{self._name}/versions/{self._version}"):
-            routes.add("GET", path, lambda _, __: json_response(self._metadata))
+        for path in (f"/v2/models/{self.name}", f"/v2/models/{self.name}/versions/{self.version}"):
+            routes.add("GET", path, lambda _, __: json_response(self.metadata))
             routes.add("GET", f"{path}/ready", self._report_ready)
             routes.add("POST", f"{path}/infer", self._timed("v2", self._infer_v2))
         return routes
@@ -108,7 +129,7 @@ class Application:
                 response = error_response(RequestError(400, f"{exc}."))
             except RequestError as exc:
                 response = error_response(exc)
-            self._metrics.observe(protocol, response.status, time.perf_counter() - begun)
+            self.metrics.observe(protocol, response.status, time.perf_counter() - begun)
             return response
 
         return timed
@@ -129,21 +150,19 @@ class Application:
             identifier_given, is_binary = typed.id, typed.wants_binary
         else:
             body = parse_body(protocol_v2.DECODER, text)
-            is_binary = protocol_v2.read_outputs(body, self._model.output)
-            columns, rows = protocol_v2.read_columns(body, self._model.columns, content)
-            predictions = self._model.predict(columns, rows)
-            identifier_given = body.id
+            predictions = self.infer(body, content)
+            identifier_given, is_binary = body.id, protocol_v2.read_outputs(body, self.output)
         return protocol_v2.answer(
             predictions,
-            name=self._name,
-            version=self._version,
-            output=self._model.output,
+            name=self.name,
+            version=self.version,
+            output=self.output,
             identifier=identifier_given or identifier.decode(),
             is_binary=is_binary,
         )
 
     def _list_models(self, _: Request, __: bytes) -> Response:
-        return json_response({"models": [self._name]})
+        return json_response({"models": [self.name]})
 
     def _describe_server(self, _: Request, __: bytes) -> Response:
         content = {"name": "mulgil", "version": mulgil.__version__, "extensions": ["binary_tensor_data"]}
@@ -155,13 +174,11 @@ class Application:
 
     def _report_ready(self, _: Request, __: bytes) -> Response:
         self._refuse_while_draining()
-        return json_response({"name": self._name, "ready": True})
+        return json_response({"name": self.name, "ready": True})
 
     def _refuse_while_draining(self) -> None:
         if self.is_draining:
-            raise RequestError(
-                503, f"Model with name {self._name} is not ready: the server is shutting down."
-            )
+            raise RequestError(503, f"Model with name {self.name} is not ready: the server is shutting down.")
 
     def _render_metrics(self, _: Request, __: bytes) -> Response:
-        return Response(200, self._metrics.render(), metrics.CONTENT_TYPE)
+        return Response(200, self.metrics.render(), metrics.CONTENT_TYPE)

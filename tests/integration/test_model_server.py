@@ -468,5 +468,16 @@ def test_the_server_loads_no_heavy_library():
     code = "import sys, mulgil.serving.server; print(*{name.partition('.')[0] for name in sys.modules})"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
 
-    heavy = {"tensorflow", "keras", "feast", "mlflow", "pandas", "pyarrow", "kfp", "kserve", "sklearn"}
+    heavy = {
+        "tensorflow",
+        "keras",
+        "feast",
+        "mlflow",
+        "pandas",
+        "pyarrow",
+        "kfp",
+        "kserve",
+        "sklearn",
+        "grpc",
+    }
     assert heavy.isdisjoint(loaded.split())

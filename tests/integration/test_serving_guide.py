@@ -4,9 +4,10 @@ import json
 import os
 import re
 import subprocess
+import sys
 
 import pytest
-from model_servers import Server
+from model_servers import Server, free_port
 from served_bundles import network
 
 from mulgil.home import SOURCE_ROOT
@@ -16,11 +17,12 @@ EXAMPLES = re.findall(r"```sh\n(.*?)```\s+```json\n(.*?)```", GUIDE, re.DOTALL)
 
 
 @pytest.fixture(scope="module")
-def url(tmp_path_factory):
+def places(tmp_path_factory):
     bundle = tmp_path_factory.mktemp("guide") / "bundle"
     network(0).write_bundle(bundle)
-    server = Server(bundle)
-    yield server.url
+    grpc_port = free_port()
+    server = Server(bundle, "--grpc-port", str(grpc_port))
+    yield {"URL": server.url, "ADDRESS": f"127.0.0.1:{grpc_port}"}
     server.end()
 
 
@@ -38,10 +40,21 @@ def test_the_guide_has_examples_of_every_block():
 
 
 @pytest.mark.parametrize(("command", "answer"), EXAMPLES, ids=range(len(EXAMPLES)))
-def test_an_example_answers_as_the_guide_says(url, command, answer):
-    environment = {**os.environ, "URL": url}
+def test_an_example_answers_as_the_guide_says(places, command, answer):
+    environment = {**os.environ, **places}
     done = subprocess.run(
         ["bash", "-c", command], capture_output=True, text=True, check=True, env=environment
     )
 
     assert without_numbers(json.loads(done.stdout)) == without_numbers(json.loads(answer))
+
+
+def test_the_grpc_example_prints_what_it_says(places):
+    (code,) = re.findall(r"```python\n(.*?)```", GUIDE, re.DOTALL)
+    (comment,) = re.findall(r"print\(.*\)  # (.*)", code)
+    environment = {**os.environ, **places}
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment
+    )
+
+    assert done.stdout.strip() == comment
