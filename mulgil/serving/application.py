@@ -8,12 +8,13 @@ import re
 import sys
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import mulgil
 from mulgil.serving import metrics, protocol_v1, protocol_v2
 from mulgil.serving.binary_tensors import split_body
 from mulgil.serving.contract_check import ContractViolationError
+from mulgil.serving.entities import find_keys, find_keys_of_instances, join_columns, read_keys
 from mulgil.serving.messages import (
     Request,
     RequestError,
@@ -86,12 +87,16 @@ class Application:
             content: The bytes of those that are not in the request itself.
 
         Raises:
-            RequestError: 400; the tensors do not go together.
+            RequestError: 400; the tensors do not go together. 404; an entity is not known. 503; nor can it be
+                read.
             ContractViolationError: Values break the contract.
             NoPredictionError: The model's output is not a finite number.
         """
         protocol_v2.read_outputs(request, self.output)
-        return self._model.predict(*protocol_v2.read_columns(request, self._model.columns, content))
+        entity = self._model.store.entity
+        columns, rows = protocol_v2.read_columns(request, self._model.columns, content, entity)
+        keys = find_keys(columns, entity)
+        return self._model.predict(columns, rows) if keys is None else self._predict_entities(keys)
 
     def _lay_routes(self) -> Routes:
         routes = Routes(self.name)
@@ -139,7 +144,11 @@ class Application:
         predictions = self._model.predict_instances(instances) if instances else None
         if predictions is None:
             body = parse_body(protocol_v1.DECODER, request.body)
-            predictions = self._model.predict(*protocol_v1.read_columns(body, self._model.names))
+            keys = find_keys_of_instances(body.instances, self._model.store.entity)
+            if keys is not None:
+                predictions = self._predict_entities(keys)
+            else:
+                predictions = self._model.predict(*protocol_v1.read_columns(body, self._model.names))
         return json_response(protocol_v1.answer(predictions))
 
     def _infer_v2(self, request: Request, identifier: bytes) -> Response:
@@ -160,6 +169,15 @@ class Application:
             identifier=identifier_given or identifier.decode(),
             is_binary=is_binary,
         )
+
+    def _predict_entities(self, raw: Sequence[object]) -> list[float]:
+        """Predict from keys alone, by what the online store has of them."""
+        store = self._model.store
+        keys = read_keys(raw, store.entity)
+        begun = time.perf_counter()
+        found = store.read(keys)
+        self.metrics.observe_lookup(time.perf_counter() - begun)
+        return self._model.predict(join_columns(found, keys, self._model.names, store.entity), len(keys))
 
     def _list_models(self, _: Request, __: bytes) -> Response:
         return json_response({"models": [self.name]})

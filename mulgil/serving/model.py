@@ -24,6 +24,7 @@ from mulgil.errors import InputError, describe
 from mulgil.preprocessing import FittedTransform, TransformExecutor
 from mulgil.serving.column_encoder import ColumnEncoder
 from mulgil.serving.contract_check import ContractCheck, ContractViolationError
+from mulgil.serving.online_store import OnlineStore
 from mulgil.serving.row_encoder import RowEncoder
 
 # float32 through two compilers of the same graph; DESIGN's own bound for served against trained.
@@ -117,6 +118,7 @@ class ServedModel:
         transform = FittedTransform.read(path / BUNDLE_TRANSFORM)
         dictionary = _read_dictionary(path / BUNDLE_DICTIONARY)
         self.output = manifest.output
+        self.store = OnlineStore(manifest.feature_service, dictionary.entity)
         self.columns: dict[str, Column] = {column.name: column for column in dictionary.features}
         self._check = ContractCheck(dictionary)
         self._transform = TransformExecutor(transform)

@@ -28,7 +28,11 @@ from mulgil.serving.http import GREATEST_BODY_BYTES
 from mulgil.serving.messages import RequestError
 from mulgil.serving.model import NoPredictionError
 
-_CODES = {404: grpc.StatusCode.NOT_FOUND, 500: grpc.StatusCode.INTERNAL}
+_CODES = {
+    404: grpc.StatusCode.NOT_FOUND,
+    500: grpc.StatusCode.INTERNAL,
+    503: grpc.StatusCode.UNAVAILABLE,
+}
 _CONTENTS = {
     "BOOL": "bool_contents",
     "INT32": "int_contents",

@@ -42,6 +42,8 @@ _ACCEPTED = {
     ColumnType.INTEGER: _NUMERIC,
     ColumnType.BOOLEAN: ("BOOL", *_NUMERIC),
     ColumnType.CATEGORY: ("BYTES", "BOOL", *_NUMERIC),
+    # An entity may be of this type.
+    ColumnType.TEXT: ("BYTES",),
 }
 _ELEMENTS: dict[str, frozenset[type]] = {
     "BYTES": frozenset({str, type(None)}),
@@ -165,7 +167,10 @@ class TypedReader:
 
 
 def read_columns(
-    request: InferRequest, columns: Mapping[str, Column], content: memoryview = NO_CONTENT
+    request: InferRequest,
+    columns: Mapping[str, Column],
+    content: memoryview = NO_CONTENT,
+    entity: Column | None = None,
 ) -> tuple[RawColumns, int]:
     """Turn a request's tensors into columns.
 
@@ -173,6 +178,7 @@ def read_columns(
         request: The parsed body.
         columns: The model's columns by name.
         content: The bytes behind the JSON.
+        entity: The column that a request may have instead of all others.
 
     Returns:
         Raw values by column, numpy's where the request has bytes or a matrix, and the number of instances.
@@ -185,6 +191,8 @@ def read_columns(
     if not tensors:
         raise RequestError(400, "`inputs` is empty: expected one tensor a column.")
     contents = _part(tensors, content)
+    if entity is not None and [tensor.name for tensor in tensors] == [entity.name]:
+        columns = {entity.name: entity}
     if len(tensors) == 1 and tensors[0].name not in columns and len(tensors[0].shape) == 2:
         return _read_matrix(tensors[0], columns, contents[0]), tensors[0].shape[0]
     names = [tensor.name for tensor in tensors]

@@ -7,8 +7,9 @@ import subprocess
 import sys
 
 import pytest
+from feature_stores import Store
 from model_servers import Server, free_port
-from served_bundles import network
+from served_bundles import ROW, SPARSE_ROW, network
 
 from mulgil.home import SOURCE_ROOT
 
@@ -19,7 +20,9 @@ EXAMPLES = re.findall(r"```sh\n(.*?)```\s+```json\n(.*?)```", GUIDE, re.DOTALL)
 @pytest.fixture(scope="module")
 def places(tmp_path_factory):
     bundle = tmp_path_factory.mktemp("guide") / "bundle"
-    network(0).write_bundle(bundle)
+    store = Store(tmp_path_factory.mktemp("guide_store"))
+    store.write({12: ROW, 13: SPARSE_ROW})
+    network(0).write_bundle(bundle, store.reference)
     grpc_port = free_port()
     server = Server(bundle, "--grpc-port", str(grpc_port))
     yield {"URL": server.url, "ADDRESS": f"127.0.0.1:{grpc_port}"}
