@@ -13,25 +13,29 @@ import numpy as np
 import pyarrow as pa
 
 from mulgil.artifacts import FeatureServiceReference, WarmUpExample, read_bundle
-from mulgil.contract import Column, ColumnType, load_project
+from mulgil.contract import Column, ColumnType, DataDictionary, load_project
 from mulgil.contract.specifications import specify_features, specify_preprocessing
 from mulgil.home import SOURCE_ROOT
 from mulgil.preprocessing.rows import TrainingRows
 
+PROJECT = SOURCE_ROOT / "projects" / "heart_disease"
 _ROWS = 64
 
 
-def make_bundle(path: Path) -> dict[str, Any]:
-    """Write a bundle; return an instance that it answers."""
+def make_bundle(path: Path, feature_service: FeatureServiceReference | None = None) -> dict[str, Any]:
+    """Write a bundle; return an instance that it answers.
+
+    Args:
+        path: Its directory.
+        feature_service: What it reads by entity; nothing if left out.
+    """
     from components.train_model.export import write_bundle
     from components.train_model.fit_transform import fit_transform
     from components.train_model.fitting import Examples, fit_network
     from mulgil.preprocessing import TransformExecutor
 
-    folder = load_project(SOURCE_ROOT / "projects" / "heart_disease")
-    random = np.random.default_rng(0)
-    columns = {column.name: _make_values(column, random) for column in folder.dictionary.features}
-    rows = TrainingRows(pa.table(columns), np.arange(_ROWS) % 2 == 0, left_out=0)
+    folder = load_project(PROJECT)
+    rows = TrainingRows(make_rows(folder.dictionary), np.arange(_ROWS) % 2 == 0, left_out=0)
     transform = fit_transform(specify_preprocessing(folder.dictionary), rows.tensors)
     numbers = TransformExecutor(transform).apply(rows.tensors)
     network = fit_network(folder.project.training, Examples(numbers, rows.target.astype(np.float32)), 1)
@@ -43,7 +47,8 @@ def make_bundle(path: Path) -> dict[str, Any]:
         network=network,
         rows=rows,
         data_fingerprint="0" * 64,
-        feature_service=FeatureServiceReference(
+        feature_service=feature_service
+        or FeatureServiceReference(
             name=folder.project.name,
             project=folder.project.name,
             store_version=specification.version,
@@ -54,6 +59,12 @@ def make_bundle(path: Path) -> dict[str, Any]:
     )
     read_bundle(path)
     return dict(WarmUpExample.read(path / "example.json").instance)
+
+
+def make_rows(dictionary: DataDictionary) -> pa.Table:
+    """Make up rows that the dictionary allows, the same ones each time."""
+    random = np.random.default_rng(0)
+    return pa.table({column.name: _make_values(column, random) for column in dictionary.features})
 
 
 def _make_values(column: Column, random: np.random.Generator) -> list[Any]:
