@@ -78,17 +78,19 @@ class NumericNetwork:
         columns = {name: [row[name] for row in rows] for name in ROW}
         return np.asarray(self._network(TransformExecutor(TRANSFORM).apply(columns))).reshape(-1).tolist()
 
-    def write_bundle(self, path: Path) -> BundleManifest:
-        """Write a bundle as the exporter does."""
+    def write_bundle(
+        self, path: Path, feature_service: FeatureServiceReference | None = None
+    ) -> BundleManifest:
+        """Write a bundle as the exporter does; without a feature service it names a store that is nowhere."""
         path.mkdir(parents=True)
         (path / BUNDLE_LITERT).write_bytes(self.litert)
         (path / BUNDLE_DICTIONARY).write_text(DICTIONARY.model_dump_json(), encoding="utf-8")
         TRANSFORM.write(path / BUNDLE_TRANSFORM)
         WarmUpExample(instance=ROW, prediction=self.predict(ROW)[0]).write(path / BUNDLE_EXAMPLE)
-        return seal(path)
+        return seal(path, feature_service)
 
 
-def seal(path: Path) -> BundleManifest:
+def seal(path: Path, feature_service: FeatureServiceReference | None = None) -> BundleManifest:
     """Write the manifest for whatever the bundle's directory holds."""
     (path / BUNDLE_MANIFEST).unlink(missing_ok=True)
     manifest = BundleManifest(
@@ -97,7 +99,8 @@ def seal(path: Path) -> BundleManifest:
         output="probability",
         data_fingerprint="0" * 64,
         dictionary_fingerprint="0" * 64,
-        feature_service=FeatureServiceReference(
+        feature_service=feature_service
+        or FeatureServiceReference(
             name="heart",
             project="heart",
             store_version="0" * 12,

@@ -15,7 +15,7 @@ _TRUE = {"true", "yes", "t", "y", "1", "1.0"}
 _FALSE = {"false", "no", "f", "n", "0", "0.0"}
 
 # Beyond these a float64 no longer tells neighbours apart (RFC 8259, section 6, advises the same for JSON).
-_GREATEST_WHOLE = 2**53 - 1
+GREATEST_WHOLE = 2**53 - 1
 _WHOLE = "a whole number (integer), less than 2**53; longer identifiers are text"
 
 
@@ -69,7 +69,7 @@ def read_json(column: Column, value: object) -> Value:
                 return float(value)
             raise ValueMismatchError(column, "a finite number (float)", value)
         case ColumnType.INTEGER:
-            if _is_number(value, _GREATEST_WHOLE) and int(value) == value:
+            if _is_number(value, GREATEST_WHOLE) and int(value) == value:
                 return int(value)
             raise ValueMismatchError(column, _WHOLE, value)
         case ColumnType.BOOLEAN:

@@ -29,6 +29,9 @@ def build_parser() -> argparse.ArgumentParser:
         "--model-version", required=True, type=_plain, help="version that every response carries"
     )
     parser.add_argument("--http-port", type=int, default=8080, help="where to listen (default: %(default)s)")
+    parser.add_argument(
+        "--grpc-port", type=int, help="where to listen for V2 over gRPC, which is off without this flag"
+    )
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
     parser.add_argument(
         "--drain-seconds",

@@ -20,7 +20,7 @@ from mulgil.preprocessing.executor import Values
 MOST_VIOLATIONS = 10
 
 # What the model computes in: https://numpy.org/doc/2.2/reference/generated/numpy.finfo.html
-_GREATEST_FLOAT32 = 3.4028234663852886e38
+GREATEST_FLOAT32 = 3.4028234663852886e38
 
 
 @dataclass(frozen=True)
@@ -128,10 +128,7 @@ def _check_value(column: Column, received: object) -> Value:
     if value is None:
         return None
     check_domain(column, value)
-    if (
-        column.type is ColumnType.FLOAT
-        and not -_GREATEST_FLOAT32 <= cast("float", value) <= _GREATEST_FLOAT32
-    ):
+    if column.type is ColumnType.FLOAT and not -GREATEST_FLOAT32 <= cast("float", value) <= GREATEST_FLOAT32:
         raise ValueMismatchError(column, "a number that float32 holds", received)
     return value
 

@@ -119,7 +119,7 @@ class HttpConnection(asyncio.Protocol):
         else:
             self._bound_message()
         if self._answers:
-            self._transport.write(b"".join(self._answers))
+            self._transport.write(self._answers[0] if len(self._answers) == 1 else b"".join(self._answers))
             self._answers.clear()
         if self._is_closing:
             self._end()
@@ -205,19 +205,22 @@ class HttpConnection(asyncio.Protocol):
             self._refuse_body()
 
     def _answer(self, response: Response, *, is_kept: bool, needs_promise: bool, is_bodyless: bool) -> None:
-        head = [
-            _STATUS_LINES[response.status],
-            b"Content-Type: %b\r\nContent-Length: %d\r\n" % (response.content_type, len(response.body)),
-        ]
-        head += [b"%b: %b\r\n" % header for header in response.headers]
+        connection = b""
         if not is_kept:
-            head.append(b"Connection: close\r\n")
+            connection = b"Connection: close\r\n"
         elif needs_promise:
-            head.append(b"Connection: keep-alive\r\n")
-        head.append(b"\r\n")
-        self._answers += head
-        if not is_bodyless:
-            self._answers.append(response.body)
+            connection = b"Connection: keep-alive\r\n"
+        self._answers.append(
+            b"%bContent-Type: %b\r\nContent-Length: %d\r\n%b%b\r\n%b"
+            % (
+                _STATUS_LINES[response.status],
+                response.content_type,
+                len(response.body),
+                response.head,
+                connection,
+                b"" if is_bodyless else response.body,
+            )
+        )
 
     def _refuse_body(self) -> None:
         self._refuse(RequestError(413, f"Expected a body of {GREATEST_BODY_BYTES} bytes at most."))

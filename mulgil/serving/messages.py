@@ -10,7 +10,6 @@ import msgspec
 JSON = b"application/json"
 
 Body = TypeVar("Body")
-Headers = tuple[tuple[bytes, bytes], ...]
 
 
 @dataclass(slots=True)
@@ -38,13 +37,13 @@ class Response:
         status: HTTP status code.
         body: Encoded.
         content_type: Of the body.
-        headers: Beside content type and length, which the connection writes.
+        head: Lines of the head beside content type and length, which the connection writes.
     """
 
     status: int
     body: bytes
     content_type: bytes = JSON
-    headers: Headers = ()
+    head: bytes = b""
 
 
 class RequestError(Exception):
@@ -53,14 +52,14 @@ class RequestError(Exception):
     Attributes:
         status: HTTP status code, 4xx, or 503 while the server drains.
         message: For the reader of the response.
-        headers: That the status calls for.
+        head: Lines of the head that the status calls for.
     """
 
-    def __init__(self, status: int, message: str, headers: Headers = ()) -> None:
+    def __init__(self, status: int, message: str, head: bytes = b"") -> None:
         super().__init__(message)
         self.status = status
         self.message = message
-        self.headers = headers
+        self.head = head
 
 
 def json_response(content: object, status: int = 200) -> Response:
@@ -70,7 +69,7 @@ def json_response(content: object, status: int = 200) -> Response:
 
 def error_response(error: RequestError) -> Response:
     """Write an error in KServe's shape, `{"error": message}`."""
-    return Response(error.status, msgspec.json.encode({"error": error.message}), headers=error.headers)
+    return Response(error.status, msgspec.json.encode({"error": error.message}), head=error.head)
 
 
 def parse_body(decoder: msgspec.json.Decoder[Body], body: bytes) -> Body:
@@ -85,3 +84,11 @@ def parse_body(decoder: msgspec.json.Decoder[Body], body: bytes) -> Body:
         raise RequestError(400, f"The body is not of this request's form: {exc}.") from exc
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as exc:
         raise RequestError(400, f"The body is not JSON: {exc}.") from exc
+
+
+def try_body(decoder: msgspec.json.Decoder[Body], body: bytes) -> Body | None:
+    """Parse a request's JSON, or return `None` where it is not of the decoder's form."""
+    try:
+        return decoder.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None

@@ -1,4 +1,4 @@
-"""What Prometheus scrapes: requests by code, and how long they took.
+"""What Prometheus scrapes: requests by code, how long they took, and how long the online store did.
 
 A request is handled whole before the next is read, so there is nothing to count in flight; Envoy and KServe's
 queue proxy, which see the connections, count that.
@@ -18,6 +18,37 @@ CONTENT_TYPE = b"text/plain; version=0.0.4; charset=utf-8"
 _BOUNDS = (25e-6, 50e-6, 100e-6, 250e-6, 500e-6, 1e-3, 2.5e-3, 5e-3, 10e-3, 25e-3, 100e-3, 1.0)
 
 
+class Histogram:
+    """Times, counted by length.
+
+    Args:
+        name: Of the metric.
+        help_text: What it is.
+    """
+
+    def __init__(self, name: str, help_text: str) -> None:
+        self._name = name
+        self._help = help_text
+        self._counts = [0] * (len(_BOUNDS) + 1)
+        self._seconds = 0.0
+
+    def observe(self, seconds: float) -> None:
+        """Count one."""
+        self._counts[bisect_left(_BOUNDS, seconds)] += 1
+        self._seconds += seconds
+
+    def render(self, labels: str) -> list[str]:
+        """Write the lines."""
+        lines = [f"# HELP {self._name} {self._help}", f"# TYPE {self._name} histogram"]
+        total = 0
+        for bound, count in zip((*map(str, _BOUNDS), "+Inf"), self._counts, strict=True):
+            total += count
+            lines.append(f'{self._name}_bucket{{{labels},le="{bound}"}} {total}')
+        lines.append(f"{self._name}_sum{{{labels}}} {self._seconds}")
+        lines.append(f"{self._name}_count{{{labels}}} {total}")
+        return lines
+
+
 class Metrics:
     """Counts since the process began.
 
@@ -29,14 +60,17 @@ class Metrics:
     def __init__(self, name: str, version: str) -> None:
         self._labels = f'model="{name}",version="{version}"'
         self._codes: Counter[tuple[str, int]] = Counter()
-        self._counts = [0] * (len(_BOUNDS) + 1)
-        self._seconds = 0.0
+        self._requests = Histogram("mulgil_request_seconds", "Time from a request's last byte to its answer.")
+        self._lookups = Histogram("mulgil_online_store_seconds", "Time to read a request's entities.")
 
     def observe(self, protocol: str, status: int, seconds: float) -> None:
         """Count one prediction request."""
         self._codes[protocol, status] += 1
-        self._counts[bisect_left(_BOUNDS, seconds)] += 1
-        self._seconds += seconds
+        self._requests.observe(seconds)
+
+    def observe_lookup(self, seconds: float) -> None:
+        """Count one read of the online store."""
+        self._lookups.observe(seconds)
 
     def render(self) -> bytes:
         """Write the page."""
@@ -48,16 +82,5 @@ class Metrics:
             lines.append(
                 f'mulgil_requests_total{{{self._labels},protocol="{protocol}",code="{status}"}} {count}'
             )
-        lines += [
-            "# HELP mulgil_request_seconds Time from a request's last byte to its answer.",
-            "# TYPE mulgil_request_seconds histogram",
-        ]
-        total = 0
-        for bound, count in zip((*map(str, _BOUNDS), "+Inf"), self._counts, strict=True):
-            total += count
-            lines.append(f'mulgil_request_seconds_bucket{{{self._labels},le="{bound}"}} {total}')
-        lines += [
-            f"mulgil_request_seconds_sum{{{self._labels}}} {self._seconds}",
-            f"mulgil_request_seconds_count{{{self._labels}}} {total}",
-        ]
+        lines += [*self._requests.render(self._labels), *self._lookups.render(self._labels)]
         return ("\n".join(lines) + "\n").encode()

@@ -22,7 +22,10 @@ from mulgil.artifacts import (
 from mulgil.contract.dictionary import Column, DataDictionary
 from mulgil.errors import InputError, describe
 from mulgil.preprocessing import FittedTransform, TransformExecutor
+from mulgil.serving.column_encoder import ColumnEncoder
 from mulgil.serving.contract_check import ContractCheck, ContractViolationError
+from mulgil.serving.online_store import OnlineStore
+from mulgil.serving.row_encoder import RowEncoder
 
 # float32 through two compilers of the same graph; what the README promises of served against trained.
 TOLERANCE = 1e-5
@@ -115,10 +118,12 @@ class ServedModel:
         transform = FittedTransform.read(path / BUNDLE_TRANSFORM)
         dictionary = _read_dictionary(path / BUNDLE_DICTIONARY)
         self.output = manifest.output
+        self.store = OnlineStore(manifest.feature_service, dictionary.entity)
         self.columns: dict[str, Column] = {column.name: column for column in dictionary.features}
         self._check = ContractCheck(dictionary)
         self._transform = TransformExecutor(transform)
-        self._model = NumericModel(path / BUNDLE_LITERT)
+        # Two, so that requests of one row and of many do not resize each other's.
+        self._model, self._model_of_one = (NumericModel(path / BUNDLE_LITERT) for _ in range(2))
         encoded = [column.name for column in transform.columns]
         if encoded != list(self.columns) or transform.width != self._model.width:
             raise InputError(
@@ -129,6 +134,8 @@ class ServedModel:
                     next_step="train again: dictionary, transform and model come from one run",
                 )
             )
+        self._encoder = RowEncoder(transform, dictionary.features)
+        self._column_encoder = ColumnEncoder(transform, dictionary.features)
         self._warm_up(WarmUpExample.read(path / BUNDLE_EXAMPLE))
 
     @property
@@ -136,7 +143,7 @@ class ServedModel:
         """The columns that the model reads, in order."""
         return self._check.names
 
-    def predict(self, columns: Mapping[str, Sequence[object]], rows: int) -> list[float]:
+    def predict(self, columns: Mapping[str, Sequence[Any] | npt.NDArray[Any]], rows: int) -> list[float]:
         """Check, encode and predict.
 
         Args:
@@ -150,11 +157,40 @@ class ServedModel:
             ContractViolationError: Values break the contract.
             NoPredictionError: The model's output is not a finite number.
         """
-        encoded = self._transform.apply(self._check.check(columns, rows))
-        predictions: list[float] = self._model.predict(encoded).tolist()
-        for instance, prediction in enumerate(predictions):
-            if not math.isfinite(prediction):
-                raise NoPredictionError(instance)
+        encoded = None
+        if any(isinstance(values, np.ndarray) for values in columns.values()):
+            encoded = self._column_encoder.encode(columns, rows)
+        if encoded is None:
+            plain = {
+                name: values.tolist() if isinstance(values, np.ndarray) else values
+                for name, values in columns.items()
+            }
+            encoded = self._transform.apply(self._check.check(plain, rows))
+        return self._infer(encoded)
+
+    def predict_instances(self, instances: Sequence[object]) -> list[float] | None:
+        """Encode and predict instances that were checked by type.
+
+        Args:
+            instances: At least one, with an attribute a column.
+
+        Returns:
+            One probability an instance; `None` where the contract check is to judge after all.
+
+        Raises:
+            NoPredictionError: The model's output is not a finite number.
+        """
+        try:
+            encoded = self._encoder.encode(instances)
+        except (KeyError, OverflowError):
+            return None
+        return self._infer(encoded)
+
+    def _infer(self, encoded: npt.NDArray[np.float32]) -> list[float]:
+        model = self._model_of_one if len(encoded) == 1 else self._model
+        predictions: list[float] = model.predict(encoded).tolist()
+        if not all(map(math.isfinite, predictions)):
+            raise NoPredictionError([*map(math.isfinite, predictions)].index(False))
         return predictions
 
     def _warm_up(self, example: WarmUpExample) -> None:

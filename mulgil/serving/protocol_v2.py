@@ -7,15 +7,23 @@ Source:
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import reduce
+from operator import or_
+from typing import Annotated, Any, Literal
 
 import msgspec
+import numpy as np
 
 from mulgil.contract.dictionary import Column, ColumnType
+from mulgil.serving.binary_tensors import Elements, read_elements, write_floats
 from mulgil.serving.contract_check import refuse_unknown
-from mulgil.serving.messages import RequestError
+from mulgil.serving.messages import RequestError, Response, json_response, try_body
+from mulgil.serving.typed_values import row_types, tensor_type
 
-RawColumns = dict[str, list[object]]
+RawColumns = dict[str, Sequence[object] | Elements]
+NO_CONTENT = memoryview(b"")
 
 # What metadata announces. FP64 and not FP32 for floats: a value must reach the contract check as the client
 # has it, or a bound of 0.1 refuses 0.1.
@@ -34,6 +42,8 @@ _ACCEPTED = {
     ColumnType.INTEGER: _NUMERIC,
     ColumnType.BOOLEAN: ("BOOL", *_NUMERIC),
     ColumnType.CATEGORY: ("BYTES", "BOOL", *_NUMERIC),
+    # An entity may be of this type.
+    ColumnType.TEXT: ("BYTES",),
 }
 _ELEMENTS: dict[str, frozenset[type]] = {
     "BYTES": frozenset({str, type(None)}),
@@ -46,14 +56,15 @@ _ELEMENTS: dict[str, frozenset[type]] = {
 
 
 class InputTensor(msgspec.Struct):
-    """One tensor of a request: one column.
+    """One tensor of a request: one column, or all of them in dictionary order.
 
     Attributes:
-        name: The column.
-        shape: `[n]` or `[n, 1]`.
+        name: The column; any other name where the one tensor holds all columns.
+        shape: `[n]` or `[n, 1]`; of all columns `[n, columns]`.
         datatype: One that the column's type takes.
         data: Flat or nested; `null` is a missing value.
-        parameters: `binary_data_size` announces the binary extension.
+        parameters: `binary_data_size` says how many bytes behind the JSON are the tensor's, which then has
+            no `data`.
     """
 
     name: str
@@ -70,6 +81,10 @@ class RequestedOutput(msgspec.Struct):
     parameters: dict[str, Any] | None = None
 
 
+class _NoParameters(msgspec.Struct, forbid_unknown_fields=True):
+    """Parameters that say nothing."""
+
+
 class InferRequest(msgspec.Struct):
     """The body of `infer`."""
 
@@ -82,47 +97,157 @@ class InferRequest(msgspec.Struct):
 DECODER = msgspec.json.Decoder(InferRequest)
 
 
-def read_columns(request: InferRequest, columns: Mapping[str, Column], output: str) -> tuple[RawColumns, int]:
+@dataclass(frozen=True, slots=True)
+class TypedRequest:
+    """A request whose values were checked by type.
+
+    Attributes:
+        instances: With an attribute a column.
+        id: The client's.
+        wants_binary: Whether the answer's tensor is to be bytes.
+    """
+
+    instances: Sequence[object]
+    id: str | None
+    wants_binary: bool
+
+
+class TypedReader:
+    """Reads and checks the common form of a request, one flat tensor a column, in one go.
+
+    Args:
+        columns: The model's, in order.
+        output: Name of the model's output.
+    """
+
+    def __init__(self, columns: Sequence[Column], output: str) -> None:
+        tensors: Any = _tensor_types(columns)
+        self._decoder = msgspec.json.Decoder(
+            msgspec.defstruct(
+                "TypedInferRequest",
+                [
+                    ("inputs", Annotated[list[tensors], msgspec.Meta(min_length=1)]),
+                    ("outputs", list[RequestedOutput] | None, None),
+                    ("id", str | None, None),
+                    ("parameters", dict[str, Any] | None, None),
+                ],
+            )
+        )
+        self._instance = row_types(columns)[1]
+        self._names = tuple(column.name for column in columns)
+        self._required = frozenset(column.name for column in columns if column.missing.is_value_required)
+        self._output = output
+
+    def read(self, body: bytes) -> TypedRequest | None:
+        """Return the instances; `None` where the slower way is to judge.
+
+        Raises:
+            RequestError: 400; the client asks for an output that there is not.
+        """
+        request: Any = try_body(self._decoder, body)
+        if request is None:
+            return None
+        wants_binary = bool(request.outputs or request.parameters) and read_outputs(request, self._output)
+        tensors = request.inputs
+        rows = len(tensors[0].data)
+        values = {tensor.column: tensor.data for tensor in tensors}
+        shapes = [tensor.shape for tensor in tensors]
+        is_whole = (
+            rows > 0
+            and len(values) == len(tensors)
+            and shapes.count([rows]) + shapes.count([rows, 1]) == len(tensors)
+            and set(map(len, values.values())) == {rows}
+            and (len(values) == len(self._names) or self._required <= values.keys())
+        )
+        if not is_whole:
+            return None
+        absent = [None] * rows
+        ordered = [values.get(name, absent) for name in self._names]
+        return TypedRequest(list(map(self._instance, *ordered)), request.id, wants_binary)
+
+
+def read_columns(
+    request: InferRequest,
+    columns: Mapping[str, Column],
+    content: memoryview = NO_CONTENT,
+    entity: Column | None = None,
+) -> tuple[RawColumns, int]:
     """Turn a request's tensors into columns.
 
     Args:
         request: The parsed body.
         columns: The model's columns by name.
-        output: Name of the model's output.
+        content: The bytes behind the JSON.
+        entity: The column that a request may have instead of all others.
 
     Returns:
-        Raw values by column, and the number of instances.
+        Raw values by column, numpy's where the request has bytes or a matrix, and the number of instances.
 
     Raises:
-        RequestError: 400; a tensor's name, shape, datatype or data do not go together, or the client asks
-            for an output or an extension that there is not.
+        RequestError: 400; a tensor's name, shape, datatype or data do not go together.
         ContractViolationError: A tensor is of no column of the model.
     """
-    _check_outputs(request, output)
-    names = [tensor.name for tensor in request.inputs]
-    if not names:
+    tensors = request.inputs
+    if not tensors:
         raise RequestError(400, "`inputs` is empty: expected one tensor a column.")
+    contents = _part(tensors, content)
+    if entity is not None and [tensor.name for tensor in tensors] == [entity.name]:
+        columns = {entity.name: entity}
+    if len(tensors) == 1 and tensors[0].name not in columns and len(tensors[0].shape) == 2:
+        return _read_matrix(tensors[0], columns, contents[0]), tensors[0].shape[0]
+    names = [tensor.name for tensor in tensors]
     refuse_unknown(names, tuple(columns), instance=0)
-    rows = request.inputs[0].shape[0] if request.inputs[0].shape else 0
-    result = {tensor.name: _read_tensor(tensor, columns[tensor.name], rows) for tensor in request.inputs}
+    rows = tensors[0].shape[0] if tensors[0].shape else 0
+    result = {
+        tensor.name: _read_column(tensor, columns[tensor.name], rows, its_content)
+        for tensor, its_content in zip(tensors, contents, strict=True)
+    }
     if len(result) != len(names):
         twice = sorted({name for name in names if names.count(name) > 1})
         raise RequestError(400, f"`inputs` has more than one tensor of the column {', '.join(twice)}.")
     return result, rows
 
 
+def read_outputs(request: InferRequest, output: str) -> bool:
+    """Check what a request asks for; return whether it asks for bytes.
+
+    Raises:
+        RequestError: 400; an output that there is not.
+    """
+    wanted = request.outputs or []
+    unknown = [tensor.name[:80] for tensor in wanted if tensor.name != output]
+    if unknown:
+        raise RequestError(400, f"`outputs`: expected only {output}; received {', '.join(unknown[:10])}.")
+    of_all = (request.parameters or {}).get("binary_data_output", False)
+    return any((tensor.parameters or {}).get("binary_data", of_all) is True for tensor in wanted) or (
+        not wanted and of_all is True
+    )
+
+
 def answer(
-    predictions: list[float], *, name: str, version: str, output: str, identifier: str
-) -> dict[str, object]:
-    """Write the answer of `infer`."""
-    return {
-        "model_name": name,
-        "model_version": version,
-        "id": identifier,
-        "outputs": [
-            {"name": output, "shape": [len(predictions)], "datatype": OUTPUT_DATATYPE, "data": predictions}
-        ],
-    }
+    predictions: list[float],
+    *,
+    name: str,
+    version: str,
+    output: str,
+    identifier: str,
+    is_binary: bool = False,
+) -> Response:
+    """Write the answer of `infer`, its tensor as JSON or as bytes behind the JSON."""
+    tensor: dict[str, object] = {"name": output, "shape": [len(predictions)], "datatype": OUTPUT_DATATYPE}
+    content = {"model_name": name, "model_version": version, "id": identifier, "outputs": [tensor]}
+    if not is_binary:
+        tensor["data"] = predictions
+        return json_response(content)
+    numbers = write_floats(predictions)
+    tensor["parameters"] = {"binary_data_size": len(numbers)}
+    head = msgspec.json.encode(content)
+    return Response(
+        200,
+        head + numbers,
+        b"application/octet-stream",
+        b"Inference-Header-Content-Length: %d\r\n" % len(head),
+    )
 
 
 def describe_model(*, name: str, version: str, columns: Sequence[Column], output: str) -> dict[str, object]:
@@ -138,39 +263,113 @@ def describe_model(*, name: str, version: str, columns: Sequence[Column], output
     }
 
 
-def _check_outputs(request: InferRequest, output: str) -> None:
-    wanted = request.outputs or []
-    unknown = [tensor.name[:80] for tensor in wanted if tensor.name != output]
-    if unknown:
-        raise RequestError(400, f"`outputs`: expected only {output}; received {', '.join(unknown[:10])}.")
-    parameters = [request.parameters, *(tensor.parameters for tensor in wanted)]
-    if any((p or {}).get("binary_data_output") or (p or {}).get("binary_data") for p in parameters):
-        raise RequestError(400, "Binary outputs are not offered by this server: leave the parameter out.")
+def _tensor_types(columns: Sequence[Column]) -> Any:
+    """Return the union of the columns' tensors, told apart by their name."""
+    types = []
+    for column in columns:
+        datatypes, element = tensor_type(column)
+        fields: list[Any] = [
+            ("shape", list[int]),
+            ("datatype", Literal[datatypes]),
+            ("data", list[element]),  # type: ignore[valid-type]
+            ("parameters", _NoParameters | None, None),
+        ]
+        # The decoder asks for a tag only where there are several types.
+        tag: dict[str, Any] = {"tag_field": "name", "tag": column.name}
+        if len(columns) == 1:
+            fields.append(("name", Literal[column.name]))
+            tag = {}
+        namespace = {"column": column.name}
+        types.append(msgspec.defstruct("TypedInputTensor", fields, namespace=namespace, kw_only=True, **tag))
+    return reduce(or_, types)
 
 
-def _read_tensor(tensor: InputTensor, column: Column, rows: int) -> list[object]:
-    """Check one tensor's shape and datatype, and flatten its data."""
-    name = tensor.name
+def _part(tensors: Sequence[InputTensor], content: memoryview) -> list[memoryview | None]:
+    """Part the bytes behind the JSON into each tensor's; `None` where its data are in the JSON."""
+    parts: list[memoryview | None] = []
+    place = 0
+    for tensor in tensors:
+        size = (tensor.parameters or {}).get("binary_data_size")
+        if size is None:
+            parts.append(None)
+            continue
+        if type(size) is not int or not 0 <= size <= len(content) - place or tensor.data is not None:
+            raise RequestError(
+                400,
+                f"input {tensor.name[:80]}: expected `binary_data_size` to be of bytes behind the JSON, "
+                "and no `data` beside it.",
+            )
+        parts.append(content[place : place + size])
+        place += size
+    if place != len(content):
+        raise RequestError(400, f"{len(content) - place} bytes behind the JSON belong to no tensor.")
+    return parts
+
+
+def _read_column(
+    tensor: InputTensor, column: Column, rows: int, content: memoryview | None
+) -> Sequence[object] | Elements:
+    """Check one column's shape and datatype, and flatten its data."""
     if tensor.shape not in ([rows], [rows, 1]) or rows < 1:
         raise RequestError(
             400,
-            f"input {name}: expected the shape [n] or [n, 1], n alike in all; received {tensor.shape[:8]}.",
+            f"input {tensor.name}: expected the shape [n] or [n, 1], n alike in all; "
+            f"received {tensor.shape[:8]}.",
         )
+    _check_datatype(tensor, column)
+    if content is not None:
+        return read_elements(tensor.name, tensor.datatype, rows, content)
+    return _flatten(tensor, rows)
+
+
+def _read_matrix(
+    tensor: InputTensor, columns: Mapping[str, Column], content: memoryview | None
+) -> RawColumns:
+    """Read all columns from one tensor of rows."""
+    rows, width = tensor.shape
+    if width != len(columns) or rows < 1:
+        raise RequestError(
+            400,
+            f"input {tensor.name[:80]}: expected the shape [n, {len(columns)}] of the columns "
+            f"{', '.join(columns)}, or one tensor a column by its name; received {tensor.shape}.",
+        )
+    for column in columns.values():
+        _check_datatype(tensor, column)
+    count = rows * width
+    elements: Any
+    if content is not None:
+        elements = read_elements(tensor.name[:80], tensor.datatype, count, content)
+    else:
+        elements = _flatten(tensor, count)
+        if tensor.datatype in _NUMERIC:
+            # Where a number is beyond float64, the contract check is to name its column.
+            with suppress(OverflowError):
+                elements = np.array(elements, np.float64)
+    return {name: elements[place::width] for place, name in enumerate(columns)}
+
+
+def _check_datatype(tensor: InputTensor, column: Column) -> None:
     accepted = _ACCEPTED[column.type]
     if tensor.datatype not in accepted:
         raise RequestError(
             400,
-            f"input {name}: expected the datatype {' or '.join(accepted)}; received {tensor.datatype[:20]}.",
+            f"input {tensor.name[:80]}: expected the datatype {' or '.join(accepted)} for {column.name}; "
+            f"received {tensor.datatype[:20]}.",
         )
+
+
+def _flatten(tensor: InputTensor, count: int) -> list[object]:
+    """Return the JSON's values, which may stand in one list or in lists of rows."""
+    name = tensor.name[:80]
     if tensor.data is None:
         raise RequestError(
-            400, f"input {name}: expected `data`, for binary tensors are not offered by this server."
+            400, f"input {name}: expected `data`, or `binary_data_size` and bytes behind the JSON."
         )
     data = tensor.data
-    if len(tensor.shape) == 2 and all(isinstance(row, list) and len(row) == 1 for row in data):
-        data = [row[0] for row in data]
-    if len(data) != rows:
-        raise RequestError(400, f"input {name}: expected {rows} values; received {len(data)}.")
+    if len(tensor.shape) == 2 and all(isinstance(row, list) and len(row) == tensor.shape[1] for row in data):
+        data = [value for row in data for value in row]
+    if len(data) != count:
+        raise RequestError(400, f"input {name}: expected {count} values; received {len(data)}.")
     if not _ELEMENTS[tensor.datatype].issuperset(map(type, data)):
         raise RequestError(400, f"input {name}: expected every value to be {tensor.datatype} or null.")
     return data

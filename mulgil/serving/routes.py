@@ -44,7 +44,7 @@ class Routes:
         if method not in by_method:
             allowed = ", ".join(by_method)
             raise RequestError(
-                405, f"{path} takes {allowed}; received {method}.", ((b"Allow", allowed.encode()),)
+                405, f"{path} takes {allowed}; received {method}.", b"Allow: %b\r\n" % allowed.encode()
             )
         return by_method[method]
 

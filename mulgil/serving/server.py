@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import gc
 import signal
 import time
 from pathlib import Path
 
+import numpy as np
 import uvloop
 
 from mulgil.errors import PermanentError, TemporaryError, describe
@@ -23,7 +25,14 @@ _LOOK_SECONDS = 0.02
 
 
 def serve_model(
-    *, model_name: str, model_path: Path, model_version: str, http_port: int, host: str, drain_seconds: float
+    *,
+    model_name: str,
+    model_path: Path,
+    model_version: str,
+    http_port: int,
+    grpc_port: int | None,
+    host: str,
+    drain_seconds: float,
 ) -> None:
     """Serve a bundle until SIGTERM or SIGINT.
 
@@ -33,7 +42,8 @@ def serve_model(
         model_name: Name in the protocols' paths.
         model_path: The bundle's directory.
         model_version: Version that every response carries.
-        http_port: Where to listen.
+        http_port: Where to listen for HTTP.
+        grpc_port: Where to listen for gRPC; `None` for nowhere.
         host: Address to listen on.
         drain_seconds: How long new requests are still answered after SIGTERM.
 
@@ -42,19 +52,34 @@ def serve_model(
         TemporaryError: The port is taken.
         PermanentError: The address cannot be listened on.
     """
+    # What overflows float32 gives no finite prediction, and the client is told so; a warning adds nothing.
+    np.seterr(over="ignore", invalid="ignore")
     begun = time.perf_counter()
     application = Application(ServedModel(model_path), name=model_name, version=model_version)
     seconds = time.perf_counter() - begun
     print(f"loaded {model_name} version {model_version} from {model_path} in {seconds:.2f} s", flush=True)
+    # What was loaded stays: the cycle collector need not look at it again and again.
+    gc.collect()
+    gc.freeze()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(_run(application, host, http_port, drain_seconds))
+        runner.run(_run(application, host, http_port, grpc_port, drain_seconds))
 
 
-async def _run(application: Application, host: str, port: int, drain_seconds: float) -> None:
+async def _run(
+    application: Application, host: str, port: int, grpc_port: int | None, drain_seconds: float
+) -> None:
     loop = asyncio.get_running_loop()
     told_to_stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, told_to_stop.set)
+    # Before HTTP, whose readiness stands for both.
+    rpc_server = None
+    if grpc_port is not None:
+        # Here and not above: who speaks HTTP alone does not pay for gRPC's 13 MB.
+        from mulgil.serving.protocol_grpc import GrpcService
+
+        rpc_server = await GrpcService(application).start(host, grpc_port)
+        print(f"ready on grpc://{host}:{grpc_port}", flush=True)
     connections = Connections()
     try:
         server = await loop.create_server(
@@ -73,6 +98,8 @@ async def _run(application: Application, host: str, port: int, drain_seconds: fl
     await asyncio.sleep(drain_seconds)
     server.close()
     connections.close_idle()
+    if rpc_server is not None:
+        await rpc_server.stop(_LAST_REQUESTS_SECONDS)
     deadline = loop.time() + _LAST_REQUESTS_SECONDS
     while len(connections) and loop.time() < deadline:
         await asyncio.sleep(_LOOK_SECONDS)

@@ -1,9 +1,7 @@
 """The model server as its clients meet it: a real process, a real bundle, real clients, and broken ones."""
 
-import contextlib
 import json
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -13,63 +11,12 @@ import httpx
 import numpy as np
 import pytest
 from kserve import InferenceRESTClient, InferInput, InferRequest, RESTConfig
+from kserve.protocol.infer_type import RequestedOutput
+from model_servers import Server, free_port, start
 from served_bundles import ROW, SPARSE_ROW, edit_json, network, seal
 
 from mulgil.artifacts import BUNDLE_DICTIONARY, BUNDLE_EXAMPLE, BUNDLE_LITERT, BUNDLE_TRANSFORM
 from mulgil.serving.http import GREATEST_BODY_BYTES
-
-
-def free_port():
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return listener.getsockname()[1]
-
-
-def start(bundle, port, *flags):
-    return subprocess.Popen(
-        [
-            *(sys.executable, "-m", "mulgil.serving", "--model-name", "heart", "--model-path", str(bundle)),
-            *("--model-version", "7", "--http-port", str(port), "--drain-seconds", "0.3", *flags),
-        ],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-
-
-class Server:
-    """A process, its port, and what was sent to it."""
-
-    def __init__(self, bundle):
-        self.port = free_port()
-        self.url = f"http://127.0.0.1:{self.port}"
-        self.process = start(bundle, self.port)
-        while not self.is_listening():
-            assert self.process.poll() is None, self.process.stdout.read()
-            time.sleep(0.02)
-
-    def is_listening(self):
-        with socket.socket() as probe:
-            return probe.connect_ex(("127.0.0.1", self.port)) == 0
-
-    def connect(self):
-        return socket.create_connection(("127.0.0.1", self.port), timeout=5)
-
-    def exchange(self, *parts):
-        """Send raw bytes; return all that comes until the server closes or falls silent."""
-        received = b""
-        with self.connect() as connection, contextlib.suppress(ConnectionError, TimeoutError):
-            connection.settimeout(0.5)
-            for part in parts:
-                connection.sendall(part)
-            while data := connection.recv(65536):
-                received += data
-        return received
-
-    def end(self):
-        self.process.send_signal(signal.SIGTERM)
-        output, _ = self.process.communicate(timeout=10)
-        return self.process.returncode, output
 
 
 @pytest.fixture
@@ -145,6 +92,62 @@ async def test_kserves_client_infers_by_v2(server):
     assert (output.name, output.shape) == ("probability", [2])
     assert output.as_numpy().tolist() == pytest.approx(network(0).predict(ROW, SPARSE_ROW), abs=1e-6)
     await client.close()
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("answers_in_bytes", [True, False])
+async def test_kserves_client_sends_and_reads_binary_tensors(server, answers_in_bytes):
+    client = InferenceRESTClient(RESTConfig(protocol="v2"))
+    columns = {
+        "age": np.array([63, 41], np.int64),
+        "oldpeak": np.array([2.3, np.nan], np.float64),
+        "exang": np.array([1, np.nan], np.float32),
+        "thal": np.array([b"6", b""], np.object_),
+        "income": np.array([41_000.0, 12_000.0], np.float32),
+    }
+    datatypes = dict(zip(columns, ("INT64", "FP64", "FP32", "BYTES", "FP32"), strict=True))
+    inputs = [InferInput(name, [2], datatypes[name]) for name in columns]
+    for tensor in inputs:
+        tensor.set_data_from_numpy(columns[tensor.name], binary_data=True)
+    outputs = [RequestedOutput("probability", parameters={"binary_data": answers_in_bytes})]
+
+    request = InferRequest("heart", inputs, request_outputs=outputs)
+    answer = await client.infer(server.url, request, model_name="heart")
+
+    (output,) = answer.outputs
+    assert output.shape == [2]
+    assert output.as_numpy().tolist() == pytest.approx(network(0).predict(ROW, SPARSE_ROW), abs=1e-6)
+    await client.close()
+
+
+@pytest.mark.anyio
+async def test_kserves_client_sends_one_matrix(server):
+    client = InferenceRESTClient(RESTConfig(protocol="v2"))
+    matrix = InferInput("input-0", [2, 5], "FP64")
+    numbers = [[63, 2.3, 1, 6, 41_000.0], [41, np.nan, np.nan, np.nan, 12_000.0]]
+    matrix.set_data_from_numpy(np.array(numbers, np.float64), binary_data=True)
+
+    answer = await client.infer(server.url, InferRequest("heart", [matrix]), model_name="heart")
+
+    scores = answer.outputs[0].as_numpy().tolist()
+    assert scores == pytest.approx(network(0).predict(ROW, SPARSE_ROW), abs=1e-6)
+    await client.close()
+
+
+def test_a_bad_value_in_a_matrix_of_bytes_is_named(server):
+    matrix = np.array([[63, 2.3, 1, 6, 41_000.0], [3, 2.3, 1, 6, 41_000.0]], "<f8").tobytes()
+    parameters = {"binary_data_size": len(matrix)}
+    tensor = {"name": "x", "shape": [2, 5], "datatype": "FP64", "parameters": parameters}
+    text = json.dumps({"inputs": [tensor]}).encode()
+
+    answer = httpx.post(
+        f"{server.url}/v2/models/heart/infer",
+        content=text + matrix,
+        headers={"Inference-Header-Content-Length": str(len(text))},
+    )
+
+    assert answer.status_code == 400
+    assert "instance 1, column age: expected 18 to 110 years, received 3" in answer.json()["error"]
 
 
 @pytest.mark.anyio
@@ -465,5 +468,16 @@ def test_the_server_loads_no_heavy_library():
     code = "import sys, mulgil.serving.server; print(*{name.partition('.')[0] for name in sys.modules})"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
 
-    heavy = {"tensorflow", "keras", "feast", "mlflow", "pandas", "pyarrow", "kfp", "kserve", "sklearn"}
+    heavy = {
+        "tensorflow",
+        "keras",
+        "feast",
+        "mlflow",
+        "pandas",
+        "pyarrow",
+        "kfp",
+        "kserve",
+        "sklearn",
+        "grpc",
+    }
     assert heavy.isdisjoint(loaded.split())

@@ -19,7 +19,8 @@ def read_v1(body):
 
 def read_v2(body):
     request = parse_body(protocol_v2.DECODER, json.dumps(body).encode())
-    return protocol_v2.read_columns(request, COLUMNS, "probability")
+    protocol_v2.read_outputs(request, "probability")
+    return protocol_v2.read_columns(request, COLUMNS)
 
 
 def tensor(name="age", shape=(1,), datatype="INT64", data=(63,), **others):
@@ -118,16 +119,22 @@ def test_v2_reads_one_tensor_a_column(inputs):
         ({"inputs": [tensor(data=[[63]])]}, "every value to be INT64 or null"),
         (
             {"inputs": [{"name": "age", "shape": [1], "datatype": "INT64"}]},
-            "binary tensors are not offered",
+            "expected `data`, or `binary_data",
         ),
+        (
+            {"inputs": [tensor("all", shape=[1, 4], data=[1] * 4)]},
+            r"expected the shape \[n, 5\] of the columns age",
+        ),
+        ({"inputs": [tensor("all", shape=[0, 5], data=[])]}, r"expected the shape \[n, 5\]"),
+        ({"inputs": [tensor("all", shape=[2, 5], data=[1] * 5)]}, "expected 10 values; received 5"),
+        (
+            {"inputs": [tensor("all", shape=[1, 5], datatype="BYTES", data=["1"] * 5)]},
+            "for age; received BYTES",
+        ),
+        ({"inputs": [tensor("all", shape=[1, 5], data=[1.5] * 5)]}, "every value to be INT64 or null"),
         (
             {"inputs": [tensor()], "outputs": [{"name": "logits"}]},
             "expected only probability; received logits",
-        ),
-        ({"inputs": [tensor()], "parameters": {"binary_data_output": True}}, "Binary outputs"),
-        (
-            {"inputs": [tensor()], "outputs": [{"name": "probability", "parameters": {"binary_data": True}}]},
-            "Binary outputs",
         ),
         ({"instances": [ROW]}, "missing required field `inputs`"),
     ],
@@ -146,14 +153,39 @@ def test_v2_names_an_unknown_column():
 
 def test_the_answers_are_those_of_the_protocols():
     assert protocol_v1.answer([0.25, 0.5]) == {"predictions": [0.25, 0.5]}
-    assert protocol_v2.answer(
+    written = protocol_v2.answer(
         [0.25, 0.5], name="heart", version="3", output="probability", identifier="a-1"
-    ) == {
+    )
+    assert json.loads(written.body) == {
         "model_name": "heart",
         "model_version": "3",
         "id": "a-1",
         "outputs": [{"name": "probability", "shape": [2], "datatype": "FP32", "data": [0.25, 0.5]}],
     }
+
+
+@pytest.mark.parametrize(
+    ("asked", "is_binary"),
+    [
+        ({}, False),
+        ({"parameters": {"binary_data_output": True}}, True),
+        ({"parameters": {"binary_data_output": False}}, False),
+        ({"outputs": [{"name": "probability"}]}, False),
+        ({"outputs": [{"name": "probability", "parameters": {"binary_data": True}}]}, True),
+        ({"outputs": [{"name": "probability"}], "parameters": {"binary_data_output": True}}, True),
+        (
+            {
+                "outputs": [{"name": "probability", "parameters": {"binary_data": False}}],
+                "parameters": {"binary_data_output": True},
+            },
+            False,
+        ),
+    ],
+)
+def test_the_answer_is_in_bytes_where_the_request_says_so(asked, is_binary):
+    text = json.dumps({"inputs": [tensor()], **asked}).encode()
+
+    assert protocol_v2.read_outputs(parse_body(protocol_v2.DECODER, text), "probability") is is_binary
 
 
 def test_metadata_has_the_dictionarys_names_types_and_shapes():

@@ -1,0 +1,96 @@
+"""The V2 protocol's binary tensor extension: tensors as bytes behind the JSON of a request or an answer.
+
+Source:
+    https://github.com/triton-inference-server/server/blob/main/docs/protocol/extension_binary_data.md
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from mulgil.serving.messages import RequestError
+
+LENGTH_HEADER = b"inference-header-content-length"
+
+# Little-endian, as the extension says.
+_DTYPES = {"BOOL": "?", "INT32": "<i4", "INT64": "<i8", "FP32": "<f4", "FP64": "<f8"}
+_LENGTH = struct.Struct("<I")
+
+# What a tensor's bytes hold: numbers, or text whose empty element is a missing value.
+Elements = npt.NDArray[Any] | list[str | None]
+
+
+def split_body(headers: dict[bytes, bytes], body: bytes) -> tuple[bytes, memoryview]:
+    """Part a request's JSON from the tensors' bytes behind it.
+
+    Raises:
+        RequestError: 400; the header that says where is not a length within the body.
+    """
+    announced = headers.get(LENGTH_HEADER)
+    if announced is None:
+        return body, memoryview(b"")
+    if not announced.isdigit() or len(announced) > 18 or int(announced) > len(body):
+        raise RequestError(
+            400,
+            f"Inference-Header-Content-Length: expected at most {len(body)}, the length of the body; "
+            f"received {announced[:20].decode('latin-1')}.",
+        )
+    length = int(announced)
+    return body[:length], memoryview(body)[length:]
+
+
+def read_elements(name: str, datatype: str, count: int, content: memoryview) -> Elements:
+    """Read one tensor.
+
+    Args:
+        name: For the message.
+        datatype: One that the protocol reader knows.
+        count: How many elements its shape says.
+        content: All its bytes.
+
+    Raises:
+        RequestError: 400; the bytes are of another number of elements, or not UTF-8.
+    """
+    if datatype == "BYTES":
+        return _read_texts(name, count, content)
+    dtype = np.dtype(_DTYPES[datatype])
+    if len(content) != count * dtype.itemsize:
+        raise RequestError(
+            400,
+            f"input {name}: expected {count * dtype.itemsize} bytes, {count} values of {datatype}; "
+            f"received {len(content)}.",
+        )
+    return np.frombuffer(content, dtype)
+
+
+def write_floats(values: Sequence[float]) -> bytes:
+    """Write an FP32 tensor."""
+    return np.asarray(values, _DTYPES["FP32"]).tobytes()
+
+
+def _read_texts(name: str, count: int, content: memoryview) -> list[str | None]:
+    texts: list[str | None] = []
+    place = 0
+    try:
+        while place < len(content) and len(texts) < count:
+            (length,) = _LENGTH.unpack_from(content, place)
+            place += _LENGTH.size
+            text = bytes(content[place : place + length])
+            if len(text) != length:
+                break
+            place += length
+            texts.append(text.decode() or None)
+    except (struct.error, UnicodeDecodeError) as exc:
+        raise RequestError(
+            400, f"input {name}: expected texts in UTF-8, each after its length in 4 bytes."
+        ) from exc
+    if place != len(content) or len(texts) != count:
+        raise RequestError(
+            400, f"input {name}: expected {count} texts, each after its length in 4 bytes; received others."
+        )
+    return texts

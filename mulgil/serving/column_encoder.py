@@ -1,0 +1,116 @@
+"""From whole columns of numbers and codes to the model's input, checked and encoded by numpy.
+
+Like the types of the JSON decoder, it lets nothing through that the contract check refuses, and leaves it to
+the contract check to say why.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from mulgil.contract.dictionary import Column, ColumnType
+from mulgil.contract.values import GREATEST_WHOLE
+from mulgil.preprocessing import FittedTransform, TransformExecutor
+from mulgil.preprocessing.executor import Values
+from mulgil.serving.contract_check import GREATEST_FLOAT32
+from mulgil.serving.typed_values import number_of_code
+
+ArrayColumns = Mapping[str, npt.NDArray[Any] | Sequence[str | None]]
+
+
+class ColumnEncoder:
+    """Encodes columns of many rows.
+
+    Args:
+        transform: What was fitted.
+        columns: The dictionary's features.
+    """
+
+    def __init__(self, transform: FittedTransform, columns: Sequence[Column]) -> None:
+        self._executor = TransformExecutor(transform)
+        self._numeric = [column for column in columns if column.type is not ColumnType.CATEGORY]
+        bounds = [_bounds(column) for column in self._numeric]
+        self._least, self._greatest = np.array(bounds, np.float64).reshape(-1, 2, 1).transpose(1, 0, 2)
+        self._is_whole = np.array([c.type is not ColumnType.FLOAT for c in self._numeric], np.bool_)
+        self._is_required = np.array([c.missing.is_value_required for c in self._numeric], np.bool_)
+        self._codes = {
+            column.name: _codes(column) for column in columns if column.type is ColumnType.CATEGORY
+        }
+
+    def encode(self, columns: ArrayColumns, rows: int) -> npt.NDArray[np.float32] | None:
+        """Encode rows, or return `None` where the contract check is to judge.
+
+        Args:
+            columns: Values by column; NaN and `None` are missing, and so is a column that is absent.
+            rows: Number of instances.
+
+        Shapes:
+            (rows, width).
+        """
+        numbers = self._read_numbers(columns, rows)
+        if numbers is None:
+            return None
+        encoded: dict[str, Values] = {c.name: n for c, n in zip(self._numeric, numbers, strict=True)}
+        for name, codes in self._codes.items():
+            received = columns.get(name)
+            # `True` and 1 are one key of a dictionary, but two codes.
+            if isinstance(received, np.ndarray) and received.dtype.kind == "b":
+                return None
+            try:
+                encoded[name] = [codes[value] for value in _plain(received, rows)]
+            except KeyError:
+                return None
+        return self._executor.apply(encoded)
+
+    def _read_numbers(self, columns: ArrayColumns, rows: int) -> npt.NDArray[np.float64] | None:
+        numbers = np.full((len(self._numeric), rows), np.nan)
+        for place, column in enumerate(self._numeric):
+            received = columns.get(column.name)
+            if isinstance(received, np.ndarray):
+                numbers[place] = received
+            elif received is not None:
+                return None
+        is_missing = np.isnan(numbers)
+        is_outside = (numbers < self._least) | (numbers > self._greatest)
+        if is_outside.any() or is_missing[self._is_required].any():
+            return None
+        whole = numbers[self._is_whole]
+        if (np.floor(whole) != whole)[~is_missing[self._is_whole]].any():
+            return None
+        return numbers
+
+
+def _plain(received: npt.NDArray[Any] | Sequence[str | None] | None, rows: int) -> Sequence[Any]:
+    """Return Python's own values, NaN as `None`."""
+    if received is None:
+        return [None] * rows
+    if not isinstance(received, np.ndarray):
+        return received
+    values = received.tolist()
+    return [None if value != value else value for value in values] if received.dtype.kind == "f" else values
+
+
+def _codes(column: Column) -> dict[Any, str | None]:
+    """Return the code that each value means: itself as text, or the number that is written so."""
+    codes = tuple(column.categories or ())
+    result: dict[Any, str | None] = {number_of_code(code): code for code in codes}
+    result.pop(None, None)
+    result |= {code: code for code in codes}
+    if not column.missing.is_value_required:
+        result[None] = None
+    return result
+
+
+def _bounds(column: Column) -> tuple[float, float]:
+    greatest = {
+        ColumnType.FLOAT: GREATEST_FLOAT32,
+        ColumnType.INTEGER: float(GREATEST_WHOLE),
+        ColumnType.BOOLEAN: 1.0,
+    }[column.type]
+    least = 0.0 if column.type is ColumnType.BOOLEAN else -greatest
+    low, high = column.range or (None, None)
+    return least if low is None else max(low, least), greatest if high is None else min(high, greatest)

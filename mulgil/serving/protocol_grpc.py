@@ -1,0 +1,209 @@
+"""V2 over gRPC: the same tensors, answers and refusals as over REST, in the same process and loop.
+
+Source:
+    https://github.com/kserve/open-inference-protocol/blob/main/specification/protocol/inference_grpc.md
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import sys
+import time
+import traceback
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import grpc
+from google.protobuf.message import DecodeError
+
+import mulgil
+from mulgil.errors import TemporaryError, describe
+from mulgil.serving import protocol_v2
+from mulgil.serving.application import Application
+from mulgil.serving.binary_tensors import write_floats
+from mulgil.serving.contract_check import ContractViolationError
+from mulgil.serving.grpc_messages import SERVICE, make_messages
+from mulgil.serving.http import GREATEST_BODY_BYTES
+from mulgil.serving.messages import RequestError
+from mulgil.serving.model import NoPredictionError
+
+_CODES = {
+    404: grpc.StatusCode.NOT_FOUND,
+    500: grpc.StatusCode.INTERNAL,
+    503: grpc.StatusCode.UNAVAILABLE,
+}
+_CONTENTS = {
+    "BOOL": "bool_contents",
+    "INT32": "int_contents",
+    "INT64": "int64_contents",
+    "FP32": "fp32_contents",
+    "FP64": "fp64_contents",
+    "BYTES": "bytes_contents",
+}
+
+
+class GrpcService:
+    """Answers gRPC calls out of the application.
+
+    Args:
+        application: What predicts.
+    """
+
+    def __init__(self, application: Application) -> None:
+        self._application = application
+        self._messages = make_messages()
+        self._process, self._counter = os.urandom(8).hex(), itertools.count()
+
+    async def start(self, host: str, port: int) -> grpc.aio.Server:
+        """Listen.
+
+        Raises:
+            TemporaryError: The port is taken.
+        """
+        server = grpc.aio.server(
+            options=[
+                ("grpc.max_receive_message_length", GREATEST_BODY_BYTES),
+                # Two servers on one port would each get a part of the calls, unseen.
+                ("grpc.so_reuseport", 0),
+            ]
+        )
+        calls: dict[str, Callable[[Any], Any]] = {
+            "ServerLive": lambda _: self._reply("ServerLiveResponse", live=True),
+            "ServerReady": lambda _: self._reply(
+                "ServerReadyResponse", ready=not self._application.is_draining
+            ),
+            "ServerMetadata": lambda _: self._reply(
+                "ServerMetadataResponse", name="mulgil", version=mulgil.__version__
+            ),
+            "ModelReady": self._report_ready,
+            "ModelMetadata": self._describe_model,
+            "ModelInfer": self._infer,
+        }
+        handlers = {
+            name: grpc.unary_unary_rpc_method_handler(self._answer_by(name, call))
+            for name, call in calls.items()
+        }
+        server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, handlers),))
+        try:
+            server.add_insecure_port(f"{host}:{port}")
+        except RuntimeError as exc:
+            raise TemporaryError(
+                describe(
+                    f"Cannot listen on {host}:{port}", received=str(exc), next_step="choose another port"
+                )
+            ) from exc
+        await server.start()
+        return server
+
+    def _answer_by(
+        self, name: str, call: Callable[[Any], Any]
+    ) -> Callable[[bytes, grpc.aio.ServicerContext], Awaitable[bytes]]:
+        """Wrap a call: bytes in and out, and the client's mistakes as gRPC's codes."""
+        parse = self._messages[f"{name}Request"].FromString
+
+        async def answer(content: bytes, context: grpc.aio.ServicerContext) -> bytes:
+            context.set_trailing_metadata((("x-model-version", self._application.version),))
+            begun = time.perf_counter()
+            status, encoded, message = 200, b"", ""
+            try:
+                encoded = call(parse(content)).SerializeToString()
+            except RequestError as exc:
+                status, message = exc.status, exc.message
+            except (ContractViolationError, NoPredictionError) as exc:
+                status, message = 400, f"{exc}."
+            except DecodeError:
+                status, message = 400, "The message is not one of this call's."
+            except Exception:  # noqa: BLE001 - the edge: a defect costs one answer, not the server
+                print(f"gRPC call {name} failed", file=sys.stderr, flush=True)
+                traceback.print_exc()
+                status, message = 500, "The server failed; its log says why."
+            if name == "ModelInfer":
+                self._application.metrics.observe("grpc", status, time.perf_counter() - begun)
+            if status != 200:
+                await context.abort(_CODES.get(status, grpc.StatusCode.INVALID_ARGUMENT), message)
+            return encoded
+
+        return answer
+
+    def _reply(self, message: str, /, **fields: object) -> Any:
+        return self._messages[message](**fields)
+
+    def _report_ready(self, request: Any) -> Any:
+        self._check_model(request.name, request.version)
+        return self._reply("ModelReadyResponse", ready=not self._application.is_draining)
+
+    def _describe_model(self, request: Any) -> Any:
+        self._check_model(request.name, request.version)
+        return self._reply("ModelMetadataResponse", **self._application.metadata)
+
+    def _infer(self, message: Any) -> Any:
+        self._check_model(message.model_name, message.model_version)
+        request, content = _read_request(message)
+        application = self._application
+        predictions = application.infer(request, content)
+        output: dict[str, Any] = {
+            "name": application.output,
+            "datatype": protocol_v2.OUTPUT_DATATYPE,
+            "shape": [len(predictions)],
+        }
+        raw = []
+        # As the client speaks, so it is answered.
+        if message.raw_input_contents:
+            raw.append(write_floats(predictions))
+        else:
+            output["contents"] = {"fp32_contents": predictions}
+        return self._reply(
+            "ModelInferResponse",
+            model_name=application.name,
+            model_version=application.version,
+            id=message.id or f"{self._process}-{next(self._counter):x}",
+            outputs=[output],
+            raw_output_contents=raw,
+        )
+
+    def _check_model(self, name: str, version: str) -> None:
+        if name != self._application.name or version not in ("", self._application.version):
+            at = f" and version {version[:80]}" if version else ""
+            raise RequestError(404, f"Model with name {name[:80]}{at} does not exist.")
+
+
+def _read_request(message: Any) -> tuple[protocol_v2.InferRequest, memoryview]:
+    """Turn a message into the form that REST's requests have.
+
+    Raises:
+        RequestError: 400; raw contents are not one a tensor, or text is not UTF-8.
+    """
+    raw = message.raw_input_contents
+    if raw and (len(raw) != len(message.inputs) or any(t.HasField("contents") for t in message.inputs)):
+        raise RequestError(
+            400,
+            f"`raw_input_contents`: expected one a tensor, {len(message.inputs)}, and no `contents` beside; "
+            f"received {len(raw)}.",
+        )
+    tensors = []
+    for place, tensor in enumerate(message.inputs):
+        tensors.append(
+            protocol_v2.InputTensor(
+                name=tensor.name,
+                shape=list(tensor.shape),
+                datatype=tensor.datatype,
+                data=None if raw else _read_contents(tensor),
+                parameters={"binary_data_size": len(raw[place])} if raw else None,
+            )
+        )
+    outputs = [protocol_v2.RequestedOutput(output.name) for output in message.outputs]
+    return protocol_v2.InferRequest(tensors, outputs=outputs), memoryview(b"".join(raw))
+
+
+def _read_contents(tensor: Any) -> list[Any]:
+    """Return a tensor's elements; protobuf has no null, so that empty text is a missing value."""
+    field = _CONTENTS.get(tensor.datatype)
+    # A datatype that there is not is refused by name with the others, where its column is known.
+    elements = list(getattr(tensor.contents, field)) if field else []
+    if field != "bytes_contents":
+        return elements
+    try:
+        return [text.decode() or None for text in elements]
+    except UnicodeDecodeError as exc:
+        raise RequestError(400, f"input {tensor.name[:80]}: expected texts in UTF-8.") from exc

@@ -1,0 +1,71 @@
+"""Small feature stores, written by the real Feast as materialize_features does."""
+
+from datetime import UTC, datetime, timedelta
+
+import pyarrow as pa
+from served_bundles import DICTIONARY
+
+from components.materialize_features.offline import write_offline
+from components.materialize_features.online import materialize
+from components.materialize_features.staging import staged_store
+from feature_repo.feature_store import open_feature_store
+from feature_repo.layout import StoreLayout
+from feature_repo.translation import translate
+from mulgil.artifacts import FeatureServiceReference
+from mulgil.contract import ColumnType
+from mulgil.contract.specifications import specify_features
+from mulgil.serving.online_store import OnlineStore
+
+START = datetime(2020, 1, 1, tzinfo=UTC)
+TYPES = {
+    ColumnType.FLOAT: pa.float64(),
+    ColumnType.INTEGER: pa.int64(),
+    ColumnType.BOOLEAN: pa.bool_(),
+    ColumnType.CATEGORY: pa.string(),
+    ColumnType.TEXT: pa.string(),
+}
+
+
+class Store:
+    """A feature store of one project."""
+
+    def __init__(self, root, dictionary=DICTIONARY):
+        self.layout = StoreLayout(root)
+        self.dictionary = dictionary
+        self.specification = specify_features(dictionary)
+        version = self.specification.version
+        self.path = self.layout.online("heart", version)
+        self.offline_path = self.layout.offline("heart", version)
+        self.objects = translate("heart", self.specification, self.offline_path)
+        self.reference = FeatureServiceReference(
+            name=self.objects.service.name,
+            project="mulgil",
+            store_version=version,
+            online_store=str(self.path),
+            entity=self.specification.entity,
+            features=tuple(feature.name for feature in self.specification.features),
+        )
+
+    def write(self, rows, day=0):
+        """Materialize rows by key, as of a day."""
+        names = [c.name for c in (self.dictionary.entity, *self.dictionary.features)]
+        kinds = {c.name: TYPES[c.type] for c in (self.dictionary.entity, *self.dictionary.features)}
+        records = [{self.dictionary.entity.name: key, **row} for key, row in rows.items()]
+        columns = {name: pa.array([record[name] for record in records], kinds[name]) for name in names}
+        times = [START + timedelta(days=day)] * len(records)
+        table = pa.table({**columns, "seen_at": pa.array(times, pa.timestamp("us", "UTC"))})
+        with staged_store(self.layout, self.path) as store:
+            write_offline(self.offline_path, table, self.specification)
+            store.apply([*vars(self.objects).values()])
+            materialize(store, self.objects.view, table["seen_at"])
+
+    def read_with_feast(self, keys):
+        """Read as Feast does."""
+        store = open_feature_store(self.layout.registry, self.path)
+        entities = [{self.dictionary.entity.name: key} for key in keys]
+        answer = store.get_online_features(features=self.objects.service, entity_rows=entities).to_dict()
+        return [{name: answer[name][i] for name in self.reference.features} for i in range(len(keys))]
+
+    def read(self, keys):
+        """Read as the model server does."""
+        return OnlineStore(self.reference, self.dictionary.entity).read(keys)
