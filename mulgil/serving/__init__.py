@@ -1,1 +1,1 @@
-"""The model server: a bundle behind KServe's V1 and V2 REST protocols, with no TensorFlow in the process."""
+"""The model server: a bundle behind KServe's V1 and V2 protocols; no TensorFlow or Feast in the process."""

@@ -177,6 +177,11 @@ class Application:
         begun = time.perf_counter()
         found = store.read(keys)
         self.metrics.observe_lookup(time.perf_counter() - begun)
+        # An entity that is not known is no instance, and is left to what follows.
+        instances = self._v1.convert(found)
+        predictions = self._model.predict_instances(instances) if instances else None
+        if predictions is not None:
+            return predictions
         return self._model.predict(join_columns(found, keys, self._model.names, store.entity), len(keys))
 
     def _list_models(self, _: Request, __: bytes) -> Response:

@@ -10,6 +10,7 @@ Source:
 
 from __future__ import annotations
 
+import math
 import sqlite3
 import struct
 from collections.abc import Callable, Sequence
@@ -66,7 +67,10 @@ class OnlineStore:
         if self._connection is None or found != self._opened:
             if self._connection is not None:
                 self._connection.close()
-            self._connection = sqlite3.connect(f"{self._path.absolute().as_uri()}?mode=ro", uri=True)
+            # The file is never written to where it stands, so that nobody need be kept out by locks, which
+            # cost more than the read.
+            address = f"{self._path.absolute().as_uri()}?mode=ro&immutable=1"
+            self._connection = sqlite3.connect(address, uri=True)
             self._opened = found
         return self._connection
 
@@ -76,7 +80,7 @@ class OnlineStore:
 
 
 def decode_value(content: bytes) -> Stored:
-    """Decode a Feast value of one of the types that features have; an empty one is missing.
+    """Decode a Feast value of one of the types that features have; an empty one, or NaN, is missing.
 
     Raises:
         ValueError: It is of another type.
@@ -91,10 +95,11 @@ def decode_value(content: bytes) -> Stored:
                 raise ValueError("a text of another length than it says")
             return content[start:].decode()
         case 0x20:
-            number, _ = _read_varint(content, 1)
-            return number - (1 << 64) if number >> 63 else number
+            whole, _ = _read_varint(content, 1)
+            return whole - (1 << 64) if whole >> 63 else whole
         case 0x29:
-            return float(_DOUBLE.unpack_from(content, 1)[0])
+            number = float(_DOUBLE.unpack_from(content, 1)[0])
+            return None if math.isnan(number) else number
         case 0x38:
             return content[1] != 0
     raise ValueError(f"a Feast value with the tag {content[0]}")

@@ -109,6 +109,22 @@ def test_v1_lets_through_what_the_contract_check_does(request, data):
     assert_never_more(v1_typed, v1_reference, dictionary, transform, body)
 
 
+@settings(max_examples=150, deadline=None)
+@given(requests())
+def test_what_the_online_store_has_is_let_through_as_by_the_contract_check(request):
+    dictionary, transform, rows = request
+    typed = protocol_v1.TypedReader(dictionary.features).convert(rows)
+    if not typed:
+        return
+    columns = {name: [row.get(name) for row in rows] for row in rows for name in row}
+
+    assert_never_more(
+        lambda *_: encode(dictionary, transform, typed),
+        lambda *_: reference(dictionary, transform, columns, len(rows)),
+        rows,
+    )
+
+
 @settings(max_examples=250, deadline=None)
 @given(requests(), st.data())
 def test_v2_lets_through_what_the_contract_check_does(request, data):
