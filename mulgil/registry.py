@@ -232,11 +232,21 @@ def _artifact_location(registration: Registration) -> str | None:
     return (_folder() / "artifacts" / registration.name).as_uri() if _is_local() else None
 
 
+def import_mlflow() -> None:
+    """Import MLflow, so that later imports are free: a step can do it before its inputs are there."""
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
+    import mlflow
+
+    if _is_local():
+        import mlflow.store.model_registry.sqlalchemy_store
+        import mlflow.store.tracking.sqlalchemy_store  # noqa: F401 - what a client of a database imports
+
+
 @contextlib.contextmanager
 def _client() -> Iterator[MlflowClient]:
     """Give a client, and translate what MLflow raises while it is used."""
-    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-    os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
+    import_mlflow()
     from mlflow import MlflowClient
     from mlflow.exceptions import MlflowException
 

@@ -57,7 +57,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 def load_core() -> Callable[..., Any]:
     """Import the core, with all that it needs."""
     from components.deploy_model.core import deploy_model
+    from mulgil.registry import import_mlflow
 
+    import_mlflow()
     return functools.partial(deploy_model, platform=_choose_platform(), promote=_promote)
 
 
@@ -79,7 +81,6 @@ def _choose_platform() -> InferencePlatform:
 
 
 def _promote(name: str, version: str) -> None:
-    # Only once the model serves, for MLflow takes two seconds to import.
     from mulgil.registry import promote
 
     promote(name, version)

@@ -41,7 +41,9 @@ def build_parser() -> argparse.ArgumentParser:
 def load_core() -> Callable[..., Any]:
     """Import the core, with all that it needs."""
     from components.register_model.core import register_model
+    from mulgil.registry import import_mlflow
 
+    import_mlflow()
     return register_model
 
 
