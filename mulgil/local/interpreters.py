@@ -14,7 +14,7 @@ from collections import deque
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from mulgil.local.environments import find_environment
+from mulgil.local.environments import Environment, find_environment
 
 # Waiting at once. Each holds what it imported, up to 0.9 GB with TensorFlow, and imports on a core of its
 # own; laptops begin at two. Chosen by eye.
@@ -41,27 +41,32 @@ class Interpreters:
     def __init__(self, images: Iterable[str], folder: Path) -> None:
         self._coming = deque(images)
         self._folder = folder
+        self._preparing = asyncio.Lock()
         self._waiting: dict[str, asyncio.subprocess.Process] = {}
 
     async def prepare(self) -> None:
         """Start interpreters for the next steps, up to the number that may wait."""
-        while self._coming and len(self._waiting) < _MOST_WAITING:
-            environment = find_environment(self._coming.popleft())
-            module = f"components.{environment.component}"
-            if module in self._waiting:
-                continue
-            self._waiting[module] = await asyncio.create_subprocess_exec(
-                "python",
-                "-m",
-                _WAITING_INTERPRETER,
-                module,
-                env=environment.variables,
-                cwd=self._folder,
-                stdin=asyncio.subprocess.PIPE,
-                stdout=asyncio.subprocess.DEVNULL,
-                stderr=asyncio.subprocess.DEVNULL,
-                process_group=0,
-            )
+        # Steps that start side by side both ask for it.
+        async with self._preparing:
+            while self._coming and len(self._waiting) < _MOST_WAITING:
+                environment = find_environment(self._coming.popleft())
+                module = f"components.{environment.component}"
+                if module not in self._waiting:
+                    self._waiting[module] = await self._start(module, environment)
+
+    async def _start(self, module: str, environment: Environment) -> asyncio.subprocess.Process:
+        return await asyncio.create_subprocess_exec(
+            "python",
+            "-m",
+            _WAITING_INTERPRETER,
+            module,
+            env=environment.variables,
+            cwd=self._folder,
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.DEVNULL,
+            stderr=asyncio.subprocess.DEVNULL,
+            process_group=0,
+        )
 
     async def hand_over(
         self, words: Sequence[str], folder: Path, log: Path
@@ -78,7 +83,7 @@ class Interpreters:
         """
         module = module_of(words)
         process = self._waiting.pop(module, None) if module else None
-        if process is None or process.stdin is None:
+        if process is None or process.stdin is None or process.returncode is not None:
             return None
         step = {"arguments": list(words[3:]), "folder": str(folder), "log": str(log)}
         try:
@@ -86,7 +91,7 @@ class Interpreters:
             await process.stdin.drain()
             process.stdin.close()
         except (BrokenPipeError, ConnectionResetError):
-            # It could not import; started afresh, the step says why in its log.
+            # It ended meanwhile, whatever ended it; the step is started afresh.
             await process.wait()
             return None
         return process

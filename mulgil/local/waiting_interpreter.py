@@ -9,6 +9,7 @@ It stands in every environment, and so imports the standard library alone.
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import json
 import os
@@ -19,7 +20,9 @@ import sys
 def main() -> None:
     """Import, wait, and become the step."""
     module = sys.argv[1]
-    importlib.import_module(f"{module}.__main__").load_core()
+    # What fails here fails again as the step, and then its log has the reason.
+    with contextlib.suppress(Exception):
+        importlib.import_module(f"{module}.__main__").load_core()
     line = sys.stdin.readline()
     if not line:
         return
@@ -32,7 +35,7 @@ def main() -> None:
     os.close(log)
     sys.argv[1:] = step["arguments"]
     # Its module is loaded afresh, as by `-m`; what that imports is there already.
-    del sys.modules[f"{module}.__main__"]
+    sys.modules.pop(f"{module}.__main__", None)
     runpy.run_module(module, run_name="__main__", alter_sys=True)
 
 

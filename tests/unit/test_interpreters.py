@@ -1,11 +1,15 @@
 """Interpreters that wait for their step, as real processes."""
 
 import asyncio
+import json
 import os
 import signal
+import subprocess
+import sys
 
 import pytest
 
+from mulgil.home import SOURCE_ROOT
 from mulgil.local.interpreters import Interpreters, module_of
 
 IMAGE = "mulgil/ingest-data:0.1.0"
@@ -60,6 +64,46 @@ def test_one_that_died_is_no_help_and_no_harm(tmp_path):
         await process.wait()
 
     assert hand_over(tmp_path, "--help", before=kill)[0] is None
+
+
+def test_steps_that_start_side_by_side_leave_no_interpreter_behind(tmp_path):
+    async def scenario():
+        interpreters = Interpreters([IMAGE, IMAGE], tmp_path)
+        begun = []
+        start = interpreters._start
+
+        async def count(*what):
+            begun.append(what)
+            return await start(*what)
+
+        interpreters._start = count
+        await asyncio.gather(interpreters.prepare(), interpreters.prepare())
+        waiting = len(interpreters._waiting)
+        await interpreters.close()
+        return len(begun), waiting
+
+    assert asyncio.run(scenario()) == (1, 1)
+
+
+def test_a_component_that_cannot_be_imported_says_so_in_its_log(tmp_path):
+    package = tmp_path / "broken"
+    package.mkdir()
+    (package / "__init__.py").touch()
+    (package / "__main__.py").write_text("import nowhere_to_be_found\n", encoding="utf-8")
+    log = tmp_path / "log.txt"
+    log.touch()
+    step = {"arguments": [], "folder": str(tmp_path), "log": str(log)}
+
+    ended = subprocess.run(
+        [sys.executable, "-m", "mulgil.local.waiting_interpreter", "broken"],
+        input=json.dumps(step) + "\n",
+        env={**os.environ, "PYTHONPATH": f"{SOURCE_ROOT}{os.pathsep}{tmp_path}"},
+        text=True,
+        timeout=60,
+    )
+
+    assert ended.returncode == 1
+    assert "nowhere_to_be_found" in log.read_text(encoding="utf-8")
 
 
 def test_those_that_nobody_needed_end(tmp_path):
