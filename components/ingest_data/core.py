@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from pathlib import Path
 
 from components.ingest_data import PROJECT_SECTIONS
@@ -38,7 +39,7 @@ def ingest_data(
     folder = load_project(project_path, PROJECT_SECTIONS)
     table = read_source(folder, source)
     check_structure(table, folder.dictionary, describe_source(folder.project.source))
-    rows = read_rows(table, folder.dictionary)
+    rows = read_rows(table, folder.dictionary, datetime.now(UTC))
     # Before anything can be refused: it is where the reasons are.
     write_quarantine(quarantine_path, rows.quarantined)
     splits = _split(rows, folder, quarantine_path)

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, Field, ValidationError, field_validator, model_validator
+from pydantic import BeforeValidator, Field, ValidationError, model_validator
 
 from mulgil.contract.dictionary import Contract, mistake
 from mulgil.contract.learning import TASK_FORMS, Gates, Metric, Ratio, Seed, Task, Training
+from mulgil.contract.rollout import Rollout
+from mulgil.contract.sources import Source
 
 # https://kubernetes.io/docs/concepts/overview/working-with-objects/names (RFC 1123 label); 50 leaves room
 # for the suffixes that KServe and Knative append within 63.
@@ -22,54 +24,6 @@ class Problem(Contract):
     success_measure: str = Field(min_length=1, description="How anyone will know that it worked.")
     constraints: str | None = Field(default=None, description="What must hold whatever the score.")
     done_today: str | None = Field(default=None, description="How it is decided without a model.")
-
-
-class CsvSource(Contract):
-    """Rows in a delimited text file."""
-
-    kind: Literal["csv"]
-    location: str = Field(
-        min_length=1, description="A path, relative to the project folder, or an HTTP(S) URL."
-    )
-    delimiter: str = Field(default=",", pattern=r'^[^\r\n"]$', description="The one sign between two cells.")
-    header: tuple[str, ...] | None = Field(
-        default=None,
-        min_length=1,
-        description="The columns, where the file itself has no header line; one that it has goes before.",
-    )
-    missing_values: tuple[str, ...] = Field(
-        default=("",), description="Cells that stand for a missing value."
-    )
-
-    @field_validator("header")
-    @classmethod
-    def _names_each_column_once(cls, header: tuple[str, ...] | None) -> tuple[str, ...] | None:
-        twice = sorted({name for name in header or () if (header or ()).count(name) > 1})
-        if twice:
-            raise ValueError(f"each column stands once; twice here: {', '.join(twice)}")
-        return header
-
-
-class ParquetSource(Contract):
-    """Rows in a Parquet file."""
-
-    kind: Literal["parquet"]
-    location: str = Field(
-        min_length=1, description="A path, relative to the project folder, or an HTTP(S) URL."
-    )
-
-
-class PythonSource(Contract):
-    """Rows from a function of the project folder."""
-
-    kind: Literal["python"]
-    function: str = Field(
-        pattern=r"^[A-Za-z_]\w*:[A-Za-z_]\w*$",
-        description="`module:function` in the project folder; it returns a pandas DataFrame.",
-    )
-
-
-Source = Annotated[CsvSource | ParquetSource | PythonSource, Field(discriminator="kind")]
 
 
 class Split(Contract):
@@ -97,6 +51,13 @@ class Serving(Contract):
 
     namespace: ResourceName = Field(default="default", description="The Kubernetes namespace.")
     min_replicas: int = Field(default=1, ge=1, description="Servers kept running.")
+    unknown_entity: Literal["refuse", "fill"] = Field(
+        default="refuse",
+        description=(
+            "Where a request names an entity that the feature store does not know: `refuse` it, or `fill` "
+            "its features by their missing policies."
+        ),
+    )
 
 
 def _task(value: Any) -> Any:
@@ -116,6 +77,7 @@ class Project(Contract):
     training: Training = Field(default=Training(), description="How the model is fitted.")
     gates: Gates = Field(default=Gates(), description="What it must show.")
     serving: Serving = Field(default=Serving(), description="How it answers.")
+    rollout: Rollout = Field(default=Rollout(), description="How a new version takes over.")
 
     @model_validator(mode="after")
     def _has_the_tasks_metrics(self) -> Self:

@@ -5,5 +5,5 @@ from sklearn.datasets import load_diabetes
 
 
 def load() -> pd.DataFrame:
-    """Return 442 rows: ten measurements of a patient, unscaled, and `target`, the progression after a year."""
+    """Return 442 rows: ten measurements of a patient, unscaled, and `target`, a year later."""
     return load_diabetes(as_frame=True, scaled=False).frame
