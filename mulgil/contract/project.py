@@ -160,6 +160,13 @@ class Serving(Contract):
 
     namespace: ResourceName = Field(default="default", description="The Kubernetes namespace.")
     min_replicas: int = Field(default=1, ge=1, description="Servers kept running.")
+    unknown_entity: Literal["refuse", "fill"] = Field(
+        default="refuse",
+        description=(
+            "Where a request names an entity that the feature store does not know: `refuse` it, or `fill` "
+            "its features by their missing policies."
+        ),
+    )
 
 
 def _task(value: Any) -> Any:
