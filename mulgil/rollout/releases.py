@@ -24,6 +24,7 @@ Manifest = dict[str, Any]
 MODE_ANNOTATION = "serving.kserve.io/deploymentMode"
 TAGS_ANNOTATION = "serving.kserve.io/enable-tag-routing"
 VERSION_ANNOTATION = "mulgil.dev/model-version"
+_CONTAINER = "kserve-container"
 _STANDARD_MODES = ("Standard", "RawDeployment")
 
 
@@ -121,8 +122,8 @@ class KnativeForm:
         status = item.get("status", {})
         component = status.get("components", {}).get("predictor", {})
         targets = component.get("traffic", [])
-        latest = next((target for target in targets if target.get("latestRevision")), {})
-        previous = next((target for target in targets if target.get("tag") == "prev"), {})
+        latest: Manifest = next((target for target in targets if target.get("latestRevision")), {})
+        previous: Manifest = next((target for target in targets if target.get("tag") == "prev"), {})
         created, ready = (component.get(f"latest{which}Revision") for which in ("Created", "Ready"))
         is_current = _is_observed(item)
         return Sight(
@@ -143,6 +144,8 @@ class StandardForm:
         predictor = {**copy.deepcopy(candidate["spec"]["predictor"]), "name": _name(candidate)}
         # The canary's servers are KServe's to choose by its share; the field may not exceed the stable's.
         predictor.pop("minReplicas", None)
+        # The CRD wants it of a canary, and not of the stable predictor, where KServe's webhook fills it in.
+        predictor["model"] = {"name": _CONTAINER, **predictor["model"]}
         result["spec"]["canary"] = [{"predictor": predictor, "trafficPercent": percent}]
         return result
 

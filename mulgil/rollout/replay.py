@@ -26,7 +26,7 @@ _MOVED_SHOWN = 5
 
 
 def replay(
-    rows: Iterable[Row], source: str, stable: Ask, canary: Ask, level: float
+    rows: Iterable[Row], source: str, stable: Ask, canary: Ask, level: float, bounds: Array | None = None
 ) -> tuple[ReplayReport | None, ReplayedShift | None]:
     """Ask both versions the same, one after the other, and compare.
 
@@ -36,6 +36,7 @@ def replay(
         stable: Asks the stable version.
         canary: Asks the candidate.
         level: Error level of what is learnt for the live comparison.
+        bounds: Of the buckets in which live scores are counted; `None` where each is known.
 
     Returns:
         The report, `None` where there was no row; and what the live predictions are held against, `None`
@@ -56,7 +57,8 @@ def replay(
         return None, None
     before_, after_ = (np.array([pair[i] for pair in pairs], dtype=np.float64) for i in (1, 2))
     report = _report(source, asked, stable_failures, canary_failures, pairs, before_, after_)
-    shift = learn_shift(before_, after_, level) if len(pairs) >= _LEAST_PAIRS else None
+    is_comparable = len(pairs) >= _LEAST_PAIRS and (bounds is None or len(bounds) > 0)
+    shift = learn_shift(before_, after_, level, bounds) if is_comparable else None
     return report, shift
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from mulgil.contract.rollout import RolloutMetric
+from mulgil.rollout.evidence import Array
 from mulgil.rollout.traffic import Traffic
 
 
@@ -34,6 +35,9 @@ class MetricSource(Protocol):
     """
 
     measures: frozenset[RolloutMetric]
+
+    def score_bounds(self, arms: Arms) -> Array | None:
+        """Return the bounds of the buckets in which predictions are counted; `None` where each is known."""
 
     def open(self, arms: Arms, now: float) -> Any:
         """Return the cursor from which on `now` is read."""
