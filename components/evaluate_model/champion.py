@@ -11,7 +11,8 @@ from components.evaluate_model.metrics import Floats
 from components.evaluate_model.scoring import predict
 from mulgil import registry
 from mulgil.artifacts import read_bundle
-from mulgil.contract import DataDictionary
+from mulgil.contract import DataDictionary, Task
+from mulgil.contract.answers import AnswerForm
 from mulgil.errors import InputError
 from mulgil.preprocessing.rows import TrainingRows
 
@@ -31,7 +32,7 @@ class ChampionAnswer:
     reason: str = ""
 
 
-def ask_champion(name: str, dictionary: DataDictionary, test: TrainingRows) -> ChampionAnswer:
+def ask_champion(name: str, task: Task, dictionary: DataDictionary, test: TrainingRows) -> ChampionAnswer:
     """Score the test rows with the registered model's champion.
 
     The champion may have been fitted on some of them, where the split has changed since; that makes the
@@ -39,6 +40,7 @@ def ask_champion(name: str, dictionary: DataDictionary, test: TrainingRows) -> C
 
     Args:
         name: The registered model.
+        task: The candidate's task.
         dictionary: The dictionary of the candidate, which the rows were read by.
         test: The test rows.
 
@@ -55,9 +57,12 @@ def ask_champion(name: str, dictionary: DataDictionary, test: TrainingRows) -> C
         mismatch = explain_mismatch(read_dictionary(path), dictionary)
     except InputError:
         mismatch = "has a dictionary of another version of Mulgil"
+    if mismatch is None and manifest.task != task:
+        mismatch = f"is of another task, {manifest.task}"
     if mismatch is not None:
         return ChampionAnswer(champion.version, reason=f"{who} {mismatch}")
-    predicted = predict(path, manifest, test.tensors)
+    answer_width = AnswerForm.of(Task(manifest.task), dictionary).width
+    predicted = predict(path, manifest, test.tensors, answer_width)
     unanswered = int(np.isnan(predicted.reshape(len(test), -1)).any(axis=1).sum())
     if unanswered:
         return ChampionAnswer(

@@ -73,9 +73,10 @@ def evaluate_model(
     fitted = train.joined(validation)
 
     task = Task(bundle.task)
-    champion = ask_champion(bundle.name, dictionary, test)
+    form = AnswerForm.of(task, dictionary)
+    champion = ask_champion(bundle.name, task, dictionary, test)
     predicted = {
-        MODEL: predict(bundle_path, bundle, test.tensors),
+        MODEL: predict(bundle_path, bundle, test.tensors, form.width),
         BASELINE: predict_prior(task, fitted, test),
         REFERENCE: predict_linear_model(task, specify_preprocessing(dictionary), fitted, test),
     }
@@ -84,7 +85,7 @@ def evaluate_model(
     replicates = replicate(task, test.target, predicted, TASK_FORMS[task].metrics)
 
     pictures = draw_pictures(
-        AnswerForm.of(task, dictionary),
+        form,
         test.target,
         {model: numbers for model, numbers in predicted.items() if model != BASELINE},
     )

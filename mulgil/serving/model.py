@@ -15,6 +15,7 @@ from mulgil.artifacts import (
     BUNDLE_DICTIONARY,
     BUNDLE_EXAMPLE,
     BUNDLE_LITERT,
+    BUNDLE_ONNX,
     BUNDLE_TRANSFORM,
     WarmUpExample,
     read_bundle,
@@ -23,6 +24,7 @@ from mulgil.contract.answers import AnswerForm, Numbers, differ
 from mulgil.contract.dictionary import Column, DataDictionary
 from mulgil.contract.learning import Task
 from mulgil.errors import InputError, describe
+from mulgil.onnx_model import OnnxModel
 from mulgil.preprocessing import FittedTransform, TransformExecutor
 from mulgil.serving.column_encoder import ColumnEncoder
 from mulgil.serving.contract_check import ContractCheck, ContractViolationError
@@ -109,6 +111,13 @@ class NumericModel:
             )
 
 
+def _load_numeric_model(path: Path, answer_width: int) -> NumericModel | OnnxModel:
+    """Load the bundle's ONNX model where it has one, or else its LiteRT model."""
+    if (path / BUNDLE_ONNX).exists():
+        return OnnxModel(path / BUNDLE_ONNX, answer_width)
+    return NumericModel(path / BUNDLE_LITERT, answer_width)
+
+
 class ServedModel:
     """A bundle, ready to predict from raw columns.
 
@@ -130,9 +139,7 @@ class ServedModel:
         self._check = ContractCheck(dictionary)
         self._transform = TransformExecutor(transform)
         # Two, so that requests of one row and of many do not resize each other's.
-        self._model, self._model_of_one = (
-            NumericModel(path / BUNDLE_LITERT, self.answers.width) for _ in range(2)
-        )
+        self._model, self._model_of_one = (_load_numeric_model(path, self.answers.width) for _ in range(2))
         encoded = [column.name for column in transform.columns]
         if encoded != list(self.columns) or transform.width != self._model.width:
             raise InputError(
