@@ -185,7 +185,7 @@ def registry(answers):
     """Serve the manifests of a registry; `answers` gives (status, headers) by path and authorization."""
 
     class Handler(http.server.BaseHTTPRequestHandler):
-        def do_HEAD(self):  # noqa: N802
+        def do_HEAD(self):
             status, headers = answers(self.path, self.headers.get("Authorization"), self.headers["Host"])
             body = headers.pop("body", b"")
             self.send_response(status)
