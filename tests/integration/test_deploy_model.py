@@ -192,7 +192,8 @@ def test_a_version_that_cannot_be_served_leaves_the_one_before(desk):
     after = desk.plane.wait_ready("heart", "clinic", 20)
     assert after["spec"] == before["spec"]
     assert after["metadata"]["annotations"] == before["metadata"]["annotations"]
-    # As on a cluster, a template that is gone back to is a new revision; the one before answers until it is ready.
+    # As on a cluster, a template that is gone back to is a new revision; the one before answers until it is
+    # ready.
     assert after["status"]["components"]["predictor"]["latestReadyRevision"] == "heart-predictor-00003"
     assert desk.ask() == "3"
     assert desk.promoted == [("heart", "3")]
