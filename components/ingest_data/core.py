@@ -13,6 +13,7 @@ from components.ingest_data.quarantine import QUARANTINED_ROWS, Quarantine, comm
 from components.ingest_data.rows import RowReader
 from components.ingest_data.sources import describe_source, read_source
 from components.ingest_data.splits import Places, split_rows
+from components.ingest_data.strata import find_strata
 from components.ingest_data.structure import check_structure
 from components.ingest_data.table import RawTable
 from mulgil.artifacts import (
@@ -89,8 +90,10 @@ def _read_rows(table: RawTable, folder: ProjectFolder, store: RowStore, quaranti
 def _split(
     store: RowStore, first: Places, folder: ProjectFolder, quarantine: Quarantine, quarantine_path: Path
 ) -> dict[str, Places]:
+    split = folder.project.split
     try:
-        return split_rows(store.targets_of(first), folder.project.split)
+        strata = find_strata(folder.dictionary.targets, store.targets_of(first), split)
+        return split_rows(strata.of_rows, split, are_classes=strata.are_classes)
     except InputError as exc:
         if not quarantine.rows:
             raise

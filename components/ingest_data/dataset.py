@@ -33,7 +33,7 @@ class RowStore:
         self._path = path
         self._dictionary = dictionary
         self._identities: list[Identities] = []
-        self._targets: list[pa.Array] = []
+        self._targets: list[pa.RecordBatch] = []
 
     @contextlib.contextmanager
     def written(self) -> Iterator[None]:
@@ -46,7 +46,8 @@ class RowStore:
         if rows.num_rows:
             self._writer.write_batch(rows)
             self._identities.append(identities)
-            self._targets.append(rows[self._dictionary.target.name])
+            names = [column.name for column in self._dictionary.targets]
+            self._targets.append(rows.select(names))
 
     def find_first(self) -> Places:
         """Return the places of the rows that repeat no earlier one."""
@@ -56,10 +57,11 @@ class RowStore:
         self._identities.clear()
         return np.flatnonzero(~find_repetitions(identities))
 
-    def targets_of(self, places: Places) -> pa.Array:
-        """Return the targets of some rows."""
-        kind = ARROW_TYPES[self._dictionary.target.type]
-        return pa.chunked_array(self._targets, kind).combine_chunks().take(pa.array(places))
+    def targets_of(self, places: Places) -> list[pa.Array]:
+        """Return the targets of some rows, an array a column."""
+        schema = pa.schema([(column.name, ARROW_TYPES[column.type]) for column in self._dictionary.targets])
+        targets = pa.Table.from_batches(self._targets, schema).take(pa.array(places))
+        return [column.combine_chunks() for column in targets.columns]
 
     def divide(self, folder: Path, places: Mapping[str, Places]) -> tuple[str, Counter[str]]:
         """Write a Parquet file a split.
@@ -71,7 +73,7 @@ class RowStore:
         Returns:
             The fingerprint of all, and how often each column has no value.
         """
-        total = sum(map(len, self._targets))
+        total = sum(batch.num_rows for batch in self._targets)
         split_of = np.full(total, len(places), dtype=np.uint8)
         for number, rows in enumerate(places.values()):
             split_of[rows] = number

@@ -16,12 +16,13 @@ from mulgil.errors import InputError, describe
 Places = npt.NDArray[np.int64]
 
 
-def split_rows(targets: pa.Array, split: Split) -> dict[str, Places]:
+def split_rows(targets: pa.Array, split: Split, *, are_classes: bool = True) -> dict[str, Places]:
     """Assign each row to one split; the same rows and seed give the same answer.
 
     Args:
-        targets: The target of each row, its classes.
+        targets: The target of each row, or whatever stands for what is alike in it.
         split: Shares, seed and kind.
+        are_classes: Whether there must be two targets, and each of them in each split.
 
     Returns:
         Places of the rows by split, each in the order of the source.
@@ -38,7 +39,7 @@ def split_rows(targets: pa.Array, split: Split) -> dict[str, Places]:
     counts = Counter({value: int(rows_of[rank]) for value, rank in zip(found, ranks, strict=True)})
     if not counts:
         raise InputError(describe("No row is left to learn from", expected="rows of at least two classes"))
-    if len(counts) < 2:
+    if are_classes and len(counts) < 2:
         raise InputError(
             describe(
                 "There is nothing to learn: the target has the same value in every row",
@@ -50,7 +51,8 @@ def split_rows(targets: pa.Array, split: Split) -> dict[str, Places]:
         places = _draw(classes, split)
     except ValueError as exc:
         raise _too_few(counts, split) from exc
-    if any(np.bincount(classes[part], minlength=len(found)).min() == 0 for part in places.values()):
+    rows_in = [np.bincount(classes[part], minlength=len(found)) for part in places.values()]
+    if are_classes and any(rows.min() == 0 for rows in rows_in):
         raise _too_few(counts, split)
     return places
 
