@@ -12,6 +12,7 @@ from mulgil.cli.compile import compile_command
 from mulgil.cli.console import errors
 from mulgil.cli.dictionary import dictionary_command
 from mulgil.cli.get import get_app
+from mulgil.cli.init import init_command
 from mulgil.cli.plan import plan_command
 from mulgil.cli.plane import down_command, up_command
 from mulgil.cli.predict import predict_command
@@ -26,6 +27,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+app.command("init")(init_command)
 app.command("run")(run_command)
 app.command("plan")(plan_command)
 app.command("compile")(compile_command)

@@ -195,6 +195,15 @@ class Column(Contract):
     missing_constant: float | bool | str | None = Field(
         default=None, description="The value of `missing: constant`."
     )
+    missing_codes: tuple[Annotated[str, BeforeValidator(canonical_code)], ...] = Field(
+        default=(),
+        description="What the source writes where it has no value, such as -999; a request says null.",
+    )
+    time_format: str | None = Field(
+        default=None,
+        pattern="%",
+        description="How the source writes a time, such as %d/%m/%Y; ISO 8601 where it is not given.",
+    )
     skew: float | None = Field(
         default=None,
         gt=0,
@@ -264,6 +273,12 @@ class Column(Contract):
             raise ValueError(
                 "`expects` goes with a feature that has an order: float, integer or boolean; "
                 f"received role={self.role} type={self.type}"
+            )
+        if self.time_format is not None and self.type is not ColumnType.TIMESTAMP:
+            raise ValueError(f"`time_format` goes with type=timestamp; received type={self.type}")
+        if not self.is_in_source and (self.missing_codes or self.time_format):
+            raise ValueError(
+                "ingestion makes this column; `missing_codes` and `time_format` go with the source's"
             )
         if self.derived is not None and self.generated is not None:
             raise ValueError("`derived` and `generated` exclude each other")

@@ -6,10 +6,11 @@ from collections.abc import Collection
 from enum import StrEnum
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, Field, field_validator, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from mulgil.contract.dictionary import Contract
 from mulgil.contract.rollout import Rollout
+from mulgil.contract.sources import Source
 
 # https://kubernetes.io/docs/concepts/overview/working-with-objects/names (RFC 1123 label); 50 leaves room
 # for the suffixes that KServe and Knative append within 63.
@@ -50,54 +51,6 @@ class Problem(Contract):
     success_measure: str = Field(min_length=1, description="How anyone will know that it worked.")
     constraints: str | None = Field(default=None, description="What must hold whatever the score.")
     done_today: str | None = Field(default=None, description="How it is decided without a model.")
-
-
-class CsvSource(Contract):
-    """Rows in a delimited text file."""
-
-    kind: Literal["csv"]
-    location: str = Field(
-        min_length=1, description="A path, relative to the project folder, or an HTTP(S) URL."
-    )
-    delimiter: str = Field(default=",", pattern=r'^[^\r\n"]$', description="The one sign between two cells.")
-    header: tuple[str, ...] | None = Field(
-        default=None,
-        min_length=1,
-        description="The columns, where the file itself has no header line; one that it has goes before.",
-    )
-    missing_values: tuple[str, ...] = Field(
-        default=("",), description="Cells that stand for a missing value."
-    )
-
-    @field_validator("header")
-    @classmethod
-    def _names_each_column_once(cls, header: tuple[str, ...] | None) -> tuple[str, ...] | None:
-        twice = sorted({name for name in header or () if (header or ()).count(name) > 1})
-        if twice:
-            raise ValueError(f"each column stands once; twice here: {', '.join(twice)}")
-        return header
-
-
-class ParquetSource(Contract):
-    """Rows in a Parquet file."""
-
-    kind: Literal["parquet"]
-    location: str = Field(
-        min_length=1, description="A path, relative to the project folder, or an HTTP(S) URL."
-    )
-
-
-class PythonSource(Contract):
-    """Rows from a function of the project folder."""
-
-    kind: Literal["python"]
-    function: str = Field(
-        pattern=r"^[A-Za-z_]\w*:[A-Za-z_]\w*$",
-        description="`module:function` in the project folder; it returns a pandas DataFrame.",
-    )
-
-
-Source = Annotated[CsvSource | ParquetSource | PythonSource, Field(discriminator="kind")]
 
 
 class Split(Contract):
