@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import struct
+import math
 from base64 import b64decode
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -22,7 +22,7 @@ from mulgil.contract.values import read_json
 from mulgil.online_rows import RowForm
 from mulgil.prediction_log.events import Event
 from mulgil.serving import protocol_v1, protocol_v2
-from mulgil.serving.binary_tensors import split_body
+from mulgil.serving.binary_tensors import read_elements, split_body
 from mulgil.serving.contract_check import ContractViolationError
 from mulgil.serving.entities import find_keys, find_keys_of_instances
 from mulgil.serving.messages import RequestError, parse_body
@@ -246,8 +246,17 @@ def _read_answer(half: Half, body: bytes, event: Event) -> None:
     if "predictions" in answer:
         half.predictions = list(answer["predictions"])
     elif "outputs" in answer:
-        output = answer["outputs"][0]
-        half.predictions = output["data"] if "data" in output else _floats(body[length:])
+        tensors = []
+        content, place = memoryview(body)[length:], 0
+        for tensor in answer["outputs"]:
+            size = (tensor.get("parameters") or {}).get("binary_data_size", 0)
+            values = tensor.get("data")
+            if values is None:
+                part = content[place : place + size]
+                values = read_elements(tensor["name"], tensor["datatype"], math.prod(tensor["shape"]), part)
+            place += size
+            tensors.append((tensor["name"], tensor["shape"], values))
+        half.predictions = _rows(tensors)
     elif half.status != 200:
         half.error = str(answer["error"])[:2000]
     else:
@@ -261,15 +270,33 @@ def _read_grpc_answer(half: Half, body: bytes) -> None:
     from mulgil.serving.grpc_messages import make_messages
 
     message = make_messages()["ModelInferResponse"].FromString(body)
-    if message.raw_output_contents:
-        half.predictions = _floats(message.raw_output_contents[0])
-    elif message.outputs:
-        half.predictions = list(message.outputs[0].contents.fp32_contents)
+    tensors = []
+    for place, tensor in enumerate(message.outputs):
+        shape = list(tensor.shape)
+        values: Any
+        if message.raw_output_contents:
+            part = memoryview(message.raw_output_contents[place])
+            values = read_elements(tensor.name, tensor.datatype, math.prod(shape), part)
+        elif tensor.datatype == "BYTES":
+            values = [text.decode() for text in tensor.contents.bytes_contents]
+        else:
+            values = list(tensor.contents.fp32_contents)
+        tensors.append((tensor.name, shape, values))
+    half.predictions = _rows(tensors)
 
 
-def _floats(content: bytes) -> list[float]:
-    count = len(content) // 4
-    return list(struct.unpack(f"<{count}f", content[: 4 * count]))
+def _rows(tensors: Sequence[tuple[str, list[int], Any]]) -> list[Any]:
+    """Return one answer a row: the number alone where that is all, else each output by its name."""
+    columns: dict[str, list[Any]] = {}
+    for name, shape, values in tensors:
+        flat = values.tolist() if isinstance(values, np.ndarray) else values
+        width = shape[1] if len(shape) > 1 else 1
+        if len(flat) != shape[0]:
+            flat = [flat[place : place + width] for place in range(0, len(flat), width)]
+        columns[name] = flat
+    if len(columns) == 1:
+        return next(iter(columns.values()), [])
+    return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
 
 
 def _seconds(text: str) -> float:

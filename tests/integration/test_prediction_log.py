@@ -40,6 +40,13 @@ def collector(tmp_path):
         collector.end()
 
 
+@pytest.fixture(scope="module")
+def idle_collector(tmp_path_factory):
+    collector = CollectorProcess(tmp_path_factory.mktemp("idle"))
+    yield collector
+    collector.end()
+
+
 def counts(server):
     page = httpx.get(f"{server.url}/metrics").text
     lines = (line.rpartition(" ") for line in page.splitlines() if line.startswith("mulgil_prediction_log"))
@@ -280,8 +287,8 @@ def test_events_of_kserves_own_agent_are_paired_by_id_whichever_comes_first_and_
         ({"Content-Type": "application/cloudevents-batch+json"}, b"[]", 200),
     ],
 )
-def test_what_is_no_event_is_refused_by_its_reason(collector, headers, body, status):
-    answer = httpx.post(collector.url, content=body, headers=headers)
+def test_what_is_no_event_is_refused_by_its_reason(idle_collector, headers, body, status):
+    answer = httpx.post(idle_collector.url, content=body, headers=headers)
 
     assert answer.status_code == status
     assert ("error" in answer.json()) == (status != 200)
