@@ -1,6 +1,7 @@
 """The model server as a process, for tests."""
 
 import contextlib
+import json
 import signal
 import socket
 import subprocess
@@ -24,6 +25,13 @@ def start(bundle, port, *flags):
         stderr=subprocess.STDOUT,
         text=True,
     )
+
+
+def read_log(output):
+    """The server's own lines: LiteRT writes one of its own to the same place."""
+    return [
+        json.loads(line) for line in output.splitlines() if not line.startswith("INFO: Created TensorFlow")
+    ]
 
 
 class Server:

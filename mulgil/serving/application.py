@@ -5,16 +5,15 @@ from __future__ import annotations
 import itertools
 import os
 import re
-import sys
 import time
-import traceback
 from collections.abc import Callable, Sequence
 
 import mulgil
 from mulgil.serving import metrics, protocol_v1, protocol_v2
 from mulgil.serving.binary_tensors import split_body
-from mulgil.serving.contract_check import ContractViolationError
+from mulgil.serving.contract_check import ContractViolationError, Violation
 from mulgil.serving.entities import find_keys, find_keys_of_instances, join_columns, read_keys
+from mulgil.serving.logs import RequestLog, write_failure
 from mulgil.serving.messages import (
     Request,
     RequestError,
@@ -25,6 +24,7 @@ from mulgil.serving.messages import (
 )
 from mulgil.serving.model import NoPredictionError, ServedModel
 from mulgil.serving.routes import Routes
+from mulgil.serving.shared_numbers import SharedNumbers
 
 # An identifier that may be echoed into a header and a log. The length is chosen by eye.
 _IDENTIFIER = re.compile(rb"[\x21-\x7e]{1,128}")
@@ -37,6 +37,8 @@ class Application:
         model: What predicts.
         name: Its name in paths.
         version: Its version, which every response carries.
+        numbers: Where counts are kept; memory of this process alone if left out.
+        request_log: Where requests get a line.
 
     Attributes:
         name: The model's.
@@ -47,13 +49,22 @@ class Application:
         is_draining: Whether readiness is denied because the process is about to end.
     """
 
-    def __init__(self, model: ServedModel, *, name: str, version: str) -> None:
+    def __init__(
+        self,
+        model: ServedModel,
+        *,
+        name: str,
+        version: str,
+        numbers: SharedNumbers | None = None,
+        request_log: RequestLog | None = None,
+    ) -> None:
         self.is_draining = False
         self._model = model
         self.name = name
         self.version = version
         self.output = model.output
-        self.metrics = metrics.Metrics(name, version)
+        self.metrics = metrics.Metrics(name, version, model.names, numbers)
+        self.request_log = request_log or RequestLog()
         columns = tuple(model.columns.values())
         self._v1 = protocol_v1.TypedReader(columns)
         self._v2 = protocol_v2.TypedReader(columns, model.output)
@@ -72,9 +83,8 @@ class Application:
             response = self._routes.find(request.method, request.path)(request, identifier)
         except RequestError as exc:
             response = error_response(exc)
-        except Exception:  # noqa: BLE001 - the edge: a defect costs one answer, not the server
-            print(f"request {identifier.decode()} failed", file=sys.stderr, flush=True)
-            traceback.print_exc()
+        except Exception as exc:  # noqa: BLE001 - the edge: a defect costs one answer, not the server
+            write_failure("a request failed", exc, request_id=identifier.decode())
             response = error_response(RequestError(500, "The server failed; its log says why."))
         response.head += b"%bX-Request-Id: %b\r\n" % (self._version_line, identifier)
         return response
@@ -130,14 +140,29 @@ class Application:
             begun = time.perf_counter()
             try:
                 response = respond(request, identifier)
-            except (ContractViolationError, NoPredictionError) as exc:
+            except ContractViolationError as exc:
+                self.count_violations(exc.violations, metrics.REFUSED)
+                response = error_response(RequestError(400, f"{exc}."))
+            except NoPredictionError as exc:
                 response = error_response(RequestError(400, f"{exc}."))
             except RequestError as exc:
                 response = error_response(exc)
-            self.metrics.observe(protocol, response.status, time.perf_counter() - begun)
+            self.report(identifier, protocol, response.status, time.perf_counter() - begun)
             return response
 
         return timed
+
+    def report(self, identifier: bytes, protocol: str, status: int, seconds: float) -> None:
+        """Count a prediction request, and write its line where there is to be one."""
+        self.metrics.observe(protocol, status, seconds)
+        if status != 200 or self.request_log.writes_all:
+            self.request_log.write(identifier, protocol, status, seconds)
+
+    def count_violations(self, violations: Sequence[Violation], outcome: str) -> None:
+        """Count values that the dictionary does not allow; a column that it does not know is none of them."""
+        for violation in violations:
+            if violation.column in self._model.columns:
+                self.metrics.violations.add(violation.column, outcome)
 
     def _predict_v1(self, request: Request, _: bytes) -> Response:
         instances = self._v1.read(request.body)
@@ -149,6 +174,7 @@ class Application:
                 predictions = self._predict_entities(keys)
             else:
                 predictions = self._model.predict(*protocol_v1.read_columns(body, self._model.names))
+        self.metrics.predictions.observe_all(predictions)
         return json_response(protocol_v1.answer(predictions))
 
     def _infer_v2(self, request: Request, identifier: bytes) -> Response:
@@ -161,6 +187,7 @@ class Application:
             body = parse_body(protocol_v2.DECODER, text)
             predictions = self.infer(body, content)
             identifier_given, is_binary = body.id, protocol_v2.read_outputs(body, self.output)
+        self.metrics.predictions.observe_all(predictions)
         return protocol_v2.answer(
             predictions,
             name=self.name,
@@ -176,7 +203,7 @@ class Application:
         keys = read_keys(raw, store.entity)
         begun = time.perf_counter()
         found = store.read(keys)
-        self.metrics.observe_lookup(time.perf_counter() - begun)
+        self.metrics.lookups.observe(time.perf_counter() - begun)
         # An entity that is not known is no instance, and is left to what follows.
         instances = self._v1.convert(found)
         predictions = self._model.predict_instances(instances) if instances else None
