@@ -37,11 +37,11 @@ def read_log(output):
 class Server:
     """A process, its port, and what was sent to it."""
 
-    def __init__(self, bundle, *flags):
+    def __init__(self, bundle, *flags, waits=True):
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.process = start(bundle, self.port, *flags)
-        while not self.is_listening():
+        while waits and not self.is_listening():
             assert self.process.poll() is None, self.process.stdout.read()
             time.sleep(0.02)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from pathlib import Path
 
 from components.ingest_data import PROJECT_SECTIONS
@@ -10,6 +11,7 @@ from components.ingest_data.quarantine import QUARANTINED_ROWS, commonest_reason
 from components.ingest_data.rows import ReadRows, read_rows
 from components.ingest_data.sources import describe_source, read_source
 from components.ingest_data.splits import split_rows
+from components.ingest_data.strata import find_strata
 from components.ingest_data.structure import check_structure
 from mulgil.artifacts import DatasetManifest
 from mulgil.contract import ProjectFolder, load_project
@@ -37,7 +39,7 @@ def ingest_data(
     folder = load_project(project_path, PROJECT_SECTIONS)
     table = read_source(folder, source)
     check_structure(table, folder.dictionary, describe_source(folder.project.source))
-    rows = read_rows(table, folder.dictionary)
+    rows = read_rows(table, folder.dictionary, datetime.now(UTC))
     # Before anything can be refused: it is where the reasons are.
     write_quarantine(quarantine_path, rows.quarantined)
     splits = _split(rows, folder, quarantine_path)
@@ -46,7 +48,7 @@ def ingest_data(
         dictionary_fingerprint=folder.dictionary.fingerprint,
         source=table.location,
         rows_read=len(table.rows),
-        rows={name: len(columns[folder.dictionary.target.name]) for name, columns in splits.items()},
+        rows={name: len(columns[folder.dictionary.entity.name]) for name, columns in splits.items()},
         rows_quarantined=len(rows.quarantined),
         rows_deduplicated=rows.repeated,
     )
@@ -57,9 +59,11 @@ def ingest_data(
 
 
 def _split(rows: ReadRows, folder: ProjectFolder, quarantine_path: Path) -> dict[str, Columns]:
-    targets = rows.columns[folder.dictionary.target.name]
+    targets = folder.dictionary.targets
+    split = folder.project.split
     try:
-        places = split_rows(targets, folder.project.split)
+        strata = find_strata(targets, [rows.columns[target.name] for target in targets], split)
+        places = split_rows(strata.of_rows, split, are_classes=strata.are_classes)
     except InputError as exc:
         if not rows.quarantined:
             raise

@@ -6,13 +6,11 @@ import csv
 import io
 from collections.abc import Collection, Sequence
 
+from components.ingest_data.cells import text_cell_reader
+from components.ingest_data.dialect import DELIMITERS, detect_encoding, is_utf8, marked_encoding
 from components.ingest_data.table import RawTable
-from mulgil.contract.dictionary import Column
-from mulgil.contract.project import CsvSource
-from mulgil.contract.values import Value, read_text
+from mulgil.contract.sources import CsvSource
 from mulgil.errors import InputError, describe
-
-_DELIMITERS = ",;\t|"
 
 
 def read_csv(content: bytes, location: str, source: CsvSource, names: Collection[str]) -> RawTable:
@@ -24,13 +22,13 @@ def read_csv(content: bytes, location: str, source: CsvSource, names: Collection
     Args:
         content: The file.
         location: Where it came from.
-        source: Delimiter, header and codes for missing.
+        source: Encoding, delimiter, quote, header and codes for missing.
         names: The columns that the dictionary knows in the source.
 
     Raises:
-        InputError: The file has no rows, is not UTF-8, or is not divided as the project says.
+        InputError: The file has no rows, is of another encoding, or is not divided as the project says.
     """
-    lines = _divide(_decode(content, location), location, source.delimiter)
+    lines = _divide(_decode(content, location, source.encoding), location, source)
     if not lines:
         raise InputError(describe(f"The source is empty: {location}", expected="rows"))
     first = tuple(cell.strip() for cell in lines[0])
@@ -57,29 +55,35 @@ def read_csv(content: bytes, location: str, source: CsvSource, names: Collection
             )
         )
     missing = frozenset(code.strip() for code in source.missing_values)
-
-    def read_cell(column: Column, cell: str) -> Value:
-        return None if cell.strip() in missing else read_text(column, cell)
-
-    return RawTable(location, header, rows, read_cell)
+    return RawTable(location, header, rows, text_cell_reader(missing, source.decimal))
 
 
-def _decode(content: bytes, location: str) -> str:
+def _decode(content: bytes, location: str, encoding: str) -> str:
+    # A byte-order mark says what the text is in.
+    encoding = marked_encoding(content) or encoding
     try:
-        return content.decode("utf-8-sig")
-    except UnicodeDecodeError as exc:
+        return content.decode("utf-8-sig" if is_utf8(encoding) else encoding)
+    except UnicodeError as exc:
+        found = detect_encoding(content)
+        received = (
+            f"byte 0x{content[exc.start]:02x} at position {exc.start}" if hasattr(exc, "start") else str(exc)
+        )
+        name = "UTF-8" if is_utf8(encoding) else encoding
         raise InputError(
             describe(
-                f"The source is not UTF-8 text: {location}",
-                expected="UTF-8, with or without a byte-order mark",
-                received=f"byte 0x{content[exc.start]:02x} at position {exc.start}",
-                next_step="save it as UTF-8",
+                f"The source is not {name} text: {location}",
+                expected=f"{name}, with or without a byte-order mark",
+                received=received,
+                next_step=f"save it as UTF-8, or set `source.encoding: {found}` if that is what it is in",
             )
         ) from exc
 
 
-def _divide(text: str, location: str, delimiter: str) -> list[list[str]]:
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+def _divide(text: str, location: str, source: CsvSource) -> list[list[str]]:
+    delimiter = source.delimiter
+    reader = csv.reader(
+        io.StringIO(text, newline=""), delimiter=delimiter, quotechar=source.quote, strict=True
+    )
     try:
         # An empty line is no row.
         return [line for line in reader if line]
@@ -101,7 +105,7 @@ def _is_header(cells: Sequence[str], names: Collection[str]) -> bool:
 def _check_width(first: Sequence[str], width: int, location: str, delimiter: str) -> None:
     if len(first) > 1 or width == 1:
         return
-    others = [other for other in _DELIMITERS if len(first[0].split(other)) == width]
+    others = [other for other in DELIMITERS if len(first[0].split(other)) == width]
     raise InputError(
         describe(
             f"Everything in {location} is in one column",

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from components.ingest_data.cells import read_typed_cell
 from components.ingest_data.table import RawTable
 from components.ingest_data.typed_cells import plain
-from mulgil.contract.values import read_json
 from mulgil.errors import InputError, describe
 
 
@@ -26,4 +26,4 @@ def read_parquet(content: bytes, location: str) -> RawTable:
     if not table.num_rows:
         raise InputError(describe(f"The source has columns and no rows: {location}", expected="rows"))
     columns = [[plain(cell) for cell in column.to_pylist()] for column in table.columns]
-    return RawTable(location, tuple(table.column_names), list(zip(*columns, strict=True)), read_json)
+    return RawTable(location, tuple(table.column_names), list(zip(*columns, strict=True)), read_typed_cell)

@@ -12,10 +12,10 @@ from typing import Any
 
 import pandas as pd
 
+from components.ingest_data.cells import read_typed_cell
 from components.ingest_data.table import RawTable
 from components.ingest_data.typed_cells import plain
-from mulgil.contract.project import PythonSource
-from mulgil.contract.values import read_json
+from mulgil.contract.sources import PythonSource
 from mulgil.errors import InputError, MulgilError, describe
 
 
@@ -41,7 +41,7 @@ def read_python(source: PythonSource, folder: Path) -> RawTable:
         )
     columns = [[plain(cell) for cell in frame.iloc[:, i].tolist()] for i in range(frame.shape[1])]
     header = tuple(str(name) for name in frame.columns)
-    return RawTable(location, header, list(zip(*columns, strict=True)), read_json)
+    return RawTable(location, header, list(zip(*columns, strict=True)), read_typed_cell)
 
 
 def _call(path: Path, function: str, location: str) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Any
 
 from components.ingest_data.table import RawTable
@@ -12,6 +13,9 @@ from mulgil.contract.expressions import Expression
 from mulgil.contract.values import Value, ValueMismatchError, read_json
 
 _KEYS = {ColumnRole.TARGET, ColumnRole.ENTITY, ColumnRole.EVENT_TIMESTAMP}
+
+# A time without a zone is read as UTC, and a clock on the wall is up to 14 hours ahead of it.
+_AHEAD = timedelta(days=1)
 
 
 @dataclass(frozen=True)
@@ -62,12 +66,17 @@ class ReadRows:
     repeated: int
 
 
-def read_rows(table: RawTable, dictionary: DataDictionary) -> ReadRows:
+def read_rows(table: RawTable, dictionary: DataDictionary, now: datetime) -> ReadRows:
     """Read every row of a table whose columns are the dictionary's.
 
     A value outside its column's range or categories is kept: whether too many are is for validation to judge.
+
+    Args:
+        table: The source.
+        dictionary: What its columns mean.
+        now: No row can have become true later.
     """
-    reader = _RowReader(table, dictionary)
+    reader = _RowReader(table, dictionary, now)
     columns: dict[str, list[Value]] = {column.name: [] for column in dictionary.kept}
     quarantined = []
     seen: set[tuple[Hashable, ...]] = set()
@@ -90,7 +99,9 @@ def read_rows(table: RawTable, dictionary: DataDictionary) -> ReadRows:
 class _RowReader:
     """Reads one row at a time; it remembers the cells that it has read, because a table repeats them."""
 
-    def __init__(self, table: RawTable, dictionary: DataDictionary) -> None:
+    def __init__(self, table: RawTable, dictionary: DataDictionary, now: datetime) -> None:
+        self._event_timestamp = dictionary.event_timestamp
+        self._latest = now + _AHEAD
         derived = [(column, column.expression) for column in dictionary.columns]
         self._derived = [(column, expression) for column, expression in derived if expression is not None]
         self._generated = [column for column in dictionary.columns if column.generated is not None]
@@ -131,6 +142,12 @@ class _RowReader:
             if column.name in outcomes and outcomes[column.name] is None:
                 expected = f"a value of {column.derived}" if column.derived else "a value"
                 outcomes[column.name] = Mistake(column.name, expected, "nothing")
+        happened = outcomes.get(self._event_timestamp.name)
+        if isinstance(happened, datetime) and happened > self._latest:
+            expected = "a time that is not in the future"
+            outcomes[self._event_timestamp.name] = _mistake(
+                ValueMismatchError(self._event_timestamp, expected, happened.isoformat())
+            )
         mistakes = [outcome for outcome in outcomes.values() if isinstance(outcome, Mistake)]
         return {n: outcome for n, outcome in outcomes.items() if not isinstance(outcome, Mistake)}, mistakes
 
@@ -154,14 +171,18 @@ class _RowReader:
         try:
             return self._read_cell(column, cell)
         except ValueMismatchError as exc:
-            return Mistake(exc.column, exc.expected, exc.received)
+            return _mistake(exc)
+
+
+def _mistake(exc: ValueMismatchError) -> Mistake:
+    return Mistake(exc.column, exc.expected, exc.received)
 
 
 def _derive(column: Column, expression: Expression, values: Mapping[str, Any]) -> Value | Mistake:
     try:
         return read_json(column, expression.evaluate(values))
     except ValueMismatchError as exc:
-        return Mistake(exc.column, exc.expected, exc.received)
+        return _mistake(exc)
     except ValueError as exc:
         return Mistake(column.name, "a value", str(exc))
 

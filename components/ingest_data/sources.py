@@ -11,7 +11,7 @@ from components.ingest_data.parquet_source import read_parquet
 from components.ingest_data.python_source import read_python
 from components.ingest_data.table import RawTable
 from mulgil.contract import ProjectFolder
-from mulgil.contract.project import CsvSource, ParquetSource, PythonSource
+from mulgil.contract.sources import CsvSource, ParquetSource, PythonSource
 from mulgil.errors import InputError, describe
 
 AnySource = CsvSource | ParquetSource | PythonSource

@@ -1,14 +1,17 @@
 """HTTP/1.1 on asyncio: one connection, parsed by httptools, answered in order.
 
 The application is called as a plain function as soon as a request has arrived whole, so that pipelined
-requests are answered in order by construction, and a request is either not begun or done.
+requests are answered in order by construction, and a request is either not begun or done. Only where the
+application has to wait does its answer take its place in the order later.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Awaitable, Callable
+from functools import partial
 from http import HTTPStatus
 from typing import cast
 
@@ -18,7 +21,7 @@ from mulgil.serving.limits import Limits
 from mulgil.serving.messages import Request, RequestError, Response, error_response
 from mulgil.serving.metrics import CONNECTIONS, MEMORY, WAIT, Metrics
 
-Handler = Callable[[Request], Response]
+Handler = Callable[[Request], Response | Awaitable[Response]]
 # Says what is wrong with who asks for a path, before the body is read.
 Guard = Callable[[str, dict[bytes, bytes]], RequestError | None]
 
@@ -120,6 +123,21 @@ class Connections:
             connection.abort()
 
 
+class _LaterAnswer:
+    """The place of an answer that is not there yet.
+
+    Attributes:
+        content: The answer, once there is one.
+        task: What waits for it.
+    """
+
+    __slots__ = ("content", "task")
+
+    def __init__(self) -> None:
+        self.content: bytes | None = None
+        self.task: asyncio.Task[None] | None = None
+
+
 class HttpConnection(asyncio.Protocol):
     """One client's connection.
 
@@ -137,7 +155,7 @@ class HttpConnection(asyncio.Protocol):
         self.since = time.monotonic()
         self._transport: asyncio.Transport
         self._parser: httptools.HttpRequestParser | None = None
-        self._answers: list[bytes] = []
+        self._answers: deque[bytes | _LaterAnswer] = deque()
         self._answers_bytes = 0
         self._is_closing = False
         self._is_begun = False
@@ -154,7 +172,7 @@ class HttpConnection(asyncio.Protocol):
     @property
     def is_idle(self) -> bool:
         """Whether it waits for a request."""
-        return not (self._is_begun or self._is_closing)
+        return not (self._is_begun or self._is_closing or self._answers)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin."""
@@ -163,7 +181,7 @@ class HttpConnection(asyncio.Protocol):
         self._parser = httptools.HttpRequestParser(self)
         if not self._connections.admit(self):
             self._shed(CONNECTIONS, "The server has no room for one more connection.")
-            self._write_answers()
+            self._flush()
             if len(self._connections) > 2 * self._limits.connections:
                 # Not even room for those that are being told.
                 self._transport.abort()
@@ -185,7 +203,8 @@ class HttpConnection(asyncio.Protocol):
         """Go on once it has."""
         self._is_unread = False
         self.since = time.monotonic()
-        self._transport.resume_reading()
+        if not self._answers:
+            self._transport.resume_reading()
 
     def data_received(self, data: bytes) -> None:
         """Parse what came, and answer every request that it completes in one write."""
@@ -205,8 +224,7 @@ class HttpConnection(asyncio.Protocol):
                 self._hold()
             else:
                 self.since = began
-        if self._answers:
-            self._write_answers()
+        self._flush()
 
     def end_if_overdue(self, now: float) -> None:
         """End where what the connection waits for takes too long."""
@@ -215,7 +233,8 @@ class HttpConnection(asyncio.Protocol):
         if self._is_unread:
             if waited > limits.body_seconds:
                 self._transport.abort()
-        elif self._is_closing:
+        elif self._is_closing or self._answers:
+            # What the answer waits for has its own time.
             return
         elif not self._is_begun:
             # Who connects and says nothing has no more time than who speaks slowly.
@@ -224,11 +243,11 @@ class HttpConnection(asyncio.Protocol):
         elif waited > (limits.body_seconds if self._is_head_read else limits.head_seconds):
             part = "body" if self._is_head_read else "head"
             self._refuse(RequestError(408, f"The request's {part} did not arrive in time."))
-            self._write_answers()
+            self._flush()
 
     def close_if_idle(self) -> None:
         """Close where no request has begun; else its answer will."""
-        if not self._is_begun:
+        if not self._is_begun and not self._answers:
             self._transport.close()
 
     def abort(self) -> None:
@@ -297,6 +316,7 @@ class HttpConnection(asyncio.Protocol):
         is_kept = is_kept and self._answers_bytes < _GREATEST_ANSWERS_BYTES
         self._is_closing = not is_kept
         method = self._parser.get_method().decode()
+        response: Response | Awaitable[Response]
         try:
             path = _path(self._target)
             # What has a body is a prediction: those that say whether the server lives never wait.
@@ -311,7 +331,13 @@ class HttpConnection(asyncio.Protocol):
             response = self._handle(request)
         self._is_answered = True
         needs_promise = is_kept and self._parser.get_http_version() == "1.0"
-        self._answer(response, is_kept=is_kept, needs_promise=needs_promise, is_bodyless=method == "HEAD")
+        form = partial(_encode, is_kept=is_kept, needs_promise=needs_promise, is_bodyless=method == "HEAD")
+        if isinstance(response, Response):
+            answer = form(response)
+            self._answers.append(answer)
+            self._answers_bytes += len(answer)
+        else:
+            self._await_answer(response, form)
 
     def _ask(self, guard: Guard) -> RequestError | None:
         try:
@@ -347,29 +373,48 @@ class HttpConnection(asyncio.Protocol):
             self._connections.hold(-1, -self._held_bytes)
             self._is_held, self._held_bytes = False, 0
 
-    def _answer(self, response: Response, *, is_kept: bool, needs_promise: bool, is_bodyless: bool) -> None:
-        connection = b""
-        if not is_kept:
-            connection = b"Connection: close\r\n"
-        elif needs_promise:
-            connection = b"Connection: keep-alive\r\n"
-        answer = b"%bContent-Type: %b\r\nContent-Length: %d\r\n%b%b\r\n%b" % (
-            _STATUS_LINES[response.status],
-            response.content_type,
-            len(response.body),
-            response.head,
-            connection,
-            b"" if is_bodyless else response.body,
-        )
-        self._answers.append(answer)
-        self._answers_bytes += len(answer)
+    def _await_answer(self, response: Awaitable[Response], form: Callable[[Response], bytes]) -> None:
+        """Keep a place for an answer, and read no further before it is there."""
+        later = _LaterAnswer()
+        self._answers.append(later)
+        self._transport.pause_reading()
+        self._connections.hold(1, 0)
 
-    def _write_answers(self) -> None:
-        self._transport.write(self._answers[0] if len(self._answers) == 1 else b"".join(self._answers))
-        self._answers.clear()
+        async def wait() -> None:
+            try:
+                later.content = form(await response)
+            finally:
+                self._connections.hold(-1, 0)
+            # The client may be gone.
+            if self._parser is not None:
+                self.since = time.monotonic()
+                self._flush()
+
+        later.task = asyncio.get_running_loop().create_task(wait())
+
+    def _flush(self) -> None:
+        """Write what is there in order, in one go, and end where that was all."""
+        answers = self._answers
+        if not answers:
+            return
+        ready: list[bytes] = []
+        was_waiting = isinstance(answers[0], _LaterAnswer)
+        while answers:
+            answer = answers[0]
+            content = answer.content if isinstance(answer, _LaterAnswer) else answer
+            if content is None:
+                break
+            ready.append(content)
+            answers.popleft()
+        if ready:
+            self._transport.write(ready[0] if len(ready) == 1 else b"".join(ready))
+        if answers:
+            return
         self._answers_bytes = 0
         if self._is_closing:
             self._end()
+        elif was_waiting and not self._is_unread:
+            self._transport.resume_reading()
 
     def _refuse_body(self) -> None:
         self._refuse(RequestError(413, f"Expected a body of {self._limits.body_bytes} bytes at most."))
@@ -385,7 +430,9 @@ class HttpConnection(asyncio.Protocol):
             self._is_closing = True
             self._let_go()
             self._body = b""
-            self._answer(error_response(error), is_kept=False, needs_promise=False, is_bodyless=False)
+            self._answers.append(
+                _encode(error_response(error), is_kept=False, needs_promise=False, is_bodyless=False)
+            )
 
     def _end(self) -> None:
         # Closing a socket with unread bytes resets it, and the client loses the answer (RFC 9112, 9.6).
@@ -395,6 +442,23 @@ class HttpConnection(asyncio.Protocol):
             return
         self._transport.write_eof()
         asyncio.get_running_loop().call_later(_LINGER_SECONDS, self._transport.abort)
+
+
+def _encode(response: Response, *, is_kept: bool, needs_promise: bool, is_bodyless: bool) -> bytes:
+    """Write an answer."""
+    connection = b""
+    if not is_kept:
+        connection = b"Connection: close\r\n"
+    elif needs_promise:
+        connection = b"Connection: keep-alive\r\n"
+    return b"%bContent-Type: %b\r\nContent-Length: %d\r\n%b%b\r\n%b" % (
+        _STATUS_LINES[response.status],
+        response.content_type,
+        len(response.body),
+        response.head,
+        connection,
+        b"" if is_bodyless else response.body,
+    )
 
 
 def _path(target: bytes) -> str:

@@ -11,6 +11,7 @@ from typing import Annotated, Any
 
 import msgspec
 
+from mulgil.contract.answers import AnswerForm, Numbers
 from mulgil.contract.dictionary import Column
 from mulgil.serving.contract_check import refuse_unknown
 from mulgil.serving.messages import RequestError, try_body
@@ -42,7 +43,6 @@ class TypedReader:
 
     def __init__(self, columns: Sequence[Column]) -> None:
         by_name, ordered = row_types(columns)
-        self._instances: Any = list[by_name]  # type: ignore[valid-type]
         self._decoders = [msgspec.json.Decoder(_request_type(row)) for row in (by_name, ordered)]
 
     def read(self, body: bytes) -> Sequence[object] | None:
@@ -51,13 +51,6 @@ class TypedReader:
             if request := try_body(decoder, body):
                 return request.instances  # type: ignore[no-any-return]
         return None
-
-    def convert(self, instances: Sequence[object]) -> Sequence[object] | None:
-        """Do the same for instances that are Python's own; none of their numbers may be NaN."""
-        try:
-            return msgspec.convert(instances, self._instances)  # type: ignore[no-any-return]
-        except msgspec.ValidationError:
-            return None
 
 
 def read_columns(request: PredictRequest, names: Sequence[str]) -> tuple[RawColumns, int]:
@@ -84,9 +77,9 @@ def read_columns(request: PredictRequest, names: Sequence[str]) -> tuple[RawColu
     return (_read_lists(lists, names) if lists else _read_objects(objects, names)), rows
 
 
-def answer(predictions: list[float]) -> dict[str, object]:
+def answer(predictions: Sequence[Numbers], answers: AnswerForm) -> dict[str, object]:
     """Write the answer of `:predict`."""
-    return {"predictions": predictions}
+    return {"predictions": [*map(answers.tell, predictions)] if answers.names else predictions}
 
 
 def _request_type(row: type[msgspec.Struct]) -> Any:

@@ -22,7 +22,7 @@ from mulgil.serving.http import Connections, HttpConnection
 from mulgil.serving.logs import RequestLog, write_event, write_failure
 from mulgil.serving.model import ServedModel
 from mulgil.serving.options import ServerOptions, WorkerPlace
-from mulgil.serving.shared_numbers import IS_READY, SharedNumbers
+from mulgil.serving.shared_numbers import IS_READY, SUPERVISOR, SharedNumbers
 from mulgil.serving.tls import ServerTls
 
 # Connections that wait to be accepted, as in kserve and uvicorn.
@@ -92,7 +92,6 @@ class _Worker:
         self._tls = tls
         self._access = access
         self._told_to_stop = asyncio.Event()
-        self._supervisor = os.getppid() if worker.is_supervised else None
 
     async def run(self) -> None:
         """Listen until told to stop, then drain."""
@@ -175,7 +174,10 @@ class _Worker:
             await asyncio.sleep(_SURROUNDINGS_SECONDS)
             if self._tls is not None:
                 self._tls.refresh()
-            if self._supervisor is not None and os.getppid() != self._supervisor:
+            if (
+                self._worker.is_supervised
+                and os.getppid() != self._application.metrics.numbers.own[SUPERVISOR]
+            ):
                 write_event("the supervisor is gone", level="error")
                 self._told_to_stop.set()
 

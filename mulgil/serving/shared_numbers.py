@@ -16,8 +16,8 @@ ROW_NUMBERS = 1 << 16
 _NUMBER_BYTES = 8
 
 # What the supervisor and the worker tell each other.
-PID, IS_READY, RESTARTS = range(3)
-_FIRST_FREE = 3
+PID, IS_READY, RESTARTS, SUPERVISOR = range(4)
+_FIRST_FREE = 4
 
 
 class SharedNumbers:

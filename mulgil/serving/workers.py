@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import os
 import signal
 import socket
 import subprocess
@@ -19,7 +20,7 @@ from dataclasses import dataclass, field
 from mulgil.errors import InputError, MulgilError, PermanentError, TemporaryError, describe
 from mulgil.serving.logs import write_event
 from mulgil.serving.options import ServerOptions
-from mulgil.serving.shared_numbers import IS_READY, PID, RESTARTS, SharedNumbers
+from mulgil.serving.shared_numbers import IS_READY, PID, RESTARTS, SUPERVISOR, SharedNumbers
 
 _LOOK_SECONDS = 0.05
 # Before a worker that died is started again: doubled with each death, until one has lived for a minute.
@@ -82,7 +83,8 @@ class Supervisor:
         self._is_told_to_stop = True
 
     def _start(self, place: int) -> _Worker:
-        self._numbers.row(place)[IS_READY] = 0.0
+        row = self._numbers.row(place)
+        row[IS_READY], row[SUPERVISOR] = 0.0, os.getpid()
         process = subprocess.Popen(
             [*self._command, f"--worker={place}", f"--worker-memory={self._memory}"],
             pass_fds=[self._memory],

@@ -318,8 +318,7 @@ def test_the_log_is_json_with_the_ids_of_refused_requests_and_none_of_their_valu
     refused = {"instances": [{**ROW, "age": 777, "income": -98765}]}
     answer = httpx.post(server.url + PREDICT, json=refused, headers={"X-Request-Id": "mine-7"})
     httpx.post(server.url + PREDICT, json=BODY)
-    for _ in range(50):
-        httpx.post(server.url + PREDICT, json=refused)
+    server.exchange(request(refused) * 500)
     _, output = server.end()
 
     assert answer.status_code == 400
@@ -327,9 +326,12 @@ def test_the_log_is_json_with_the_ids_of_refused_requests_and_none_of_their_valu
     requests = [line for line in lines if line["message"] == "request"]
     assert requests[0].items() >= {"request_id": "mine-7", "status": 400, "protocol": "v1"}.items()
     assert all(line["status"] == 400 for line in requests)
-    assert len(requests) < 50
+    # Twenty a second, and its own.
+    assert len(requests) <= 101
     assert "777" not in output and "98765" not in output
-    assert [line["message"].partition(" ")[0] for line in lines if line not in requests] == [
+    others = [line["message"].partition(" ")[0] for line in lines if line not in requests]
+    # Before these it says that the bundle's store is nowhere.
+    assert others[1:] == [
         "loaded",
         "ready",
         "draining",

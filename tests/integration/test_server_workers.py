@@ -26,7 +26,7 @@ def bundle(tmp_path_factory):
 @pytest.fixture
 def server(bundle):
     server = Server(bundle, "--workers=2")
-    wait_until(lambda: len(living_workers(server)) == 2 and metric(server, "process_resident", "1") > 0)
+    wait_until(lambda: all(metric(server, "process_resident", str(worker)) > 0 for worker in range(2)))
     yield server
     if server.process.poll() is None:
         server.end()
@@ -96,7 +96,12 @@ def test_a_worker_that_dies_is_started_again_while_the_other_serves(server):
     assert "ended with signal 9; started again in" in output
 
 
-def test_no_worker_outlives_its_supervisor(server):
+@pytest.mark.parametrize("moment", ["loading", "serving"])
+def test_no_worker_outlives_its_supervisor(bundle, moment):
+    server = Server(bundle, "--workers=2", waits=False)
+    wait_until(lambda: len(living_workers(server)) == 2)
+    if moment == "serving":
+        wait_until(server.is_listening)
     workers = living_workers(server)
     server.process.kill()
     server.process.wait()

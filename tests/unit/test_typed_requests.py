@@ -10,10 +10,13 @@ from request_strategies import any_value, reference, transforms
 from served_bundles import DICTIONARY, ROW
 from strategies import dictionaries, instances
 
+from mulgil.artifacts import FeatureServiceReference
 from mulgil.contract import ColumnRole, ColumnType
+from mulgil.online_rows import FORM, RowForm
 from mulgil.serving import protocol_v1, protocol_v2
 from mulgil.serving.contract_check import ContractViolationError
 from mulgil.serving.messages import RequestError, parse_body
+from mulgil.serving.online_store import FEAST_TYPES, OnlineStore
 from mulgil.serving.row_encoder import RowEncoder
 
 DATATYPES = ("FP64", "FP32", "INT64", "INT32", "BOOL", "BYTES")
@@ -63,12 +66,12 @@ def v1_typed(dictionary, transform, body):
 def v2_reference(dictionary, transform, body):
     columns = {column.name: column for column in dictionary.features}
     request = parse_body(protocol_v2.DECODER, body)
-    protocol_v2.read_outputs(request, "y")
+    protocol_v2.read_outputs(request, ("y",))
     return reference(dictionary, transform, *protocol_v2.read_columns(request, columns))
 
 
 def v2_typed(dictionary, transform, body):
-    typed = protocol_v2.TypedReader(dictionary.features, "y").read(body)
+    typed = protocol_v2.TypedReader(dictionary.features, ("y",)).read(body)
     return None if typed is None else encode(dictionary, transform, typed.instances)
 
 
@@ -113,10 +116,18 @@ def test_v1_lets_through_what_the_contract_check_does(request, data):
 @given(requests())
 def test_what_the_online_store_has_is_let_through_as_by_the_contract_check(request):
     dictionary, transform, rows = request
-    typed = protocol_v1.TypedReader(dictionary.features).convert(rows)
+    reference_of = FeatureServiceReference(
+        name="s", project="p", store_version="1", online_store="o", row_form=FORM, entity="e", features=()
+    )
+    form = RowForm([(column.name, FEAST_TYPES[column.type]) for column in dictionary.features])
+    columns = {c.name: [row.get(c.name) for row in rows] for c in dictionary.features}
+    try:
+        stored = [form.pack(0, None, values) for values in zip(*columns.values(), strict=True)]
+    except (OverflowError, TypeError):
+        return
+    typed = OnlineStore(reference_of, dictionary).decode(stored)
     if not typed:
         return
-    columns = {name: [row.get(name) for row in rows] for row in rows for name in row}
 
     assert_never_more(
         lambda *_: encode(dictionary, transform, typed),
@@ -195,7 +206,7 @@ AGE = DICTIONARY.model_copy(
 )
 def test_a_tensor_that_is_not_right_never_takes_the_quick_way(dictionary, change):
     inputs = tensors(dictionary, [ROW], lambda column: OWN_DATATYPE[column.type])
-    reader = protocol_v2.TypedReader(dictionary.features, "y")
+    reader = protocol_v2.TypedReader(dictionary.features, ("y",))
     assert reader.read(json.dumps({"inputs": inputs}).encode())
 
     assert reader.read(json.dumps({"inputs": [*inputs, inputs[0]]}).encode()) is None
