@@ -11,9 +11,11 @@ import os
 from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 
+from mulgil.contract.answers import AnswerForm, Numbers
 from mulgil.serving.shared_numbers import PID, RESTARTS, SharedNumbers
 
 CONTENT_TYPE = b"text/plain; version=0.0.4; charset=utf-8"
@@ -22,6 +24,9 @@ CONTENT_TYPE = b"text/plain; version=0.0.4; charset=utf-8"
 _SECONDS = (25e-6, 50e-6, 100e-6, 250e-6, 500e-6, 1e-3, 2.5e-3, 5e-3, 10e-3, 25e-3, 100e-3, 1.0)
 # Probabilities, in twentieths.
 _PROBABILITIES = tuple(round(0.05 * step, 2) for step in range(1, 20))
+# Of a target in whatever unit: by order of magnitude.
+_MAGNITUDES = tuple(m * 10.0**e for e in range(-3, 7) for m in (1, 2, 5))
+_ANY_NUMBERS = (*(-bound for bound in reversed(_MAGNITUDES)), 0.0, *_MAGNITUDES)
 # Every status with which a prediction request may end.
 _CODES = ("200", "400", "401", "404", "413", "500", "503")
 _PROTOCOLS = ("v1", "v2", "grpc")
@@ -60,7 +65,7 @@ class Counter:
         self._places = dict(zip(combinations, itertools.count(first), strict=False))
         self._texts = {
             combination: "".join(
-                f',{name}="{value}"' for name, value in zip(labels, combination, strict=True)
+                f',{name}="{_escape(value)}"' for name, value in zip(labels, combination, strict=True)
             )
             for combination in combinations
         }
@@ -89,11 +94,20 @@ class Histogram:
         name: Of the metric.
         help_text: What it is.
         bounds: Of the buckets, ascending.
+        labels: What tells it from others of its name, as text.
     """
 
-    def __init__(self, numbers: SharedNumbers, name: str, help_text: str, bounds: Sequence[float]) -> None:
+    def __init__(
+        self,
+        numbers: SharedNumbers,
+        name: str,
+        help_text: str,
+        bounds: Sequence[float],
+        labels: str = "",
+    ) -> None:
         self._numbers, self._own = numbers, numbers.own
         self._name = name
+        self._labels = labels
         self._head = [f"# HELP {name} {help_text}", f"# TYPE {name} histogram"]
         self._bounds = tuple(bounds)
         self._first = numbers.reserve(len(bounds) + 2)
@@ -106,9 +120,6 @@ class Histogram:
 
     def observe_all(self, numbers: Sequence[float]) -> None:
         """Count several."""
-        if len(numbers) == 1:
-            self.observe(numbers[0])
-            return
         places, counts = np.unique(np.searchsorted(self._bounds, numbers), return_counts=True)
         for place, count in zip(places.tolist(), counts.tolist(), strict=True):
             self._own[self._first + place] += count
@@ -116,7 +127,12 @@ class Histogram:
 
     def render(self, labels: str) -> list[str]:
         """Write the lines."""
-        lines = list(self._head)
+        return [*self._head, *self.render_values(labels)]
+
+    def render_values(self, labels: str) -> list[str]:
+        """Write the lines without what says what they are."""
+        labels += self._labels
+        lines = []
         total = 0.0
         for place, bound in enumerate((*map(str, self._bounds), "+Inf")):
             total += self._numbers.total(self._first + place)
@@ -126,6 +142,46 @@ class Histogram:
         return lines
 
 
+class Predictions:
+    """What the model answered, a histogram for each of its numbers.
+
+    Args:
+        numbers: Where they are kept.
+        answers: What the model answers.
+    """
+
+    def __init__(self, numbers: SharedNumbers, answers: AnswerForm) -> None:
+        bounds = _PROBABILITIES if answers.task.is_classification else _ANY_NUMBERS
+        self._histograms = [
+            Histogram(
+                numbers,
+                "mulgil_predictions",
+                "What the model answered, an instance a count.",
+                bounds,
+                f',output="{_escape(name)}"',
+            )
+            for name in answers.names or (answers.output,)
+        ]
+        self._only = None if answers.names else self._histograms[0]
+
+    def observe(self, predictions: Sequence[Numbers]) -> None:
+        """Count a request's."""
+        if self._only is not None:
+            if len(predictions) == 1:
+                self._only.observe(cast("float", predictions[0]))
+            else:
+                self._only.observe_all(cast("Sequence[float]", predictions))
+            return
+        by_output = zip(*cast("Sequence[list[float]]", predictions), strict=True)
+        for histogram, values in zip(self._histograms, by_output, strict=True):
+            histogram.observe_all(values)
+
+    def render(self, labels: str) -> list[str]:
+        """Write the lines."""
+        first, *others = self._histograms
+        return [*first.render(labels), *(line for one in others for line in one.render_values(labels))]
+
+
 class Metrics:
     """Counts since the server began.
 
@@ -133,6 +189,7 @@ class Metrics:
         name: The model.
         version: Its version.
         columns: Names of its columns.
+        answers: What it answers.
         numbers: Where they are kept; memory of this process alone if left out.
 
     Attributes:
@@ -146,7 +203,12 @@ class Metrics:
     """
 
     def __init__(
-        self, name: str, version: str, columns: Sequence[str] = (), numbers: SharedNumbers | None = None
+        self,
+        name: str,
+        version: str,
+        columns: Sequence[str],
+        answers: AnswerForm,
+        numbers: SharedNumbers | None = None,
     ) -> None:
         numbers = numbers or SharedNumbers()
         self.numbers = numbers
@@ -164,9 +226,7 @@ class Metrics:
         self.lookups = Histogram(
             numbers, "mulgil_online_store_seconds", "Time to read a request's entities.", _SECONDS
         )
-        self.predictions = Histogram(
-            numbers, "mulgil_predictions", "What the model answered, an instance a count.", _PROBABILITIES
-        )
+        self.predictions = Predictions(numbers, answers)
         self.violations = Counter(
             numbers,
             "mulgil_contract_violations_total",
@@ -187,7 +247,7 @@ class Metrics:
             kind="gauge",
         )
         self.connections = Counter(numbers, "mulgil_connections", "Open HTTP connections.", kind="gauge")
-        self._families: list[Counter | Histogram] = [
+        self._families: list[Counter | Histogram | Predictions] = [
             *(self._codes, self._requests, self.lookups, self.predictions, self.violations),
             *(self.shed, self.in_flight, self.connections),
         ]
@@ -227,6 +287,10 @@ class Metrics:
                 for worker, row in enumerate(rows)
             ),
         ]
+
+
+def _escape(value: str) -> str:
+    return value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
 
 
 def _read_process(pid: int) -> tuple[int, float]:
