@@ -57,6 +57,16 @@ def build_parser() -> argparse.ArgumentParser:
         "--workers", type=_count, default=1, help="processes that share the port (default: %(default)s)"
     )
     parser.add_argument(
+        "--log-url",
+        help=(
+            "collector that every prediction is recorded at, `python -m mulgil.prediction_log`; "
+            "nothing is recorded without this flag"
+        ),
+    )
+    parser.add_argument(
+        "--namespace", default="default", help="the service's, in what is recorded (default: %(default)s)"
+    )
+    parser.add_argument(
         "--drain-seconds",
         type=_seconds,
         default=5.0,

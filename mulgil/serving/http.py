@@ -19,7 +19,7 @@ import httptools
 
 from mulgil.serving.limits import Limits
 from mulgil.serving.messages import Request, RequestError, Response, error_response
-from mulgil.serving.metrics import CONNECTIONS, MEMORY, WAIT, Metrics
+from mulgil.serving.metrics import CONNECTIONS, MEMORY, WAIT, ConnectionCounts
 
 Handler = Callable[[Request], Response | Awaitable[Response]]
 # Says what is wrong with who asks for a path, before the body is read.
@@ -44,7 +44,7 @@ class Connections:
     Args:
         handle: The application. It raises nothing.
         limits: What they may take.
-        metrics: Where they are counted.
+        counts: Where they are counted; nowhere else if left out.
         guard: Who may ask; anybody without it.
 
     Attributes:
@@ -56,14 +56,20 @@ class Connections:
         held_bytes: Of the requests that have begun to arrive and are not whole.
     """
 
-    def __init__(self, handle: Handler, limits: Limits, metrics: Metrics, guard: Guard | None = None) -> None:
+    def __init__(
+        self,
+        handle: Handler,
+        limits: Limits | None = None,
+        counts: ConnectionCounts | None = None,
+        guard: Guard | None = None,
+    ) -> None:
         self.handle = handle
-        self.limits = limits
+        self.limits = limits or Limits()
         self.guard = guard
-        self.shed = metrics.shed.add
+        self._counts = counts or ConnectionCounts()
+        self.shed = self._counts.shed.add
         self.is_draining = False
         self.held_bytes = 0
-        self._metrics = metrics
         self._loop = asyncio.get_running_loop()
         self._turn_began = 0.0
         self._open: set[HttpConnection] = set()
@@ -80,7 +86,7 @@ class Connections:
 
     def admit(self, connection: HttpConnection) -> bool:
         """Count a connection in; return whether there is room for it."""
-        self._metrics.connections.add()
+        self._counts.connections.add()
         self._open.add(connection)
         if len(self._open) <= self.limits.connections:
             return True
@@ -94,11 +100,11 @@ class Connections:
         """Count a connection out."""
         if connection in self._open:
             self._open.discard(connection)
-            self._metrics.connections.add(amount=-1.0)
+            self._counts.connections.add(amount=-1.0)
 
     def hold(self, requests: int, bytes_: int) -> None:
         """Count requests that have begun to arrive, and their bytes."""
-        self._metrics.in_flight.add(amount=requests)
+        self._counts.in_flight.add(amount=requests)
         self.held_bytes += bytes_
 
     def _end_turn(self) -> None:

@@ -33,6 +33,8 @@ _PROTOCOLS = ("v1", "v2", "grpc")
 
 # What became of a value that the dictionary does not allow.
 REFUSED, CLIPPED, PASSED = "refused", "clipped", "passed"
+# What became of a record of the prediction log.
+SENT, DROPPED = "sent", "dropped"
 # Why a client was turned away.
 CONNECTIONS, MEMORY, WAIT = "connections", "memory", "wait"
 
@@ -77,6 +79,10 @@ class Counter:
     def add(self, *labels: str, amount: float = 1.0) -> None:
         """Count."""
         self._own[self._places[labels]] += amount
+
+    def set(self, amount: float) -> None:
+        """Say how much there is, of a gauge without labels."""
+        self._own[self._places[()]] = amount
 
     def render(self, labels: str) -> list[str]:
         """Write the lines."""
@@ -182,6 +188,35 @@ class Predictions:
         return [*first.render(labels), *(line for one in others for line in one.render_values(labels))]
 
 
+class ConnectionCounts:
+    """What is counted of a server's connections.
+
+    Args:
+        numbers: Where; memory of this process alone if left out.
+
+    Attributes:
+        in_flight: Requests that have begun to arrive and are not answered.
+        connections: Open ones.
+        shed: Clients that were turned away.
+    """
+
+    def __init__(self, numbers: SharedNumbers | None = None) -> None:
+        numbers = numbers or SharedNumbers()
+        self.shed = Counter(
+            numbers,
+            "mulgil_requests_shed_total",
+            "Clients turned away with a 503, by what there was too much of.",
+            reason=(CONNECTIONS, MEMORY, WAIT),
+        )
+        self.in_flight = Counter(
+            numbers,
+            "mulgil_requests_in_flight",
+            "Requests that have begun to arrive and are not answered.",
+            kind="gauge",
+        )
+        self.connections = Counter(numbers, "mulgil_connections", "Open HTTP connections.", kind="gauge")
+
+
 class Metrics:
     """Counts since the server began.
 
@@ -194,9 +229,9 @@ class Metrics:
 
     Attributes:
         numbers: Where they are kept.
-        in_flight: Requests that have begun to arrive and are not answered.
-        connections: Open ones.
-        shed: Clients that were turned away.
+        connections: What is counted of them.
+        log_records: Records of the prediction log.
+        log_buffered: Those that wait.
         lookups: Time to read a request's entities.
         predictions: What the model answered.
         violations: Values that the dictionary does not allow.
@@ -234,22 +269,23 @@ class Metrics:
             column=columns,
             outcome=(REFUSED, CLIPPED, PASSED),
         )
-        self.shed = Counter(
+        self.log_records = Counter(
             numbers,
-            "mulgil_requests_shed_total",
-            "Clients turned away with a 503, by what there was too much of.",
-            reason=(CONNECTIONS, MEMORY, WAIT),
+            "mulgil_prediction_log_records_total",
+            "Recorded predictions: taken by the collector, or lost.",
+            outcome=(SENT, DROPPED),
         )
-        self.in_flight = Counter(
+        self.log_buffered = Counter(
             numbers,
-            "mulgil_requests_in_flight",
-            "Requests that have begun to arrive and are not answered.",
+            "mulgil_prediction_log_buffered",
+            "Predictions that wait to be sent to the collector.",
             kind="gauge",
         )
-        self.connections = Counter(numbers, "mulgil_connections", "Open HTTP connections.", kind="gauge")
+        self.connections = ConnectionCounts(numbers)
         self._families: list[Counter | Histogram | Predictions] = [
             *(self._codes, self._requests, self.lookups, self.predictions, self.violations),
-            *(self.shed, self.in_flight, self.connections),
+            *(self.connections.shed, self.connections.in_flight, self.connections.connections),
+            *(self.log_records, self.log_buffered),
         ]
         numbers.own[PID] = os.getpid()
 

@@ -21,6 +21,8 @@ class ServerOptions:
         http_port: Where to listen for HTTP.
         grpc_port: Where to listen for gRPC; `None` for nowhere.
         drain_seconds: How long new requests are still answered after SIGTERM.
+        log_url: Of the collector that predictions are recorded at; `None` for nowhere.
+        namespace: The service's, in what is recorded.
         log_requests: Which prediction requests get a line in the log: `none`, `refused` or `all`.
         limits: What clients may take.
         token_path: File of bearer tokens; `None` where anybody may ask.
@@ -35,6 +37,8 @@ class ServerOptions:
     http_port: int
     grpc_port: int | None
     drain_seconds: float
+    log_url: str | None
+    namespace: str
     log_requests: str
     limits: Limits
     token_path: Path | None

@@ -25,10 +25,10 @@ from mulgil.serving.contract_check import ContractViolationError
 from mulgil.serving.grpc_messages import SERVICE, make_messages
 from mulgil.serving.limits import Limits
 from mulgil.serving.logs import write_failure
-from mulgil.serving.messages import RequestError
+from mulgil.serving.messages import Request, RequestError, Response
 from mulgil.serving.metrics import REFUSED
 from mulgil.serving.model import NoPredictionError
-from mulgil.serving.online_store import Rows, UnreadRowsError
+from mulgil.serving.online_store import UnreadRowsError
 from mulgil.serving.tls import CertificateFiles
 
 _CODES = {
@@ -37,6 +37,8 @@ _CODES = {
     500: grpc.StatusCode.INTERNAL,
     503: grpc.StatusCode.UNAVAILABLE,
 }
+# Where a carried request keeps the id that REST's has there.
+_IDENTIFIER = b"x-request-id"
 _CONTENTS = {
     "BOOL": "bool_contents",
     "INT32": "int_contents",
@@ -91,7 +93,7 @@ class GrpcService:
                 ("grpc.so_reuseport", int(is_port_shared)),
             ],
         )
-        calls: dict[str, Callable[[Any, str], Any]] = {
+        calls: dict[str, Callable[[Any, Request], Any]] = {
             "ServerLive": lambda _, __: self._reply("ServerLiveResponse", live=True),
             "ServerReady": lambda _, __: self._reply(
                 "ServerReadyResponse", ready=not self._application.is_draining
@@ -123,7 +125,7 @@ class GrpcService:
         return server
 
     def _answer_by(
-        self, name: str, call: Callable[[Any, str], Any]
+        self, name: str, call: Callable[[Any, Request], Any]
     ) -> Callable[[bytes, grpc.aio.ServicerContext], Awaitable[bytes]]:
         """Wrap a call: bytes in and out, and the client's mistakes as gRPC's codes."""
         parse = self._messages[f"{name}Request"].FromString
@@ -135,13 +137,15 @@ class GrpcService:
             )
             begun = time.perf_counter()
             status, encoded, message = 200, b"", ""
+            carrier = Request("POST", name, {_IDENTIFIER: identifier.encode()}, content)
             try:
                 self._check_access(name, context)
-                message_in = parse(content)
+                received = parse(content)
                 try:
-                    reply = call(message_in, identifier)
+                    reply = call(received, carrier)
                 except UnreadRowsError as exc:
-                    reply = self._infer(message_in, identifier, await read_unread(exc))
+                    carrier.rows = await read_unread(exc)
+                    reply = call(received, carrier)
                 encoded = reply.SerializeToString()
             except RequestError as exc:
                 status, message = exc.status, exc.message
@@ -156,7 +160,7 @@ class GrpcService:
                 write_failure(f"the gRPC call {name} failed", exc, request_id=identifier)
                 status, message = 500, "The server failed; its log says why."
             if name == "ModelInfer":
-                self._application.report(identifier.encode(), "grpc", status, time.perf_counter() - begun)
+                self._record(carrier, Response(status, encoded or message.encode()), begun)
             if status != 200:
                 await context.abort(_CODES.get(status, grpc.StatusCode.INVALID_ARGUMENT), message)
             return encoded
@@ -170,14 +174,22 @@ class GrpcService:
         if refusal := self._access.check_call(name, authorization.encode()):
             raise refusal
 
+    def _record(self, request: Request, response: Response, begun: float) -> None:
+        """Count and record a prediction's call."""
+        application, ended = self._application, time.perf_counter()
+        identifier = request.headers[_IDENTIFIER]
+        application.report(identifier, "grpc", response.status, ended - begun)
+        if application.log is not None:
+            application.log.append(b"grpc", identifier, request, response, begun, ended)
+
     def _reply(self, message: str, /, **fields: object) -> Any:
         return self._messages[message](**fields)
 
-    def _report_ready(self, request: Any, _: str) -> Any:
+    def _report_ready(self, request: Any, _: Request) -> Any:
         self._check_model(request.name, request.version)
         return self._reply("ModelReadyResponse", ready=not self._application.is_draining)
 
-    def _describe_model(self, request: Any, _: str) -> Any:
+    def _describe_model(self, request: Any, _: Request) -> Any:
         self._check_model(request.name, request.version)
         # Of the form that REST's has, but for the outputs' labels, which this message has no place for.
         metadata: dict[str, Any] = dict(self._application.metadata)
@@ -187,11 +199,11 @@ class GrpcService:
         ]
         return self._reply("ModelMetadataResponse", **metadata)
 
-    def _infer(self, message: Any, identifier: str, rows: Rows | RequestError | None = None) -> Any:
+    def _infer(self, message: Any, carrier: Request) -> Any:
         self._check_model(message.model_name, message.model_version)
-        request, content = _read_request(message)
+        request, content = read_request(message)
         application = self._application
-        predictions = application.infer(request, content, rows)
+        predictions = application.infer(request, content, carrier)
         application.metrics.predictions.observe(predictions)
         answers = application.answers
         wanted = protocol_v2.read_outputs(request, application.outputs)
@@ -219,7 +231,7 @@ class GrpcService:
             "ModelInferResponse",
             model_name=application.name,
             model_version=application.version,
-            id=message.id or identifier,
+            id=message.id or carrier.headers[_IDENTIFIER].decode(),
             outputs=outputs,
             raw_output_contents=raw,
         )
@@ -248,7 +260,7 @@ def _read_credentials(files: CertificateFiles) -> grpc.ServerCredentials:
     return grpc.dynamic_ssl_server_credentials(read(), read_if_renewed)
 
 
-def _read_request(message: Any) -> tuple[protocol_v2.InferRequest, memoryview]:
+def read_request(message: Any) -> tuple[protocol_v2.InferRequest, memoryview]:
     """Turn a message into the form that REST's requests have.
 
     Raises:

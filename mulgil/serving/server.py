@@ -22,6 +22,7 @@ from mulgil.serving.http import Connections, HttpConnection
 from mulgil.serving.logs import RequestLog, write_event, write_failure
 from mulgil.serving.model import ServedModel
 from mulgil.serving.options import ServerOptions, WorkerPlace
+from mulgil.serving.prediction_log import PredictionLog
 from mulgil.serving.shared_numbers import IS_READY, SUPERVISOR, SharedNumbers
 from mulgil.serving.tls import ServerTls
 
@@ -63,6 +64,15 @@ def serve_model(options: ServerOptions, worker: WorkerPlace) -> None:
         numbers=SharedNumbers(worker.workers, worker.place, worker.memory),
         request_log=RequestLog(options.log_requests),
     )
+    if options.log_url is not None:
+        application.log = PredictionLog(
+            options.log_url,
+            service=options.model_name,
+            namespace=options.namespace,
+            version=options.model_version,
+            description=application.description,
+            count=lambda outcome, records: application.metrics.log_records.add(outcome, amount=records),
+        )
     write_event(
         f"loaded {options.model_name} version {options.model_version} from {options.model_path}",
         seconds=round(time.perf_counter() - begun, 2),
@@ -100,7 +110,7 @@ class _Worker:
         self._connections = Connections(
             self._application.handle,
             self._options.limits,
-            self._application.metrics,
+            self._application.metrics.connections,
             self._access.check if self._access else None,
         )
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -109,6 +119,8 @@ class _Worker:
         rpc_server = await self._listen_for_grpc()
         server = await self._listen_for_http()
         watching = [loop.create_task(self._connections.sweep()), loop.create_task(self._watch())]
+        if self._application.log is not None:
+            self._application.log.start()
         self._application.metrics.numbers.own[IS_READY] = 1.0
         await self._told_to_stop.wait()
         write_event(f"draining {len(self._connections)} connections")
@@ -123,6 +135,8 @@ class _Worker:
         while len(self._connections) and loop.time() < deadline:
             await asyncio.sleep(_LOOK_SECONDS)
         self._connections.abort()
+        if self._application.log is not None:
+            await self._application.log.stop(_LAST_REQUESTS_SECONDS)
         for task in watching:
             task.cancel()
         write_event("stopped")
@@ -174,6 +188,8 @@ class _Worker:
             await asyncio.sleep(_SURROUNDINGS_SECONDS)
             if self._tls is not None:
                 self._tls.refresh()
+            if self._application.log is not None:
+                self._application.metrics.log_buffered.set(self._application.log.buffered)
             if (
                 self._worker.is_supervised
                 and os.getppid() != self._application.metrics.numbers.own[SUPERVISOR]
