@@ -287,6 +287,8 @@ class Application:
             raise RequestError(503, f"Model with name {self.name} is not ready: the server is shutting down.")
 
     def _render_metrics(self, _: Request, __: bytes) -> Response:
+        if self.log is not None:
+            self.metrics.log_buffered.set(self.log.buffered)
         return Response(200, self.metrics.render(), metrics.CONTENT_TYPE)
 
 
