@@ -1,7 +1,7 @@
 """A stand-in for Kubernetes' API server, over HTTP; each object is held against its published schema.
 
-It knows server-side apply as far as deploying needs it: fields that a manager applied before and leaves out now
-are removed, and a field that another manager has is a conflict.
+It knows server-side apply as far as deploying needs it: fields that a manager applied before and leaves out
+now are removed, and a field that another manager has is a conflict.
 
 Source:
     https://kubernetes.io/docs/reference/using-api/server-side-apply.

@@ -229,7 +229,7 @@ class Misled(ServingPlane):
 
     def wait_ready(self, name, namespace, timeout_seconds):
         item = super().wait_ready(name, namespace, timeout_seconds)
-        item["status"]["url"] = self.get("heart", "ward")["status"]["url"]
+        item["status"] |= {key: self.get("heart", "ward")["status"][key] for key in ("url", "address")}
         return item
 
 
