@@ -100,6 +100,10 @@ class ServingPlane:
                 status = fill_status(state, wanted, url=url, is_up=False, is_routed=False, now=now)
                 self._store.write_state(key, state.model_copy(update={"status": status}))
 
+    def adapt(self, manifest: dict[str, Any]) -> dict[str, Any]:
+        """Return the manifest as it is: this machine needs nothing more."""
+        return manifest
+
     def apply(self, manifest: dict[str, Any]) -> None:
         """Make an InferenceService wanted as the manifest has it; the plane is started where it is down.
 
