@@ -529,6 +529,8 @@ class Evaluation(Record):
         primary_metric: The one that the gates use.
         curves: What was measured, as pictures show it, by `model`, `reference` and `champion`; empty in a
             record of before there were any.
+        champion_fingerprint: Of the bundle that was the champion then, compared or not; empty where there
+            was no other than the model itself.
     """
 
     bundle_fingerprint: str
@@ -540,3 +542,4 @@ class Evaluation(Record):
     improvements: dict[str, Interval]
     primary_metric: str
     curves: dict[str, ScoreCurves] = Field(default_factory=dict)
+    champion_fingerprint: str = ""

@@ -71,7 +71,7 @@ def evaluate_model(
     train, validation, test = (read_rows(training_rows_path, split, dictionary) for split in SPLITS)
     fitted = train.joined(validation)
 
-    champion = ask_champion(bundle.name, dictionary, test)
+    champion = ask_champion(bundle.name, bundle.fingerprint, dictionary, test)
     probabilities = {
         MODEL: predict(bundle_path, bundle, test.tensors),
         BASELINE: predict_prior(fitted, test),
@@ -86,7 +86,7 @@ def evaluate_model(
         for model, probability in probabilities.items()
         if model != BASELINE
     }
-    evaluation = _evaluate(bundle, len(test), replicates, curves, project.gates)
+    evaluation = _evaluate(bundle, champion, len(test), replicates, curves, project.gates)
     verdict = Verdict.of(GATE, bundle.fingerprint, _check(evaluation, champion, project.gates))
     evaluation.write(evaluation_path)
     verdict.write(verdict_path)
@@ -97,6 +97,7 @@ def evaluate_model(
 
 def _evaluate(
     bundle: BundleManifest,
+    champion: ChampionAnswer,
     rows: int,
     replicates: dict[str, dict[Metric, Replicates]],
     curves: dict[str, ScoreCurves],
@@ -122,6 +123,7 @@ def _evaluate(
         improvements=improvements,
         primary_metric=primary,
         curves=curves,
+        champion_fingerprint=champion.fingerprint,
     )
 
 

@@ -18,7 +18,7 @@ from components.materialize_features.online import check_parity, materialize
 from components.materialize_features.staging import staged_store
 from feature_repo.layout import StoreLayout
 from feature_repo.translation import translate
-from mulgil.artifacts import FeatureServiceReference, require_approval
+from mulgil.artifacts import FeatureServiceReference, require_approval, write_text
 from mulgil.contract import load_project
 from mulgil.contract.specifications import specify_features
 from mulgil.home import home
@@ -65,6 +65,8 @@ def materialize_features(
     online_path = layout.online(project, specification.version)
     objects = translate(project, specification, offline_path)
     with staged_store(layout, online_path) as store:
+        # Before any value: whoever finds a dataset's values finds its name too.
+        write_text(layout.dataset(project, specification.version), manifest.fingerprint)
         write_offline(offline_path, rows, specification)
         store.apply([objects.entity, objects.source, objects.view, objects.service])
         joined = {

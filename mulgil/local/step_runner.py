@@ -64,9 +64,9 @@ class StepRunner:
         reused = self._reuse.find(step, folder)
         if reused is not None:
             result = TaskResult(State.SUCCEEDED, outputs=reused.outputs)
-            if reused.is_of_this_run:
+            if reused.state is None:
                 return self._journal.keep(step.path, result)
-            return self._journal.tell_reuse(step.path, step.task, result)
+            return self._journal.tell_reuse(step.path, step.task, reused.state, result)
         context = self._context(step, folder)
         demand = read_demand(step.container.resources, context)
         folder.begin()
