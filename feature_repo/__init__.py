@@ -9,7 +9,7 @@ By hand, from the checkout:
 `MULGIL_PROJECT` names the project's folder, relative to the checkout or absolute; `projects/breast_cancer`
 where it is not set. `apply` works before the first run too. By hand Feast keeps its state in the checkout's
 `.mulgil`, because feature_store.yaml cannot say otherwise: with `MULGIL_HOME` elsewhere, make `.mulgil` a
-link to it. By hand it writes to an online store of its own, `online/by_hand.db`, and never to one that a
+link to it. By hand it writes to an online store of its own, `online/by_hand_rows.db`, and never to one that a
 model reads; those are made by `components.materialize_features` alone, which swaps each in whole.
 
 Feast 0.67 has no telemetry to switch off: its usage reports were taken out before. Its MLflow and OpenLineage

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import yaml
 from feast import FeatureStore, RepoConfig
@@ -10,14 +12,17 @@ from feast import FeatureStore, RepoConfig
 CONFIGURATION = Path(__file__).with_name("feature_store.yaml")
 
 
-def open_feature_store(registry_path: Path, online_store_path: Path) -> FeatureStore:
-    """Open the store with its registry and its online values in the given files.
+def open_feature_store(registry_path: Path, online_store: Path | Mapping[str, Any]) -> FeatureStore:
+    """Open the store with its registry and its online values in places of the caller's choice.
 
     Args:
         registry_path: Feast's registry. Feast makes it where it is missing.
-        online_store_path: The SQLite file of the online store, likewise.
+        online_store: The SQLite file of the online store, likewise; or feature_store.yaml's whole section.
     """
     configuration = yaml.safe_load(CONFIGURATION.read_text(encoding="utf-8"))
     configuration["registry"]["path"] = str(registry_path)
-    configuration["online_store"]["path"] = str(online_store_path)
+    if isinstance(online_store, Path):
+        configuration["online_store"]["path"] = str(online_store)
+    else:
+        configuration["online_store"] = dict(online_store)
     return FeatureStore(config=RepoConfig(**configuration))

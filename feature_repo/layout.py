@@ -40,8 +40,11 @@ class StoreLayout:
         return self.root / "offline" / project / version / "dataset"
 
     def online(self, project: str, version: str) -> Path:
-        """Return the SQLite file of one version's latest values."""
-        return self.root / "online" / project / version / "online_store.db"
+        """Return the SQLite file of one version's latest values.
+
+        Bundles of before there was a form of our own name `online_store.db` beside it, which stays as it was.
+        """
+        return self.root / "online" / project / version / "rows.db"
 
 
 def definition_name(project: str, version: str) -> str:

@@ -14,11 +14,12 @@ import shutil
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from mulgil.errors import GateRejectedError, InputError, PermanentError, describe
+from mulgil.online_stores import StoreKind
 
 SPLITS = ("train", "validation", "test")
 
@@ -305,16 +306,22 @@ class FeatureServiceReference(Record):
         name: The feature service.
         project: The Feast project.
         store_version: Hash of the feature definitions.
-        online_store: Where the online store of that version is.
+        store_kind: What keeps the online values.
+        online_store: Where in it: the SQLite file, or the name of Redis' hash.
+        row_form: Form of the rows there (`mulgil.online_rows`); `None` in a record of before there was one.
         entity: The entity's column.
+        unknown_entity: What a request by an entity that is not known gets: refused, or its features filled.
         features: The features' columns, in the model's order.
     """
 
     name: str
     project: str
     store_version: str
+    store_kind: StoreKind = "sqlite"
     online_store: str
+    row_form: int | None = None
     entity: str
+    unknown_entity: Literal["refuse", "fill"] = "refuse"
     features: tuple[str, ...]
 
 

@@ -210,10 +210,20 @@ def _find_by_alias(name: str, alias: str) -> RegisteredModel | None:
     if is_on_this_machine():
         if not _database().exists():
             return None
-        # Of another MLflow's tables, MLflow itself knows what is to be done.
-        with contextlib.suppress(sqlite3.Error):
+        try:
             row = registry_database.read_version(_database(), name, alias, _BUNDLE_TAG)
             return None if row is None else _record_of(row.name, row.version, row.source, row.tag)
+        except sqlite3.OperationalError:
+            # Of another MLflow's tables, MLflow itself, below, knows what is to be done.
+            pass
+        except sqlite3.DatabaseError as exc:
+            raise PermanentError(
+                describe(
+                    f"The registry cannot be read: {exc}",
+                    expected=f"a SQLite database of MLflow's in {_database()}",
+                    next_step="put a copy of it back, or delete it: then every model is registered anew",
+                )
+            ) from exc
     with _client() as client:
         model = _find_registered_model(client, name)
         version = model.aliases.get(alias) if model is not None else None

@@ -10,10 +10,12 @@ from components.materialize_features.online import materialize
 from components.materialize_features.staging import staged_store
 from feature_repo.feature_store import open_feature_store
 from feature_repo.layout import StoreLayout
+from feature_repo.online_places import find_place
 from feature_repo.translation import translate
 from mulgil.artifacts import FeatureServiceReference
 from mulgil.contract import ColumnType
 from mulgil.contract.specifications import specify_features
+from mulgil.online_rows import FORM
 from mulgil.serving.online_store import OnlineStore
 
 START = datetime(2020, 1, 1, tzinfo=UTC)
@@ -29,19 +31,22 @@ TYPES = {
 class Store:
     """A feature store of one project."""
 
-    def __init__(self, root, dictionary=DICTIONARY):
+    def __init__(self, root, dictionary=DICTIONARY, unknown_entity="refuse"):
         self.layout = StoreLayout(root)
         self.dictionary = dictionary
         self.specification = specify_features(dictionary)
         version = self.specification.version
-        self.path = self.layout.online("heart", version)
         self.offline_path = self.layout.offline("heart", version)
         self.objects = translate("heart", self.specification, self.offline_path)
+        self.place = find_place(self.layout, "heart", version, self.objects.view.name)
         self.reference = FeatureServiceReference(
             name=self.objects.service.name,
             project="mulgil",
             store_version=version,
-            online_store=str(self.path),
+            store_kind=self.place.kind,
+            online_store=self.place.location,
+            row_form=FORM,
+            unknown_entity=unknown_entity,
             entity=self.specification.entity,
             features=tuple(feature.name for feature in self.specification.features),
         )
@@ -54,18 +59,19 @@ class Store:
         columns = {name: pa.array([record[name] for record in records], kinds[name]) for name in names}
         times = [START + timedelta(days=day)] * len(records)
         table = pa.table({**columns, "seen_at": pa.array(times, pa.timestamp("us", "UTC"))})
-        with staged_store(self.layout, self.path) as store:
+        with staged_store(self.layout, self.place) as store:
             write_offline(self.offline_path, table, self.specification)
             store.apply([*vars(self.objects).values()])
             materialize(store, self.objects.view, table["seen_at"])
 
     def read_with_feast(self, keys):
         """Read as Feast does."""
-        store = open_feature_store(self.layout.registry, self.path)
+        store = open_feature_store(self.layout.registry, self.place.configuration)
         entities = [{self.dictionary.entity.name: key} for key in keys]
         answer = store.get_online_features(features=self.objects.service, entity_rows=entities).to_dict()
         return [{name: answer[name][i] for name in self.reference.features} for i in range(len(keys))]
 
     def read(self, keys):
         """Read as the model server does."""
-        return OnlineStore(self.reference, self.dictionary.entity).read(keys)
+        store = OnlineStore(self.reference, self.dictionary)
+        return store.unpack(store.read(keys))

@@ -53,7 +53,7 @@ class Server:
 @contextmanager
 def run_server(name: str, arguments: list[str], core: int) -> Iterator[Server]:
     """Start `python -m …`, wait until it answers, and end it at last."""
-    port = _free_port()
+    port = free_port()
     url = f"http://127.0.0.1:{port}"
     command = ["taskset", "-c", str(core), sys.executable, "-m", *arguments, "--http-port", str(port)]
     with tempfile.TemporaryFile() as log:
@@ -82,7 +82,8 @@ def _answers(url: str) -> bool:
         return False
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """Return a port that nobody listens on now."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         return int(listener.getsockname()[1])

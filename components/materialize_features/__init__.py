@@ -1,4 +1,4 @@
 """Keeps the features in Feast, joins the training rows at their point in time, and fills the online store."""
 
 # The sections of project.yaml that this step reads; the cache goes by them.
-PROJECT_SECTIONS: frozenset[str] = frozenset({"name"})
+PROJECT_SECTIONS: frozenset[str] = frozenset({"name", "serving"})

@@ -17,11 +17,13 @@ from components.materialize_features.offline import join_features, write_offline
 from components.materialize_features.online import check_parity, materialize
 from components.materialize_features.staging import staged_store
 from feature_repo.layout import StoreLayout
+from feature_repo.online_places import find_place
 from feature_repo.translation import translate
 from mulgil.artifacts import FeatureServiceReference, require_approval, write_text
 from mulgil.contract import load_project
 from mulgil.contract.specifications import specify_features
 from mulgil.home import home
+from mulgil.online_rows import FORM
 
 
 def materialize_features(
@@ -62,9 +64,9 @@ def materialize_features(
 
     layout = StoreLayout(home() / "feature_store")
     offline_path = layout.offline(project, specification.version)
-    online_path = layout.online(project, specification.version)
     objects = translate(project, specification, offline_path)
-    with staged_store(layout, online_path) as store:
+    place = find_place(layout, project, specification.version, objects.view.name)
+    with staged_store(layout, place) as store:
         # Before any value: whoever finds a dataset's values finds its name too.
         write_text(layout.dataset(project, specification.version), manifest.fingerprint)
         write_offline(offline_path, rows, specification)
@@ -79,7 +81,10 @@ def materialize_features(
         name=objects.service.name,
         project=store.project,
         store_version=specification.version,
-        online_store=str(online_path),
+        store_kind=place.kind,
+        online_store=place.location,
+        row_form=FORM,
+        unknown_entity=folder.project.serving.unknown_entity,
         entity=specification.entity,
         features=tuple(feature.name for feature in specification.features),
     )
@@ -87,5 +92,5 @@ def materialize_features(
     reference.write(feature_service_path)
     print(f"feature service: {reference.name}, {len(reference.features)} features")
     print("training rows:   " + ", ".join(f"{name} {split.num_rows}" for name, split in joined.items()))
-    print(f"online store:    {online_path}; {entities} entities read back equal the offline store")
+    print(f"online store:    {place.location}; {entities} entities read back equal the offline store")
     return reference

@@ -1,8 +1,8 @@
 """The feature store's next state, built aside and swapped in.
 
-Feast refuses to read a view while it is being materialized, and rewrites its registry file in place. So both
-files are copied, Feast works on the copies, and they take their names at the end: whoever has the old file
-open reads on in it, and whoever dies on the way leaves the old ones.
+Feast refuses to read a view while it is being materialized, and rewrites its registry file in place. So
+online values (a file, or a hash in Redis) and registry are copied, Feast works on the copies, and they take
+their names at the end: whoever reads the old ones reads on in them, and whoever dies on the way leaves them.
 """
 
 from __future__ import annotations
@@ -13,28 +13,31 @@ import io
 import shutil
 import sqlite3
 from collections.abc import Iterator
-from pathlib import Path
 
+import redis
 from feast import FeatureStore
 from google.protobuf.message import DecodeError
 
 from feature_repo.feature_store import open_feature_store
 from feature_repo.layout import StoreLayout
-from mulgil.errors import PermanentError, describe
+from feature_repo.online_places import OnlinePlace
+from mulgil.errors import PermanentError, TemporaryError, describe
+from mulgil.online_stores import URL_VARIABLE
 
 
 @contextlib.contextmanager
-def staged_store(layout: StoreLayout, online_path: Path) -> Iterator[FeatureStore]:
+def staged_store(layout: StoreLayout, place: OnlinePlace) -> Iterator[FeatureStore]:
     """Give the feature store on copies of its files, which take their place if the block ends well.
 
     Another run waits until then: Feast's registry is one file, and the last to write it wins.
 
     Args:
         layout: Where the files are.
-        online_path: The online store of the version at hand; it need not exist.
+        place: The online values of the version at hand; there need not be any.
 
     Raises:
         PermanentError: A file of the store is broken.
+        TemporaryError: Redis cannot be reached.
     """
     layout.root.mkdir(parents=True, exist_ok=True)
     with layout.lock.open("w") as lock:
@@ -42,22 +45,31 @@ def staged_store(layout: StoreLayout, online_path: Path) -> Iterator[FeatureStor
         # Left by a run that was killed, if at all: its lock is gone with it.
         shutil.rmtree(layout.staging, ignore_errors=True)
         layout.staging.mkdir()
-        staged = {path: layout.staging / path.name for path in (online_path, layout.registry)}
+        registry = layout.staging / layout.registry.name
         try:
-            for path, copy in staged.items():
-                if path.exists():
-                    shutil.copyfile(path, copy)
+            if layout.registry.exists():
+                shutil.copyfile(layout.registry, registry)
+            staged = place.stage(layout.staging)
             # Feast reports its progress by print.
             with contextlib.redirect_stdout(io.StringIO()):
-                yield open_feature_store(staged[layout.registry], staged[online_path])
-            for path, copy in staged.items():
-                path.parent.mkdir(parents=True, exist_ok=True)
-                copy.replace(path)
+                yield open_feature_store(registry, staged.configuration)
+            # The values first: definitions without values would answer that no entity is known.
+            place.publish(staged)
+            registry.replace(layout.registry)
+        except redis.RedisError as exc:
+            raise TemporaryError(
+                describe(
+                    "Redis does not keep the features",
+                    expected=f"{URL_VARIABLE} to name a Redis that answers",
+                    received=f"{type(exc).__name__}: {exc}",
+                    next_step="start Redis, or correct its address; the store in service was not changed",
+                )
+            ) from exc
         except (DecodeError, sqlite3.DatabaseError) as exc:
             raise PermanentError(
                 describe(
                     f"The feature store cannot be used: {exc}",
-                    expected=f"a Feast registry in {layout.registry} and a SQLite database in {online_path}",
+                    expected=f"a Feast registry in {layout.registry}, rows in {place.location}",
                     next_step="delete the broken one; a run of each project fills it again",
                 )
             ) from exc

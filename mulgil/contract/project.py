@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from mulgil.contract.dictionary import Contract
+from mulgil.contract.rollout import Rollout
 
 # https://kubernetes.io/docs/concepts/overview/working-with-objects/names (RFC 1123 label); 50 leaves room
 # for the suffixes that KServe and Knative append within 63.
@@ -159,6 +160,13 @@ class Serving(Contract):
 
     namespace: ResourceName = Field(default="default", description="The Kubernetes namespace.")
     min_replicas: int = Field(default=1, ge=1, description="Servers kept running.")
+    unknown_entity: Literal["refuse", "fill"] = Field(
+        default="refuse",
+        description=(
+            "Where a request names an entity that the feature store does not know: `refuse` it, or `fill` "
+            "its features by their missing policies."
+        ),
+    )
 
 
 def _task(value: Any) -> Any:
@@ -178,6 +186,7 @@ class Project(Contract):
     training: Training = Field(default=Training(), description="How the model is fitted.")
     gates: Gates = Field(default=Gates(), description="What it must show.")
     serving: Serving = Field(default=Serving(), description="How it answers.")
+    rollout: Rollout = Field(default=Rollout(), description="How a new version takes over.")
 
     def restricted_to(self, sections: Collection[str] | None) -> Self:
         """Return a copy that has these keys alone; reading another is an AttributeError."""

@@ -45,8 +45,8 @@ class PlannedStep:
 
     Attributes:
         task: Its path.
-        action: What would become of it. A step that acts on a store outside the run is reconciled: run, unless
-            its store is seen to be as it left it.
+        action: What would become of it. A step that acts on a store outside the run is reconciled: run,
+            unless its store is seen to be as it left it.
         reasons: Why, one a line.
         is_run: Whether it would be run.
     """

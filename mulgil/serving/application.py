@@ -8,13 +8,19 @@ import re
 import sys
 import time
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 import mulgil
 from mulgil.serving import metrics, protocol_v1, protocol_v2
 from mulgil.serving.binary_tensors import split_body
 from mulgil.serving.contract_check import ContractViolationError
-from mulgil.serving.entities import find_keys, find_keys_of_instances, join_columns, read_keys
+from mulgil.serving.entities import (
+    TypedKeyReader,
+    find_keys,
+    find_keys_of_instances,
+    join_columns,
+    read_keys,
+)
 from mulgil.serving.messages import (
     Request,
     RequestError,
@@ -24,6 +30,7 @@ from mulgil.serving.messages import (
     parse_body,
 )
 from mulgil.serving.model import NoPredictionError, ServedModel
+from mulgil.serving.online_store import Rows, UnreadRowsError
 from mulgil.serving.routes import Routes
 
 # An identifier that may be echoed into a header and a log. The length is chosen by eye.
@@ -55,6 +62,8 @@ class Application:
         self.output = model.output
         self.metrics = metrics.Metrics(name, version)
         columns = tuple(model.columns.values())
+        model.store.observe = self.metrics.observe_lookup
+        self._keys = TypedKeyReader(model.store.entity)
         self._v1 = protocol_v1.TypedReader(columns)
         self._v2 = protocol_v2.TypedReader(columns, model.output)
         self._version_line = b"X-Model-Version: %b\r\n" % version.encode()
@@ -65,11 +74,14 @@ class Application:
         self._process, self._counter = os.urandom(8).hex().encode(), itertools.count()
         self._routes = self._lay_routes()
 
-    def handle(self, request: Request) -> Response:
-        """Answer a request."""
+    def handle(self, request: Request) -> Response | Awaitable[Response]:
+        """Answer a request: at once, but where the online store is elsewhere and has to be waited for."""
         identifier = self._identify(request)
         try:
             response = self._routes.find(request.method, request.path)(request, identifier)
+        except UnreadRowsError as exc:
+            request.headers[b"x-request-id"] = identifier
+            return self._handle_later(request, exc)
         except RequestError as exc:
             response = error_response(exc)
         except Exception:  # noqa: BLE001 - the edge: a defect costs one answer, not the server
@@ -79,14 +91,28 @@ class Application:
         response.head += b"%bX-Request-Id: %b\r\n" % (self._version_line, identifier)
         return response
 
-    def infer(self, request: protocol_v2.InferRequest, content: memoryview) -> list[float]:
+    async def _handle_later(self, request: Request, unread: UnreadRowsError) -> Response:
+        """Answer a request again, once the rows that it needs are there."""
+        request.rows = await read_unread(unread)
+        response = self.handle(request)
+        assert isinstance(response, Response)
+        return response
+
+    def infer(
+        self,
+        request: protocol_v2.InferRequest,
+        content: memoryview,
+        rows: Rows | RequestError | None = None,
+    ) -> list[float]:
         """Predict from tensors of any form.
 
         Args:
             request: The tensors.
             content: The bytes of those that are not in the request itself.
+            rows: Of the entities that it names, or why they cannot be read; `None` before that was tried.
 
         Raises:
+            UnreadRowsError: It needs rows that come later.
             RequestError: 400; the tensors do not go together. 404; an entity is not known. 503; nor can it be
                 read.
             ContractViolationError: Values break the contract.
@@ -94,9 +120,11 @@ class Application:
         """
         protocol_v2.read_outputs(request, self.output)
         entity = self._model.store.entity
-        columns, rows = protocol_v2.read_columns(request, self._model.columns, content, entity)
+        columns, count = protocol_v2.read_columns(request, self._model.columns, content, entity)
         keys = find_keys(columns, entity)
-        return self._model.predict(columns, rows) if keys is None else self._predict_entities(keys)
+        if keys is None:
+            return self._model.predict(columns, count)
+        return self._predict_entities(read_keys(keys, entity), rows)
 
     def _lay_routes(self) -> Routes:
         routes = Routes(self.name)
@@ -127,7 +155,8 @@ class Application:
         """Count a prediction's requests, the client's mistakes included."""
 
         def timed(request: Request, identifier: bytes) -> Response:
-            begun = time.perf_counter()
+            # One that waited for the online store is handled again, and has waited.
+            begun = request.begun = request.begun or time.perf_counter()
             try:
                 response = respond(request, identifier)
             except (ContractViolationError, NoPredictionError) as exc:
@@ -140,13 +169,17 @@ class Application:
         return timed
 
     def _predict_v1(self, request: Request, _: bytes) -> Response:
+        keys = self._keys.read(request.body)
+        if keys is not None:
+            return json_response(protocol_v1.answer(self._predict_entities(keys, request.rows)))
         instances = self._v1.read(request.body)
         predictions = self._model.predict_instances(instances) if instances else None
         if predictions is None:
             body = parse_body(protocol_v1.DECODER, request.body)
-            keys = find_keys_of_instances(body.instances, self._model.store.entity)
-            if keys is not None:
-                predictions = self._predict_entities(keys)
+            entity = self._model.store.entity
+            raw = find_keys_of_instances(body.instances, entity)
+            if raw is not None:
+                predictions = self._predict_entities(read_keys(raw, entity), request.rows)
             else:
                 predictions = self._model.predict(*protocol_v1.read_columns(body, self._model.names))
         return json_response(protocol_v1.answer(predictions))
@@ -159,7 +192,7 @@ class Application:
             identifier_given, is_binary = typed.id, typed.wants_binary
         else:
             body = parse_body(protocol_v2.DECODER, text)
-            predictions = self.infer(body, content)
+            predictions = self.infer(body, content, request.rows)
             identifier_given, is_binary = body.id, protocol_v2.read_outputs(body, self.output)
         return protocol_v2.answer(
             predictions,
@@ -170,19 +203,22 @@ class Application:
             is_binary=is_binary,
         )
 
-    def _predict_entities(self, raw: Sequence[object]) -> list[float]:
+    def _predict_entities(self, keys: Sequence[int | str], rows: Rows | RequestError | None) -> list[float]:
         """Predict from keys alone, by what the online store has of them."""
         store = self._model.store
-        keys = read_keys(raw, store.entity)
-        begun = time.perf_counter()
-        found = store.read(keys)
-        self.metrics.observe_lookup(time.perf_counter() - begun)
+        if isinstance(rows, RequestError):
+            raise rows
+        if rows is None:
+            rows = store.read(keys)
         # An entity that is not known is no instance, and is left to what follows.
-        instances = self._v1.convert(found)
+        instances = store.decode(rows)
         predictions = self._model.predict_instances(instances) if instances else None
         if predictions is not None:
             return predictions
-        return self._model.predict(join_columns(found, keys, self._model.names, store.entity), len(keys))
+        columns = join_columns(
+            store.unpack(rows), keys, self._model.names, store.entity, fills_unknown=store.fills_unknown
+        )
+        return self._model.predict(columns, len(keys))
 
     def _list_models(self, _: Request, __: bytes) -> Response:
         return json_response({"models": [self.name]})
@@ -205,3 +241,11 @@ class Application:
 
     def _render_metrics(self, _: Request, __: bytes) -> Response:
         return Response(200, self.metrics.render(), metrics.CONTENT_TYPE)
+
+
+async def read_unread(unread: UnreadRowsError) -> Rows | RequestError:
+    """Wait for rows; return them, or why there are none."""
+    try:
+        return await unread.rows
+    except RequestError as exc:
+        return exc

@@ -1,13 +1,16 @@
 """HTTP/1.1 on asyncio: one connection, parsed by httptools, answered in order.
 
 The application is called as a plain function as soon as a request has arrived whole, so that pipelined
-requests are answered in order by construction, and a request is either not begun or done.
+requests are answered in order by construction, and a request is either not begun or done. Only where the
+application has to wait does its answer take its place in the order later.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Awaitable, Callable
+from functools import partial
 from http import HTTPStatus
 from typing import cast
 
@@ -15,7 +18,7 @@ import httptools
 
 from mulgil.serving.messages import Request, RequestError, Response, error_response
 
-Handler = Callable[[Request], Response]
+Handler = Callable[[Request], Response | Awaitable[Response]]
 
 # Envoy's default for a request's headers is 60 KiB:
 # https://www.envoyproxy.io/docs/envoy/v1.36.0/api-v3/extensions/filters/network/http_connection_manager/v3
@@ -65,6 +68,21 @@ class Connections:
             connection.abort()
 
 
+class _LaterAnswer:
+    """The place of an answer that is not there yet.
+
+    Attributes:
+        content: The answer, once there is one.
+        task: What waits for it.
+    """
+
+    __slots__ = ("content", "task")
+
+    def __init__(self) -> None:
+        self.content: bytes | None = None
+        self.task: asyncio.Task[None] | None = None
+
+
 class HttpConnection(asyncio.Protocol):
     """One client's connection.
 
@@ -78,7 +96,7 @@ class HttpConnection(asyncio.Protocol):
         self._connections = connections
         self._transport: asyncio.Transport
         self._parser: httptools.HttpRequestParser | None = None
-        self._answers: list[bytes] = []
+        self._answers: deque[bytes | _LaterAnswer] = deque()
         self._is_closing = False
         self._is_begun = False
         self._reset()
@@ -118,15 +136,11 @@ class HttpConnection(asyncio.Protocol):
             self._refuse(RequestError(400, f"The request is not HTTP/1.1: {exc}."))
         else:
             self._bound_message()
-        if self._answers:
-            self._transport.write(self._answers[0] if len(self._answers) == 1 else b"".join(self._answers))
-            self._answers.clear()
-        if self._is_closing:
-            self._end()
+        self._flush()
 
     def close_if_idle(self) -> None:
         """Close where no request has begun; else its answer will."""
-        if not self._is_begun:
+        if not self._is_begun and not self._answers:
             self._transport.close()
 
     def abort(self) -> None:
@@ -177,6 +191,7 @@ class HttpConnection(asyncio.Protocol):
         is_kept = self._parser.should_keep_alive() and not self._connections.is_draining
         self._is_closing = not is_kept
         method = self._parser.get_method().decode()
+        response: Response | Awaitable[Response]
         try:
             path = _path(self._target)
         except RequestError as exc:
@@ -185,7 +200,11 @@ class HttpConnection(asyncio.Protocol):
             body = self._body[0] if len(self._body) == 1 else b"".join(self._body)
             response = self._handle(Request("GET" if method == "HEAD" else method, path, self._headers, body))
         needs_promise = is_kept and self._parser.get_http_version() == "1.0"
-        self._answer(response, is_kept=is_kept, needs_promise=needs_promise, is_bodyless=method == "HEAD")
+        form = partial(_encode, is_kept=is_kept, needs_promise=needs_promise, is_bodyless=method == "HEAD")
+        if isinstance(response, Response):
+            self._answers.append(form(response))
+        else:
+            self._await_answer(response, form)
 
     def _reset(self) -> None:
         self._target = b""
@@ -204,23 +223,39 @@ class HttpConnection(asyncio.Protocol):
         elif self._received_bytes > _GREATEST_MESSAGE_BYTES:
             self._refuse_body()
 
-    def _answer(self, response: Response, *, is_kept: bool, needs_promise: bool, is_bodyless: bool) -> None:
-        connection = b""
-        if not is_kept:
-            connection = b"Connection: close\r\n"
-        elif needs_promise:
-            connection = b"Connection: keep-alive\r\n"
-        self._answers.append(
-            b"%bContent-Type: %b\r\nContent-Length: %d\r\n%b%b\r\n%b"
-            % (
-                _STATUS_LINES[response.status],
-                response.content_type,
-                len(response.body),
-                response.head,
-                connection,
-                b"" if is_bodyless else response.body,
-            )
-        )
+    def _await_answer(self, response: Awaitable[Response], form: Callable[[Response], bytes]) -> None:
+        """Keep a place for an answer, and read no further before it is there."""
+        later = _LaterAnswer()
+        self._answers.append(later)
+        self._transport.pause_reading()
+
+        async def wait() -> None:
+            later.content = form(await response)
+            # The client may be gone.
+            if self._parser is not None:
+                self._flush()
+
+        later.task = asyncio.get_running_loop().create_task(wait())
+
+    def _flush(self) -> None:
+        """Write what is there in order, in one go, and end where that was all."""
+        ready: list[bytes] = []
+        was_waiting = bool(self._answers) and isinstance(self._answers[0], _LaterAnswer)
+        while self._answers:
+            answer = self._answers[0]
+            content = answer.content if isinstance(answer, _LaterAnswer) else answer
+            if content is None:
+                break
+            ready.append(content)
+            self._answers.popleft()
+        if ready:
+            self._transport.write(ready[0] if len(ready) == 1 else b"".join(ready))
+        if self._answers:
+            return
+        if self._is_closing:
+            self._end()
+        elif was_waiting:
+            self._transport.resume_reading()
 
     def _refuse_body(self) -> None:
         self._refuse(RequestError(413, f"Expected a body of {GREATEST_BODY_BYTES} bytes at most."))
@@ -229,7 +264,9 @@ class HttpConnection(asyncio.Protocol):
         """Answer a request that has not arrived whole, and read no further."""
         if not self._is_closing:
             self._is_closing = True
-            self._answer(error_response(error), is_kept=False, needs_promise=False, is_bodyless=False)
+            self._answers.append(
+                _encode(error_response(error), is_kept=False, needs_promise=False, is_bodyless=False)
+            )
 
     def _end(self) -> None:
         if not self._is_begun:
@@ -238,6 +275,23 @@ class HttpConnection(asyncio.Protocol):
         # Closing a socket with unread bytes resets it, and the client loses the answer (RFC 9112, 9.6).
         self._transport.write_eof()
         asyncio.get_running_loop().call_later(_LINGER_SECONDS, self._transport.abort)
+
+
+def _encode(response: Response, *, is_kept: bool, needs_promise: bool, is_bodyless: bool) -> bytes:
+    """Write an answer."""
+    connection = b""
+    if not is_kept:
+        connection = b"Connection: close\r\n"
+    elif needs_promise:
+        connection = b"Connection: keep-alive\r\n"
+    return b"%bContent-Type: %b\r\nContent-Length: %d\r\n%b%b\r\n%b" % (
+        _STATUS_LINES[response.status],
+        response.content_type,
+        len(response.body),
+        response.head,
+        connection,
+        b"" if is_bodyless else response.body,
+    )
 
 
 def _path(target: bytes) -> str:

@@ -21,12 +21,16 @@ class Request:
         path: As sent, without the query.
         headers: By name in lower case; of a repeated one, the last.
         body: Whatever its content type claims.
+        rows: Of the entities that it names, once they have been read.
+        begun: When it was first handled, by `time.perf_counter`; 0 before.
     """
 
     method: str
     path: str
     headers: dict[bytes, bytes] = field(default_factory=dict)
     body: bytes = b""
+    rows: list[bytes | None] | RequestError | None = None
+    begun: float = 0.0
 
 
 @dataclass(slots=True)

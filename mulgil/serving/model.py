@@ -118,7 +118,7 @@ class ServedModel:
         transform = FittedTransform.read(path / BUNDLE_TRANSFORM)
         dictionary = _read_dictionary(path / BUNDLE_DICTIONARY)
         self.output = manifest.output
-        self.store = OnlineStore(manifest.feature_service, dictionary.entity)
+        self.store = OnlineStore(manifest.feature_service, dictionary)
         self.columns: dict[str, Column] = {column.name: column for column in dictionary.features}
         self._check = ContractCheck(dictionary)
         self._transform = TransformExecutor(transform)

@@ -20,13 +20,14 @@ from google.protobuf.message import DecodeError
 import mulgil
 from mulgil.errors import TemporaryError, describe
 from mulgil.serving import protocol_v2
-from mulgil.serving.application import Application
+from mulgil.serving.application import Application, read_unread
 from mulgil.serving.binary_tensors import write_floats
 from mulgil.serving.contract_check import ContractViolationError
 from mulgil.serving.grpc_messages import SERVICE, make_messages
 from mulgil.serving.http import GREATEST_BODY_BYTES
 from mulgil.serving.messages import RequestError
 from mulgil.serving.model import NoPredictionError
+from mulgil.serving.online_store import Rows, UnreadRowsError
 
 _CODES = {
     404: grpc.StatusCode.NOT_FOUND,
@@ -107,7 +108,12 @@ class GrpcService:
             begun = time.perf_counter()
             status, encoded, message = 200, b"", ""
             try:
-                encoded = call(parse(content)).SerializeToString()
+                message_in = parse(content)
+                try:
+                    reply = call(message_in)
+                except UnreadRowsError as exc:
+                    reply = self._infer(message_in, await read_unread(exc))
+                encoded = reply.SerializeToString()
             except RequestError as exc:
                 status, message = exc.status, exc.message
             except (ContractViolationError, NoPredictionError) as exc:
@@ -137,11 +143,11 @@ class GrpcService:
         self._check_model(request.name, request.version)
         return self._reply("ModelMetadataResponse", **self._application.metadata)
 
-    def _infer(self, message: Any) -> Any:
+    def _infer(self, message: Any, rows: Rows | RequestError | None = None) -> Any:
         self._check_model(message.model_name, message.model_version)
         request, content = _read_request(message)
         application = self._application
-        predictions = application.infer(request, content)
+        predictions = application.infer(request, content, rows)
         output: dict[str, Any] = {
             "name": application.output,
             "datatype": protocol_v2.OUTPUT_DATATYPE,

@@ -42,7 +42,6 @@ class TypedReader:
 
     def __init__(self, columns: Sequence[Column]) -> None:
         by_name, ordered = row_types(columns)
-        self._instances: Any = list[by_name]  # type: ignore[valid-type]
         self._decoders = [msgspec.json.Decoder(_request_type(row)) for row in (by_name, ordered)]
 
     def read(self, body: bytes) -> Sequence[object] | None:
@@ -51,13 +50,6 @@ class TypedReader:
             if request := try_body(decoder, body):
                 return request.instances  # type: ignore[no-any-return]
         return None
-
-    def convert(self, instances: Sequence[object]) -> Sequence[object] | None:
-        """Do the same for instances that are Python's own; none of their numbers may be NaN."""
-        try:
-            return msgspec.convert(instances, self._instances)  # type: ignore[no-any-return]
-        except msgspec.ValidationError:
-            return None
 
 
 def read_columns(request: PredictRequest, names: Sequence[str]) -> tuple[RawColumns, int]:

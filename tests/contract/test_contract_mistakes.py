@@ -319,3 +319,25 @@ def test_a_value_of_another_form_is_told_in_the_contracts_words(write, old, new,
 def test_a_name_of_another_form_within_a_union_is_told_in_the_contracts_words(write):
     with pytest.raises(ContractError, match=r"source.delimiter: expected another form .The one sign between"):
         load_project(write(project=PROJECT.replace("  kind: csv\n", "  kind: csv\n  delimiter: abc\n")))
+
+
+@pytest.mark.parametrize(
+    ("section", "message"),
+    [
+        ("rollout: {steps: [50, 5]}", "expected percents that ascend, such as [5, 25, 50]; received [50, 5]"),
+        ("rollout: {steps: [5, 100]}", "less than or equal to 99"),
+        ("rollout: {strateg: canary}", "this key is unknown"),
+        ("rollout: {latency: {limit_ratio: 1.01}}", "received tolerated_ratio=1.05 limit_ratio=1.01"),
+        ("rollout: {latency: {quantiles: [0.9, 0.5]}}", "each quantile once, ascending"),
+        ("rollout: {on_deadline: promote}", "'roll_back' or 'pause'"),
+        ("rollout: {error_rate: {tolerated_increase: 0.02, limit_increase: 0.01}}", "tolerated is less than"),
+    ],
+)
+def test_a_mistake_in_the_rollout_policy_says_what_was_expected(write, section, message):
+    folder = write(PROJECT + section + "\n")
+
+    with pytest.raises(ContractError) as error:
+        load_project(folder)
+
+    assert f"{PROJECT_FILE}:{line_of(PROJECT + section, 'rollout')}" in str(error.value)
+    assert message in str(error.value)

@@ -21,8 +21,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
-from feast.protos.feast.types.Value_pb2 import Value
+from feast.protos.feast.core.Registry_pb2 import Registry
 
+from components.materialize_features import standing
 from components.materialize_features.__main__ import build_parser, main
 from components.materialize_features.core import materialize_features
 from components.materialize_features.dataset import read_splits
@@ -31,10 +32,12 @@ from components.materialize_features.online import check_parity, sample_latest
 from components.materialize_features.staging import staged_store
 from feature_repo.feature_store import open_feature_store
 from feature_repo.layout import StoreLayout
+from feature_repo.online_places import SqlitePlace
 from mulgil.artifacts import SPLITS, Check, DatasetManifest, FeatureServiceReference, Verdict
 from mulgil.contract import load_project
-from mulgil.errors import InputError, PermanentError
+from mulgil.errors import InputError, NotReconciledError, PermanentError
 from mulgil.home import SOURCE_ROOT
+from mulgil.online_rows import RowForm, key_writer
 
 FINGERPRINT = "f" * 64
 START = datetime(2020, 1, 1, 12, tzinfo=UTC)
@@ -165,14 +168,12 @@ def make_case(tmp_path: Path, layout: StoreLayout) -> Callable[..., Case]:
     return make
 
 
-def stored(reference: FeatureServiceReference) -> dict[tuple[bytes, str], bytes]:
-    """Every value in a version's online store, as Feast keeps it."""
+def stored(reference: FeatureServiceReference) -> dict[bytes, bytes]:
+    """Every row in a version's online store."""
     database = sqlite3.connect(reference.online_store)
-    found = database.execute(
-        f"SELECT entity_key, feature_name, value FROM {reference.project}_{reference.name}"
-    ).fetchall()
+    found = database.execute(f"SELECT entity_key, row FROM {reference.project}_{reference.name}").fetchall()
     database.close()
-    return {(key, feature): value for key, feature, value in found}
+    return dict(found)
 
 
 @pytest.mark.parametrize("entity", ["integer", "text"])
@@ -322,7 +323,7 @@ def test_a_second_run_gives_the_same_version_and_values(make_case: Callable[...,
 
     assert second == first
     assert stored(second) == before
-    assert len(before) == 40 * len(first.features)
+    assert len(before) == 40
     assert pq.read_table(case.paths["training_rows_path"] / "train.parquet").equals(training)
 
 
@@ -372,7 +373,7 @@ def test_a_reader_of_the_old_store_reads_on_undisturbed_while_a_new_one_takes_it
     case = make_case()
     reference = case.run()
     before = stored(reference)
-    query = f"SELECT entity_key, feature_name, value FROM {reference.project}_{reference.name}"
+    query = f"SELECT entity_key, row FROM {reference.project}_{reference.name}"
     reader = sqlite3.connect(f"file:{reference.online_store}?mode=ro", uri=True)
     cursor = reader.execute(query)
     seen = [cursor.fetchone()]
@@ -382,8 +383,8 @@ def test_a_reader_of_the_old_store_reads_on_undisturbed_while_a_new_one_takes_it
 
     # Both a read that was under way and a new one on the old connection see one state, the old.
     seen += cursor.fetchall()
-    assert {(key, feature): value for key, feature, value in seen} == before
-    assert {(key, feature): value for key, feature, value in reader.execute(query)} == before
+    assert dict(seen) == before
+    assert dict(reader.execute(query)) == before
     reader.close()
     assert stored(reference) != before
 
@@ -396,7 +397,7 @@ def test_an_error_on_the_way_leaves_registry_and_store_as_they_were(
     online = Path(reference.online_store)
     before = layout.registry.read_bytes(), online.read_bytes()
 
-    with pytest.raises(RuntimeError, match="on the way"), staged_store(layout, online) as store:
+    with pytest.raises(RuntimeError, match="on the way"), staged_store(layout, SqlitePlace(online)) as store:
         store.delete_feature_service(reference.name)
         raise RuntimeError("on the way")
 
@@ -414,7 +415,8 @@ def test_a_run_killed_on_the_way_leaves_the_old_store_and_the_next_run_succeeds(
         "import os, signal, sys; from pathlib import Path\n"
         "from components.materialize_features.staging import staged_store\n"
         "from feature_repo.layout import StoreLayout\n"
-        "with staged_store(StoreLayout(Path(sys.argv[1])), Path(sys.argv[2])) as store:\n"
+        "from feature_repo.online_places import SqlitePlace\n"
+        "with staged_store(StoreLayout(Path(sys.argv[1])), SqlitePlace(Path(sys.argv[2]))) as store:\n"
         "    store.delete_feature_view(sys.argv[3])\n"
         "    os.kill(os.getpid(), signal.SIGKILL)\n"
     )
@@ -465,15 +467,14 @@ def test_a_broken_registry_is_an_error_that_names_the_file(
 @pytest.mark.parametrize(
     ("column", "value", "is_sensitive"),
     [
-        ("weight", Value(double_val=0.5), False),
-        ("visits", Value(), False),
-        ("smoker", Value(int64_val=1), False),
-        ("stage", Value(string_val="9"), True),
+        ("weight", 0.5, False),
+        ("visits", None, False),
+        ("stage", "9", True),
     ],
-    ids=["another value", "a lost value", "another type", "a sensitive column"],
+    ids=["another value", "a lost value", "a sensitive column"],
 )
 def test_an_online_value_that_differs_is_an_error_naming_column_and_entity(
-    column: str, value: Value, is_sensitive: bool, make_case: Callable[..., Case], layout: StoreLayout
+    column: str, value: object, is_sensitive: bool, make_case: Callable[..., Case], layout: StoreLayout
 ) -> None:
     case = make_case(sensitive=is_sensitive)
     reference = case.run()
@@ -485,15 +486,18 @@ def test_an_online_value_that_differs_is_an_error_naming_column_and_entity(
     rows = pa.concat_tables(read_splits(case.paths["dataset_path"], dictionary).values())
     assert check_parity(store, service, rows, dictionary) == 40
 
-    database = sqlite3.connect(reference.online_store)
-    with database:
-        database.execute(
-            f"UPDATE {reference.project}_{reference.name} SET value = ? "
-            # Feast's key of one integer entity ends with the integer.
-            "WHERE feature_name = ? AND hex(entity_key) LIKE '%' || ?",
-            (value.SerializeToString(), column, victim["key"].to_bytes(8, "little").hex()),
+    types = {feature.name: str(feature.dtype) for feature in service.feature_view_projections[0].features}
+    form = RowForm(list(types.items()))
+    changed = [value if name == column else victim[name] for name in types]
+    table = f"{reference.project}_{reference.name}"
+    write_key = key_writer("key", is_integer=True)
+    with sqlite3.connect(reference.online_store) as database:
+        done = database.execute(
+            f"UPDATE {table} SET row = ? WHERE entity_key = ?",
+            (form.pack(0, None, changed), write_key(victim["key"])),
         )
     database.close()
+    assert done.rowcount == 1
 
     with pytest.raises(PermanentError) as error:
         check_parity(store, service, rows, dictionary)
@@ -534,6 +538,96 @@ def test_a_missing_dataset_is_the_users_mistake(make_case: Callable[..., Case]) 
 
     with pytest.raises(InputError, match=r"test\.parquet"):
         case.run()
+
+
+def observe(case: Case) -> dict[str, str]:
+    inputs = {"project_path": str(case.paths["project_path"]), "dataset": case.paths["dataset_path"]}
+    return standing.observe(inputs, {"feature_service": case.paths["feature_service_path"]})
+
+
+def test_a_store_stands_as_it_was_left_until_something_in_it_changes(
+    make_case: Callable[..., Case], layout: StoreLayout
+) -> None:
+    case = make_case()
+    reference = case.run()
+    left = observe(case)
+    assert observe(case) == left
+
+    # Another project's definitions in the same registry are none of this one's.
+    other = make_case(
+        visits="float", rows=generate().set_column(3, "visits", generate()["visits"].cast("float64"))
+    )
+    other.run()
+    case = make_case()
+    reference.write(case.paths["feature_service_path"])
+    assert observe(case) == left
+
+    with sqlite3.connect(reference.online_store) as database:
+        database.execute("CREATE TABLE something (one INTEGER)")
+    database.close()
+    assert {name for name, fact in observe(case).items() if fact != left[name]} == {"online store"}
+
+    # The same step again leaves another state, which stands too.
+    case.run()
+    assert observe(case) != left
+
+
+@pytest.mark.parametrize(
+    ("lose", "reason"),
+    [
+        (lambda layout, reference: Path(reference.online_store).unlink(), "rows.db"),
+        (lambda layout, reference: layout.registry.unlink(), "registry.db"),
+        (lambda layout, reference: layout.registry.write_bytes(b"\xff"), "no registry of Feast's"),
+        (
+            lambda layout, reference: layout.offline("some-project", reference.store_version).unlink(),
+            "features.parquet",
+        ),
+        (
+            lambda layout, reference: layout.dataset("some-project", reference.store_version).write_text("e"),
+            "values of another dataset",
+        ),
+    ],
+    ids=["online store", "registry", "broken registry", "offline store", "another dataset"],
+)
+def test_what_is_gone_or_anothers_does_not_stand(
+    make_case: Callable[..., Case], layout: StoreLayout, lose: Callable[..., Any], reason: str
+) -> None:
+    case = make_case()
+    lose(layout, case.run())
+
+    with pytest.raises(NotReconciledError, match=reason):
+        observe(case)
+
+
+def test_values_in_redis_are_never_taken_for_standing(
+    make_case: Callable[..., Case], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    case = make_case()
+    case.run()
+    monkeypatch.setenv("MULGIL_ONLINE_STORE_URL", "redis://127.0.0.1:1")
+
+    with pytest.raises(NotReconciledError, match="Redis"):
+        observe(case)
+
+
+def test_the_registrys_entries_are_where_feast_puts_them() -> None:
+    names = {field.number: field.name for field in Registry.DESCRIPTOR.fields}
+
+    assert [names[number] for number in sorted(standing._ENTRIES)] == [
+        "entities",
+        "feature_views",
+        "feature_services",
+        "data_sources",
+    ]
+
+
+def test_looking_whether_the_store_stands_imports_no_feast() -> None:
+    code = "import sys, components.materialize_features.standing as s; print('feast' in sys.modules)"
+    looked = subprocess.run(
+        [sys.executable, "-c", code], cwd=SOURCE_ROOT, capture_output=True, text=True, timeout=60
+    )
+
+    assert looked.stdout.strip() == "False", looked.stderr
 
 
 def test_the_flags_are_the_parameters_of_the_core() -> None:

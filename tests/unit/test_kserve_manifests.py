@@ -46,7 +46,11 @@ def manifest():
 
 @pytest.fixture
 def runtime():
-    return yaml.safe_load((BASE / "serving_runtime.yaml").read_text(encoding="utf-8"))
+    return _read("serving_runtime.yaml")
+
+
+def _read(name):
+    return yaml.safe_load((BASE / name).read_text(encoding="utf-8"))
 
 
 def test_the_inference_service_has_only_fields_of_kserve(manifest):
@@ -98,8 +102,9 @@ def test_runtime_service_and_local_plane_agree_on_name_and_format(manifest, runt
     assert model["protocolVersion"] in runtime["spec"]["protocolVersions"]
 
 
-def test_the_server_takes_the_arguments_that_kserve_gives_it(runtime):
-    (container,) = runtime["spec"]["containers"]
+@pytest.mark.parametrize("file", ["serving_runtime.yaml", "serving_runtime_grpc.yaml"])
+def test_the_server_takes_the_arguments_that_kserve_gives_it(file):
+    (container,) = _read(file)["spec"]["containers"]
     variables = {variable["name"]: variable["value"] for variable in container["env"]}
     arguments = [
         argument.replace("{{.Name}}", "heart").replace("$(MODEL_VERSION)", variables["MODEL_VERSION"])
@@ -110,11 +115,21 @@ def test_the_server_takes_the_arguments_that_kserve_gives_it(runtime):
 
     assert container["command"] == ["python", "-m", "mulgil.serving"]
     assert (flags.model_name, str(flags.model_path), flags.host) == ("heart", "/mnt/models", "0.0.0.0")
-    assert flags.http_port == container["ports"][0]["containerPort"]
+    assert container["ports"][0]["containerPort"] == (flags.grpc_port or flags.http_port)
+
+
+def test_both_runtimes_are_one_server_at_two_ports():
+    rest, grpc = (_read(file)["spec"] for file in ("serving_runtime.yaml", "serving_runtime_grpc.yaml"))
+    assert (rest["protocolVersions"], grpc["protocolVersions"]) == (["v1", "v2"], ["grpc-v2"])
+    for spec in (rest, grpc):
+        del spec["protocolVersions"]
+        for key in ("args", "ports", "readinessProbe", "livenessProbe", "resources"):
+            del spec["containers"][0][key]
+
+    assert rest == grpc
 
 
 def test_the_base_lists_what_is_there():
-    kustomization = yaml.safe_load((BASE / "kustomization.yaml").read_text(encoding="utf-8"))
+    listed = {name for name in _read("kustomization.yaml")["resources"] if "/" not in name}
 
-    listed = set(kustomization["resources"])
     assert listed == {path.name for path in BASE.glob("*.yaml")} - {"kustomization.yaml"}

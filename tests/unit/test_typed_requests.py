@@ -10,10 +10,13 @@ from request_strategies import any_value, reference, transforms
 from served_bundles import DICTIONARY, ROW
 from strategies import dictionaries, instances
 
+from mulgil.artifacts import FeatureServiceReference
 from mulgil.contract import ColumnRole, ColumnType
+from mulgil.online_rows import FORM, RowForm
 from mulgil.serving import protocol_v1, protocol_v2
 from mulgil.serving.contract_check import ContractViolationError
 from mulgil.serving.messages import RequestError, parse_body
+from mulgil.serving.online_store import FEAST_TYPES, OnlineStore
 from mulgil.serving.row_encoder import RowEncoder
 
 DATATYPES = ("FP64", "FP32", "INT64", "INT32", "BOOL", "BYTES")
@@ -113,10 +116,18 @@ def test_v1_lets_through_what_the_contract_check_does(request, data):
 @given(requests())
 def test_what_the_online_store_has_is_let_through_as_by_the_contract_check(request):
     dictionary, transform, rows = request
-    typed = protocol_v1.TypedReader(dictionary.features).convert(rows)
+    reference_of = FeatureServiceReference(
+        name="s", project="p", store_version="1", online_store="o", row_form=FORM, entity="e", features=()
+    )
+    form = RowForm([(column.name, FEAST_TYPES[column.type]) for column in dictionary.features])
+    columns = {c.name: [row.get(c.name) for row in rows] for c in dictionary.features}
+    try:
+        stored = [form.pack(0, None, values) for values in zip(*columns.values(), strict=True)]
+    except (OverflowError, TypeError):
+        return
+    typed = OnlineStore(reference_of, dictionary).decode(stored)
     if not typed:
         return
-    columns = {name: [row.get(name) for row in rows] for row in rows for name in row}
 
     assert_never_more(
         lambda *_: encode(dictionary, transform, typed),
