@@ -23,7 +23,9 @@ def build_parser() -> argparse.ArgumentParser:
         description="Deploy a registered, approved model as an InferenceService, and see it answer.",
     )
     parser.add_argument(
-        "--project-path", type=Path, required=True, help="Folder with project.yaml and data_dictionary.yaml."
+        "--project-path",
+        required=True,
+        help="Folder with project.yaml and data_dictionary.yaml, or the address of one that is packed.",
     )
     parser.add_argument(
         "--registered-model-path", type=Path, required=True, help="File that register_model wrote."

@@ -12,6 +12,7 @@ from components.deploy_model.manifest import build_manifest
 from components.deploy_model.platform import InferencePlatform, applied
 from components.deploy_model.smoke import ask
 from mulgil.artifacts import (
+    BUNDLE_DICTIONARY,
     BUNDLE_EXAMPLE,
     BundleManifest,
     Endpoint,
@@ -21,7 +22,8 @@ from mulgil.artifacts import (
     require_approval,
     write_text,
 )
-from mulgil.contract import load_project
+from mulgil.contract import DataDictionary, Task, load_project
+from mulgil.contract.answers import AnswerForm
 from mulgil.errors import InputError, MulgilError, describe
 
 GATE = "evaluate_model"
@@ -68,6 +70,8 @@ def deploy_model(
     bundle_path = _locate(registered.storage_uri)
     bundle = _read_registered_bundle(bundle_path, registered)
     example = WarmUpExample.read(bundle_path / BUNDLE_EXAMPLE)
+    dictionary = DataDictionary.model_validate_json((bundle_path / BUNDLE_DICTIONARY).read_bytes())
+    expected = AnswerForm.of(Task(bundle.task), dictionary).tell(example.prediction)
     manifest = build_manifest(project, registered, bundle)
     write_text(manifest_path, yaml.safe_dump(manifest, sort_keys=False))
 
@@ -76,7 +80,13 @@ def deploy_model(
         service = platform.wait_ready(project.name, namespace, timeout_seconds)
         url = str(service["status"]["url"])
         try:
-            prediction = ask(url, name=project.name, version=registered.version, example=example)
+            prediction = ask(
+                url,
+                name=project.name,
+                version=registered.version,
+                instance=example.instance,
+                expected=expected,
+            )
         except MulgilError as exc:
             log = platform.read_log_tail(project.name, namespace)
             raise type(exc)(f"{exc}\n  The end of the server's log:\n{log}") from exc
@@ -91,7 +101,7 @@ def deploy_model(
     )
     endpoint.write(endpoint_path)
     print(f"{project.name} version {registered.version} serves at {url}")
-    print(f"smoke request: prediction {prediction:.6f}, as the bundle says")
+    print(f"smoke request: prediction {prediction}, as the bundle says")
     return endpoint
 
 

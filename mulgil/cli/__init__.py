@@ -12,11 +12,14 @@ from mulgil.cli.compile import compile_command
 from mulgil.cli.console import errors
 from mulgil.cli.dictionary import dictionary_command
 from mulgil.cli.get import get_app
+from mulgil.cli.init import init_command
 from mulgil.cli.plan import plan_command
 from mulgil.cli.plane import down_command, up_command
 from mulgil.cli.predict import predict_command
 from mulgil.cli.run import run_command
 from mulgil.cli.runs import runs_app
+from mulgil.cli.schedule import schedule_app
+from mulgil.cli.submit import submit_command
 from mulgil.errors import MulgilError
 
 app = typer.Typer(
@@ -26,14 +29,17 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+app.command("init")(init_command)
 app.command("run")(run_command)
 app.command("plan")(plan_command)
 app.command("compile")(compile_command)
+app.command("submit")(submit_command)
 app.command("predict")(predict_command)
 app.command("dictionary")(dictionary_command)
 app.command("up")(up_command)
 app.command("down")(down_command)
 app.add_typer(runs_app, name="runs")
+app.add_typer(schedule_app, name="schedule")
 app.add_typer(cache_app, name="cache")
 app.add_typer(get_app, name="get")
 

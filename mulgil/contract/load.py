@@ -11,6 +11,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from mulgil.contract.dictionary import DataDictionary
+from mulgil.contract.learning import explain_targets
 from mulgil.contract.project import Project
 from mulgil.contract.yaml_source import Location, YamlDocument, read_yaml
 from mulgil.errors import ContractError, describe
@@ -53,10 +54,34 @@ def load_project(path: Path, sections: Collection[str] | None = None) -> Project
         for model, name in ((Project, PROJECT_FILE), (DataDictionary, DICTIONARY_FILE))
     )
     if isinstance(project, Project) and isinstance(dictionary, DataDictionary):
+        check_targets(project, read_yaml(path / PROJECT_FILE), dictionary, path / DICTIONARY_FILE)
         return ProjectFolder(path, project.restricted_to(sections), dictionary)
     raise ContractError(
         "\n".join(str(part) for part in (project, dictionary) if isinstance(part, ContractError))
     )
+
+
+def check_targets(
+    project: Project, document: YamlDocument, dictionary: DataDictionary, dictionary_path: Path
+) -> None:
+    """Hold a project's task against its dictionary's targets.
+
+    Args:
+        project: The project.
+        document: The file that it was read from.
+        dictionary: The dictionary.
+        dictionary_path: Its file.
+
+    Raises:
+        ContractError: The task takes other targets.
+    """
+    mistake = explain_targets(project.task, dictionary)
+    if mistake is not None:
+        line = document.line_of(("task",))
+        raise ContractError(
+            f"{document.path}:{line}: task: {mistake}; "
+            f"the columns with `role: target` stand in {dictionary_path}"
+        )
 
 
 def require_project_folder(path: Path) -> None:

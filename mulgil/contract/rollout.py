@@ -123,8 +123,8 @@ class Rollout(Contract):
 
     strategy: RolloutStrategy = Field(
         default=RolloutStrategy.AUTOMATIC,
-        description="Automatic is a canary where the version before served requests lately, and all at once "
-        "where nobody uses it.",
+        description="Automatic is a canary where the version before has served enough requests to compare "
+        "with, and all at once where it has not.",
     )
     steps: tuple[Percent, ...] = Field(
         default=(5, 25, 50), min_length=1, description="The canary's percent, ascending; then it is promoted."

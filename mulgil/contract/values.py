@@ -49,10 +49,17 @@ def read_text(column: Column, text: str) -> Value:
                 raise ValueMismatchError(column, f"a number ({column.type})", text)
             return read_json(column, number)
         case ColumnType.BOOLEAN:
-            if text.lower() in _TRUE | _FALSE:
-                return text.lower() in _TRUE
-            raise ValueMismatchError(column, "true or false", text)
+            truth = read_truth(text)
+            if truth is None:
+                raise ValueMismatchError(column, "true or false", text)
+            return truth
     return read_json(column, text)
+
+
+def read_truth(word: str) -> bool | None:
+    """Read a word such as `yes` or `0`, in any case, as true or false; `None` where it is neither."""
+    word = word.lower()
+    return word in _TRUE if word in _TRUE | _FALSE else None
 
 
 def read_json(column: Column, value: object) -> Value:

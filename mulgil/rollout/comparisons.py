@@ -103,7 +103,7 @@ class ReplayedShift(Record):
     uncertainty: StoredArray
 
 
-def learn_shift(stable: Array, candidate: Array, level: float) -> ReplayedShift:
+def learn_shift(stable: Array, candidate: Array, level: float, bounds: Array | None = None) -> ReplayedShift:
     """Learn from pairs of answers to the same requests how the candidate's follow from the stable's.
 
     Args:
@@ -111,9 +111,14 @@ def learn_shift(stable: Array, candidate: Array, level: float) -> ReplayedShift:
         candidate: The candidate's, for the same requests in the same order.
         level: Probability at most with which any of the shares is further off than is said; by the normal
             approximation with Bernstein's term for rare events.
+        bounds: Of the buckets in which live scores are counted, ascending; `None` where each is known. Only
+            there can scores be cut, then.
     """
     edges = np.unique(np.quantile(candidate, SCORE_QUANTILES))
     classes = np.unique(np.quantile(stable, np.linspace(0, 1, _STABLE_CLASSES + 1)[1:-1]))
+    if bounds is not None:
+        edges = np.unique(bounds[np.searchsorted(bounds, edges).clip(max=len(bounds) - 1)])
+        classes = bounds
     of_class = np.searchsorted(classes, stable)
     is_above = candidate[:, None] > edges
     counts = np.bincount(of_class, minlength=len(classes) + 1).astype(float)

@@ -12,6 +12,9 @@ from mulgil.rollout.comparisons import Preparation, compared
 from mulgil.rollout.evidence import Array, TwoArms
 from mulgil.rollout.weighing import Window
 
+# So many values tell a histogram's spread more finely than its buckets do.
+_SPREAD = 2000
+
 
 class Latencies(Protocol):
     """How long requests took."""
@@ -21,6 +24,9 @@ class Latencies(Protocol):
 
     def above(self, thresholds: Array) -> Array:
         """Return how many took longer than each threshold, in seconds; it may be a fraction."""
+
+    def values(self) -> Array:
+        """Return them, or as many as tell how they are spread."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +47,10 @@ class LatencySamples:
         """Return how many took longer than each threshold."""
         counts: Array = (self.seconds[:, None] > thresholds).sum(axis=0).astype(np.float64)
         return counts
+
+    def values(self) -> Array:
+        """Return them."""
+        return self.seconds
 
 
 @dataclass(frozen=True)
@@ -74,6 +84,16 @@ class LatencyHistogram:
         cumulative = np.concatenate([[0.0], self.cumulative[finite]])
         above: Array = self.count() - np.interp(thresholds, bounds, cumulative)
         return above
+
+    def values(self) -> Array:
+        """Return as many as tell how they are spread: evenly within each bucket."""
+        finite = np.isfinite(self.bounds)
+        bounds = np.concatenate([[0.0], self.bounds[finite]])
+        cumulative = np.concatenate([[0.0], self.cumulative[finite]])
+        many = int(min(max(self.count(), 1), _SPREAD))
+        ranks = (np.arange(many) + 0.5) / many * self.count()
+        values: Array = np.interp(ranks, cumulative, bounds)
+        return values
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ import pytest
 
 from components.ingest_data.__main__ import main
 from components.ingest_data.core import ingest_data
-from components.ingest_data.locations import read_location
+from components.ingest_data.locations import fetch_location
 from mulgil.artifacts import SPLITS, DatasetManifest, QuarantineSummary
 from mulgil.contract import load_project
 from mulgil.errors import InputError, TemporaryError
@@ -189,6 +189,21 @@ def test_unknown_codes_and_values_out_of_range_are_kept_for_validation(trial):
     assert (trial.table()[0]["cp"], trial.table()[1]["ca"]) == ("9", 4)
 
 
+def test_text_with_a_mark_of_its_encoding_is_read_by_it(trial):
+    assert trial.ingest(trial.write(as_csv(heart_rows()).encode("utf-16"))).rows_quarantined == 0
+
+
+def test_text_of_another_encoding_is_read_as_the_project_says(trial):
+    rows = heart_rows()
+    project = edited_project(
+        trial, ("kind: csv", "kind: csv\n  encoding: cp1252"), ("0: female", "é: female")
+    )
+    for row in rows:
+        row[1] = row[1].replace("0.0", "é")
+    trial.ingest(trial.write(as_csv(rows).encode("cp1252")), project=project)
+    assert {row["sex"] for row in trial.table()} == {"é", "1"}
+
+
 @pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"])
 def test_a_header_in_the_file_goes_before_the_projects(trial, mark):
     order = [13, *range(13)]
@@ -248,7 +263,7 @@ def test_a_sensitive_columns_codes_are_counted_and_not_shown(trial):
         ("one\ntwo\n", "Everything in .* is in one column"),
         (as_csv([row[:-1] for row in heart_rows()]), "13 cells in the first row"),
         (as_csv([["1,5", *row[1:]] for row in heart_rows()]), "15 cells in the first row"),
-        (as_csv(heart_rows()).encode("utf-16"), "not UTF-8"),
+        (as_csv([["é", *row[1:]] for row in heart_rows()]).encode("cp1252"), "not UTF-8"),
         (as_csv(heart_rows()) + '"63,1\n', "cannot be divided into cells at line 6"),
         (b"PAR1 no, this is not Parquet", "2 cells in the first row"),
     ],
@@ -628,9 +643,9 @@ def test_a_server_that_is_not_there_is_temporary(trial, capsys):
     assert "cannot be reached" in capsys.readouterr().err
 
 
-def test_a_server_that_says_nothing_is_temporary(server):
+def test_a_server_that_says_nothing_is_temporary(server, tmp_path):
     with pytest.raises(TemporaryError, match=r"did not answer within 0\.2 s"):
-        read_location(f"{server}/slow", timeout_seconds=0.2)
+        fetch_location(f"{server}/slow", tmp_path, timeout_seconds=0.2)
 
 
 @pytest.mark.parametrize(

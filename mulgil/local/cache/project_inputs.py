@@ -9,7 +9,7 @@ from typing import Any
 
 from mulgil.artifacts import fingerprint_file
 from mulgil.contract import ProjectFolder, load_project
-from mulgil.contract.project import PythonSource
+from mulgil.contract.sources import PythonSource
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,141 @@
+"""How a delimited text file is written: its encoding, delimiter, quote and header.
+
+A run reads what `project.yaml` says, because a guess could silently turn one code into another. These
+guesses are what `mulgil init` writes there, and what an error's message proposes.
+"""
+
+from __future__ import annotations
+
+import codecs
+import csv
+import io
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import charset_normalizer
+
+DELIMITERS = ",;\t|"
+
+# UTF-32's little-endian mark begins with UTF-16's.
+_MARKS = (
+    (codecs.BOM_UTF32_LE, "utf-32"),
+    (codecs.BOM_UTF32_BE, "utf-32"),
+    (codecs.BOM_UTF8, "utf-8"),
+    (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
+)
+
+# Enough to tell languages apart; more costs seconds. Chosen by eye.
+_BYTES_JUDGED = 200_000
+_LINES_JUDGED = 200
+
+
+@dataclass(frozen=True)
+class Dialect:
+    """How a file's lines are divided.
+
+    Attributes:
+        delimiter: The sign between two cells.
+        quote: The sign around a quoted cell.
+        has_header: Whether the first line names the columns.
+    """
+
+    delimiter: str
+    quote: str
+    has_header: bool
+
+
+def marked_encoding(content: bytes) -> str | None:
+    """Return the encoding that a byte-order mark says, if there is one."""
+    return next((encoding for mark, encoding in _MARKS if content.startswith(mark)), None)
+
+
+def is_utf8(encoding: str) -> bool:
+    """Whether an encoding is UTF-8, under any of its names."""
+    return codecs.lookup(encoding).name in ("utf-8", "utf-8-sig")
+
+
+def detect_encoding(content: bytes) -> str:
+    """Return the encoding that a text is most probably in.
+
+    Args:
+        content: The file, or its beginning.
+    """
+    marked = marked_encoding(content)
+    if marked is not None:
+        return marked
+    try:
+        # A beginning may end within a character.
+        codecs.getincrementaldecoder("utf-8")().decode(content)
+    except UnicodeDecodeError as exc:
+        # Around what is not ASCII; a large table may begin with none.
+        part = content[max(0, exc.start - _BYTES_JUDGED // 2) : exc.start + _BYTES_JUDGED // 2]
+        best = charset_normalizer.from_bytes(part).best()
+        # Where nothing tells it from others, Windows' superset of Latin-1, which most such files are in.
+        if best is None or str(best) == part.decode("cp1252", errors="replace"):
+            return "cp1252"
+        return best.encoding.replace("_", "-")
+    return "utf-8"
+
+
+def detect_dialect(text: str) -> Dialect:
+    """Return how a text's lines are most probably divided.
+
+    Args:
+        text: The beginning of the file; a last line that is cut off is not judged.
+    """
+    quote = _detect_quote(text)
+    rows = {delimiter: _rows(text, delimiter, quote) for delimiter in DELIMITERS}
+    delimiter = max(DELIMITERS, key=lambda sign: _agreement(rows[sign]))
+    return Dialect(delimiter, quote, _has_header(rows[delimiter]))
+
+
+def _detect_quote(text: str) -> str:
+    pairs = {
+        quote: sum(text.count(f"{sign}{quote}") + text.count(f"{quote}{sign}") for sign in DELIMITERS)
+        for quote in "\"'"
+    }
+    return "'" if pairs["'"] > max(2, pairs['"']) else '"'
+
+
+def _rows(text: str, delimiter: str, quote: str) -> list[list[str]]:
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, quotechar=quote)
+    rows: list[list[str]] = []
+    try:
+        for row in reader:
+            if row:
+                rows.append(row)
+            if len(rows) > _LINES_JUDGED:
+                break
+    except csv.Error:
+        return rows
+    return rows[:-1] if len(rows) > 2 and not text.endswith("\n") else rows
+
+
+def _agreement(rows: Sequence[Sequence[str]]) -> tuple[float, int]:
+    """Return which share of the rows have the commonest number of cells, and how many cells those are."""
+    if not rows:
+        return 0.0, 0
+    ((width, times),) = Counter(map(len, rows)).most_common(1)
+    # A file of one cell a line agrees with every delimiter.
+    return (times / len(rows) if width > 1 else 0.0), width
+
+
+def _has_header(rows: Sequence[Sequence[str]]) -> bool:
+    """Whether the first row looks like names: no number, nothing empty but the first, no name twice."""
+    if not rows:
+        return True
+    first = [cell.strip() for cell in rows[0]]
+    if len(set(first)) < len(first) or any(not cell for cell in first[1:]):
+        # Two equal cells are a row, unless every row below has a number where they are words.
+        return any(_is_number(cell) for row in rows[1:] for cell in row) and not any(map(_is_number, first))
+    return not any(_is_number(cell) or cell == "?" for cell in first)
+
+
+def _is_number(cell: str) -> bool:
+    try:
+        float(cell)
+    except ValueError:
+        return False
+    return True

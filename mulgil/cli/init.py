@@ -1,0 +1,118 @@
+"""`mulgil init`: both files of a project, drafted from a table."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from mulgil.artifacts import write_text
+from mulgil.cli.console import output
+from mulgil.contract import DICTIONARY_FILE, PROJECT_FILE, load_project
+from mulgil.errors import InputError, describe
+
+
+def init_command(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="The project's folder; it may be new.")],
+    source: Annotated[
+        str, typer.Option("--from", metavar="SOURCE", help="A CSV or Parquet file, by path or HTTP(S) URL.")
+    ],
+    target: Annotated[str, typer.Option(help="The column to predict.")],
+    entity: Annotated[str | None, typer.Option(help="The column that says what a row is about.")] = None,
+    event_timestamp: Annotated[
+        str | None, typer.Option(help="The column that says when a row became true.")
+    ] = None,
+    task: Annotated[str | None, typer.Option(help="The task, where the target does not tell.")] = None,
+    header: Annotated[
+        str | None, typer.Option(help="The columns by commas, where the file has no header line.")
+    ] = None,
+    is_overwriting: Annotated[bool, typer.Option("--force", help="Replace files that are there.")] = False,
+) -> None:
+    """Draft a project in DIR from a table, so that `mulgil run DIR` can be tried at once."""
+    _require_free(folder, is_overwriting=is_overwriting)
+    draft = _draft(folder, source, target, entity, event_timestamp, task, header)
+    from mulgil.drafting.text import render_dictionary, render_project
+
+    write_text(folder / PROJECT_FILE, render_project(draft))
+    write_text(folder / DICTIONARY_FILE, render_dictionary(draft))
+    load_project(folder)
+    _summarise(folder, draft)
+
+
+def _draft(
+    folder: Path,
+    source: str,
+    target: str,
+    entity: str | None,
+    event_timestamp: str | None,
+    task: str | None,
+    header: str | None,
+) -> Any:
+    # Imported here, because pandas and Arrow take a second that other commands need not wait.
+    from components.ingest_data.locations import is_url, resolve
+    from components.ingest_data.undescribed import read_undescribed
+    from mulgil.drafting.names import name_project
+    from mulgil.drafting.profile import profile_column
+    from mulgil.drafting.project import Wishes, draft_project
+
+    location = resolve(source, Path.cwd())
+    names = [name.strip() for name in header.split(",")] if header else None
+    with tempfile.TemporaryDirectory() as scratch:
+        table = read_undescribed(location, names, Path(scratch))
+    decimal = str(table.source.get("decimal", "."))
+    profiles = [profile_column(name, cells, decimal=decimal) for name, cells in table.columns.items()]
+    kind, *others = table.source.items()
+    written = {kind[0]: kind[1], "location": _as_seen_from(folder, location), **dict(others)}
+    collected_at = datetime.now(UTC)
+    if not is_url(location):
+        collected_at = min(collected_at, datetime.fromtimestamp(Path(location).stat().st_mtime, UTC))
+    return draft_project(
+        name_project(folder.resolve().name),
+        written,
+        profiles,
+        Wishes(target, entity, event_timestamp, task),
+        f"{collected_at:%Y-%m-%d}T00:00:00Z",
+    )
+
+
+def _as_seen_from(folder: Path, location: str) -> str:
+    """Write a file of the folder relative to it, so that the folder can move; others as they are."""
+    path, base = Path(location), folder.resolve()
+    return os.path.relpath(path, base) if path.is_relative_to(base) else location
+
+
+def _require_free(folder: Path, *, is_overwriting: bool) -> None:
+    there = [name for name in (PROJECT_FILE, DICTIONARY_FILE) if (folder / name).exists()]
+    if there and not is_overwriting:
+        raise InputError(
+            describe(
+                f"{folder} is a project already",
+                expected="a folder without " + " and ".join(there),
+                received=f"DIR={folder.resolve()}",
+                next_step="give another folder, or --force to replace them",
+            )
+        )
+
+
+def _summarise(folder: Path, draft: Any) -> None:
+    features = [column for column in draft.columns if column.role == "feature"]
+    ignored = [column for column in draft.columns if column.role == "ignore"]
+    todo = sum("TODO" in text for column in draft.columns for text in (*column.remarks, str(column.keys)))
+    for role in ("target", "entity", "event_timestamp"):
+        for column in draft.columns:
+            if column.role == role:
+                made = column.keys.get("derived") or column.keys.get("generated")
+                output.print(f"{role:<16}{column.name}" + (f" = {made}" if made else ""), markup=False)
+    output.print(f"{'task':<16}{draft.task}", markup=False)
+    output.print(f"{'features':<16}{len(features)}", markup=False)
+    for column in ignored:
+        output.print(f"{'ignored':<16}{column.name}: {column.keys['description']}", markup=False)
+    for decision in draft.decisions:
+        output.print(f"{'to decide':<16}{decision}", markup=False)
+    output.print()
+    output.print(f"wrote {folder / PROJECT_FILE} and {folder / DICTIONARY_FILE}; {todo} TODO", markup=False)
+    output.print(f"next: mulgil run {folder}", markup=False)

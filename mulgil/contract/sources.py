@@ -1,0 +1,75 @@
+"""Where a project's rows come from, and how the bytes there are read."""
+
+from __future__ import annotations
+
+import codecs
+from typing import Annotated, Literal
+
+from pydantic import Field, field_validator
+
+from mulgil.contract.dictionary import Contract
+
+Location = Annotated[
+    str, Field(min_length=1, description="A path, relative to the project folder, or an HTTP(S) URL.")
+]
+
+
+class CsvSource(Contract):
+    """Rows in a delimited text file."""
+
+    kind: Literal["csv"]
+    location: Location
+    delimiter: str = Field(default=",", pattern=r'^[^\r\n"]$', description="The one sign between two cells.")
+    quote: str = Field(default='"', pattern=r"^[^\r\n]$", description="The sign around a quoted cell.")
+    decimal: Literal[".", ","] = Field(default=".", description="The sign before a number's fraction.")
+    encoding: str = Field(
+        default="utf-8", description="Of the text, such as utf-8, utf-16, latin-1 or cp1252."
+    )
+    header: tuple[str, ...] | None = Field(
+        default=None,
+        min_length=1,
+        description="The columns, where the file itself has no header line; one that it has goes before.",
+    )
+    missing_values: tuple[str, ...] = Field(
+        default=("",), description="Cells that stand for a missing value."
+    )
+
+    @field_validator("header")
+    @classmethod
+    def _names_each_column_once(cls, header: tuple[str, ...] | None) -> tuple[str, ...] | None:
+        twice = sorted({name for name in header or () if (header or ()).count(name) > 1})
+        if twice:
+            raise ValueError(f"each column stands once; twice here: {', '.join(twice)}")
+        return header
+
+    @field_validator("encoding")
+    @classmethod
+    def _is_an_encoding_of_text(cls, encoding: str) -> str:
+        try:
+            codecs.lookup(encoding)
+            "".encode(encoding)
+        except (LookupError, UnicodeError) as exc:
+            raise ValueError(
+                f"expected an encoding that Python knows, such as utf-8 or cp1252; received {encoding}"
+            ) from exc
+        return encoding
+
+
+class ParquetSource(Contract):
+    """Rows in a Parquet file."""
+
+    kind: Literal["parquet"]
+    location: Location
+
+
+class PythonSource(Contract):
+    """Rows from a function of the project folder."""
+
+    kind: Literal["python"]
+    function: str = Field(
+        pattern=r"^[A-Za-z_]\w*:[A-Za-z_]\w*$",
+        description="`module:function` in the project folder; it returns a pandas DataFrame.",
+    )
+
+
+Source = Annotated[CsvSource | ParquetSource | PythonSource, Field(discriminator="kind")]

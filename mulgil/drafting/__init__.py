@@ -1,0 +1,1 @@
+"""Drafts a project from a table: what each column is, and what only a person can say."""

@@ -1,0 +1,205 @@
+"""From what a column looks like to what the dictionary says of it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from mulgil.drafting.draft import ColumnDraft
+from mulgil.drafting.profile import ColumnProfile, Kind
+from mulgil.drafting.ranges import find_far_values, find_missing_codes, has_impossible_zero, propose_range
+
+# A code a column: one input of the model each. Beyond it most are too rare to learn from; chosen by eye.
+GREATEST_CATEGORIES = 100
+
+# From here on a text's values are sentences, and a column's values are nearly all its own. Chosen by eye.
+_SENTENCE = 60
+_NEARLY_ALL = 0.9
+
+# Fewer whole numbers than this may be codes, which only a person can tell.
+_FEW = 10
+
+_MEANING = "TODO: what it means"
+_LOOKS_LIKE_A_KEY = re.compile(
+    r"(^|[_\s.-])(id|ids|uuid|guid|key|index|idx|no|nr|number|code)$|^unnamed|^$", re.I
+)
+_PERSONAL = re.compile(
+    r"e.?mail|phone|mobile|ssn|passport|surname|last.?name|first.?name|street|address", re.I
+)
+
+
+@dataclass(frozen=True)
+class Declaration:
+    """What a column holds, as keys of the dictionary, with what a person should look at.
+
+    Attributes:
+        keys: Type and domain.
+        remarks: For the reader of the file.
+    """
+
+    keys: Mapping[str, Any]
+    remarks: tuple[str, ...] = ()
+
+
+def draft_column(name: str, profile: ColumnProfile, target: ColumnProfile, *, is_csv: bool) -> ColumnDraft:
+    """Draft a column that is neither target nor key.
+
+    Args:
+        name: In the dictionary.
+        profile: The column.
+        target: The target's column.
+        is_csv: Whether words for missing can be said for the whole file.
+    """
+    reason = why_ignored(profile, target)
+    if reason is not None:
+        return ignored_column(name, profile, reason)
+    declaration = declare(profile)
+    keys = {**identity(name, profile), **declaration.keys, "description": _MEANING}
+    if _PERSONAL.search(profile.name):
+        keys["sensitive"] = True
+    missing = profile.missing
+    codes = keys.get("missing_codes", [])
+    missing += sum(int((profile.numbers == float(code)).sum()) for code in codes if _is_number(code))
+    if not is_csv and profile.missing_words:
+        keys["missing_codes"] = [*profile.missing_words, *codes]
+    remarks = declaration.remarks
+    if missing:
+        keys["missing"] = _policy(str(keys["type"]))
+        remarks = (*remarks, f"without a value in {_percent(missing, profile.rows)} of the rows")
+    return ColumnDraft(keys, (*remarks, *unread_remarks(profile)))
+
+
+def ignored_column(name: str, profile: ColumnProfile, reason: str) -> ColumnDraft:
+    """Draft a column that is dropped, with the reason."""
+    keys = {**identity(name, profile), "role": "ignore", "type": "text", "description": f"Ignored: {reason}."}
+    return ColumnDraft(keys)
+
+
+def identity(name: str, profile: ColumnProfile) -> dict[str, Any]:
+    """Return the keys that say which column of the source it is."""
+    return {"name": name, **({"source_name": profile.name} if profile.name != name else {})}
+
+
+def declare(profile: ColumnProfile) -> Declaration:
+    """Say a column's type and domain."""
+    if profile.kind is Kind.TRUTH or _is_zero_or_one(profile):
+        return Declaration({"type": "boolean"})
+    if profile.kind is Kind.TIME:
+        form = {"time_format": profile.time_format} if profile.time_format else {}
+        remark = "TODO: day or month first? Every value can be read either way"
+        return Declaration({"type": "timestamp", **form}, (remark,) if profile.is_time_ambiguous else ())
+    if profile.kind is Kind.TEXT:
+        return Declaration({"type": "category", "categories": [word for word, _ in profile.values]})
+    return _declare_number(profile)
+
+
+def _declare_number(profile: ColumnProfile) -> Declaration:
+    values = profile.finite
+    is_whole = profile.kind is Kind.WHOLE and float(np.abs(values).max()) < 2**53
+    keys: dict[str, Any] = {"type": "integer" if is_whole else "float"}
+    remarks = []
+    codes = list(find_missing_codes(values))
+    for code in codes:
+        rows = int((values == code).sum())
+        remarks.append(f"TODO: {code:g} ({_rows(rows)}) is taken for a missing value")
+    values = values[~np.isin(values, codes)]
+    if has_impossible_zero(values):
+        rows = int((values == 0).sum())
+        remarks.append(f"TODO: zero ({_rows(rows)}) is far below all others and taken for a missing value")
+        codes.append(0.0)
+        values = values[values != 0]
+    for far in find_far_values(values):
+        remarks.append(f"TODO: {far:g} is far from all that is usual; is it a measurement?")
+    low, high = propose_range(values, is_whole=is_whole)
+    keys["range"] = [int(low), int(high)] if is_whole else [low, high]
+    if codes:
+        keys["missing_codes"] = [int(code) for code in codes]
+    if is_whole and 2 < profile.distinct <= _FEW:
+        shown = ", ".join(sorted((word for word, _ in profile.values), key=float))
+        remarks.append(f"TODO: if {shown} are codes without an order: type: category, categories: [{shown}]")
+    else:
+        remarks.append("TODO: unit")
+    return Declaration(keys, tuple(remarks))
+
+
+def why_ignored(profile: ColumnProfile, target: ColumnProfile) -> str | None:
+    """Return why a column cannot be a feature, if it cannot."""
+    present = profile.present
+    if profile.kind is Kind.OTHER:
+        return "its values are neither numbers, words nor times"
+    if not present:
+        return "it has no value in any row"
+    if profile.distinct < 2:
+        return (
+            f"it is {profile.values[0][0]!r} in every row that has a value"
+            if profile.values
+            else "it is constant"
+        )
+    if profile.kind is Kind.TIME:
+        return "a time is no feature as it is; derive what matters of it"
+    is_unique = profile.distinct > _NEARLY_ALL * present and present > 20
+    is_discrete = profile.kind in (Kind.WHOLE, Kind.TEXT)
+    if is_unique and is_discrete and (_LOOKS_LIKE_A_KEY.search(profile.name) or profile.is_sequential):
+        return f"an identifier: {profile.distinct} different values in {_rows(present)}"
+    if profile.kind is Kind.TEXT:
+        if profile.mean_length > _SENTENCE:
+            return f"free text, {profile.mean_length:.0f} characters in the mean"
+        if is_unique:
+            return f"nearly every row has its own value: {profile.distinct} in {_rows(present)}"
+        if profile.distinct > GREATEST_CATEGORIES:
+            return f"too many codes: {profile.distinct}; group them into at most {GREATEST_CATEGORIES}"
+    if _gives_away(profile, target):
+        return "it tells the target alone, on every row; keep it only if it is known before"
+    return None
+
+
+def _gives_away(profile: ColumnProfile, target: ColumnProfile) -> bool:
+    """Whether the target follows from the column on every row, by more than chance."""
+    is_known = (profile.codes >= 0) & (target.codes >= 0)
+    codes, answers = profile.codes[is_known], target.codes[is_known]
+    answers_there = np.flatnonzero(np.bincount(answers)) if len(answers) else answers
+    # A column with a value of its own for nearly every row would say so of any target.
+    if len(codes) < 20 or target.distinct > 20 or len(answers_there) < 2:
+        return False
+    if profile.distinct <= len(codes) / 10:
+        kinds = int(answers.max()) + 1
+        rows = np.bincount(codes * kinds + answers, minlength=kinds * (int(codes.max()) + 1))
+        return bool(((rows.reshape(-1, kinds) > 0).sum(axis=1) <= 1).all())
+    if not len(profile.numbers) or len(answers_there) != 2:
+        return False
+    values = profile.numbers[is_known]
+    one, other = (values[answers == answer] for answer in answers_there)
+    return bool(one.max() < other.min() or other.max() < one.min())
+
+
+def unread_remarks(profile: ColumnProfile) -> tuple[str, ...]:
+    """Say which rows will be set aside."""
+    if not profile.unread:
+        return ()
+    rows = sum(count for _, count in profile.unread)
+    shown = ", ".join(repr(word)[:40] for word, _ in profile.unread[:3])
+    return (f"TODO: {_rows(rows)} with another kind of value, such as {shown}, will be set aside",)
+
+
+def _is_zero_or_one(profile: ColumnProfile) -> bool:
+    return profile.kind is Kind.WHOLE and set(np.unique(profile.finite)) == {0.0, 1.0}
+
+
+def _policy(kind: str) -> str:
+    return {"category": "new_category", "boolean": "most_frequent"}.get(kind, "median")
+
+
+def _is_number(code: Any) -> bool:
+    return isinstance(code, int | float)
+
+
+def _percent(part: int, whole: int) -> str:
+    return f"{100 * part / whole:.3g} %"
+
+
+def _rows(count: int) -> str:
+    return "1 row" if count == 1 else f"{count} rows"

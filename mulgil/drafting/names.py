@@ -1,0 +1,46 @@
+"""Names that a dictionary can have, made of those that a source has."""
+
+from __future__ import annotations
+
+import keyword
+import re
+import unicodedata
+from collections.abc import Iterable
+
+# Of a column's name in the contract, and room for a number that tells two apart.
+_LONGEST = 63 - 5
+_LONGEST_PROJECT = 40
+
+
+def name_columns(headers: Iterable[str]) -> dict[str, str]:
+    """Return a name for each header: letters, digits and single underscores, no two alike in any case."""
+    names: dict[str, str] = {}
+    taken: set[str] = set()
+    for place, header in enumerate(headers, start=1):
+        name = free_name(_words(header, "_")[:_LONGEST].strip("_") or f"column_{place}", taken)
+        names[header] = name
+        taken.add(name.lower())
+    return names
+
+
+def free_name(name: str, taken: Iterable[str]) -> str:
+    """Return a name that is not among those that are taken, whatever their case, and no word of Python's."""
+    if not name[0].isalpha():
+        name = f"column_{name}"
+    if keyword.iskeyword(name) or name == "self":
+        name = f"{name}_value"
+    folded = {other.lower() for other in taken}
+    numbered = (f"{name}_{number}" for number in range(2, len(folded) + 3))
+    return name if name.lower() not in folded else next(n for n in numbered if n.lower() not in folded)
+
+
+def name_project(text: str) -> str:
+    """Return a name for the project, and so for the model's endpoint."""
+    name = _words(text, "-").lower()[:_LONGEST_PROJECT].strip("-")
+    return name if name[:1].isalpha() else f"model-{name}".strip("-")
+
+
+def _words(text: str, joint: str) -> str:
+    # An é is an e with an accent, which goes.
+    plain = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode()
+    return re.sub(r"[^A-Za-z0-9]+", joint, plain).strip(joint)

@@ -1,0 +1,237 @@
+"""From the columns of a table to both files of a project."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from mulgil.drafting.columns import draft_column, identity
+from mulgil.drafting.draft import ColumnDraft, ProjectDraft
+from mulgil.drafting.names import free_name, name_columns
+from mulgil.drafting.profile import ColumnProfile, Kind
+from mulgil.drafting.target import draft_target
+from mulgil.errors import InputError, describe
+
+_LOOKS_LIKE_WHO = re.compile(r"(^|[_\s.-])(id|uuid|guid|key)$|^id|^unnamed", re.I)
+_LOOKS_LIKE_WHEN = re.compile(r"event|time|date|when|_at$|_on$", re.I)
+
+
+@dataclass(frozen=True)
+class Wishes:
+    """What the user says.
+
+    Attributes:
+        target: The column to predict, by its name in the source.
+        entity: The column that says what a row is about.
+        event_timestamp: The column that says when a row became true.
+        task: The task.
+    """
+
+    target: str
+    entity: str | None = None
+    event_timestamp: str | None = None
+    task: str | None = None
+
+
+def draft_project(
+    name: str,
+    source: Mapping[str, Any],
+    profiles: Sequence[ColumnProfile],
+    wishes: Wishes,
+    collected_at: str,
+) -> ProjectDraft:
+    """Draft a project.
+
+    Args:
+        name: The project's.
+        source: Its `source` section, as far as the file told it.
+        profiles: The columns, in the order of the source.
+        wishes: What the user says.
+        collected_at: A time in ISO 8601 for every row, where no column tells one.
+
+    Raises:
+        InputError: A column that was named is not there, or cannot be what it was named for.
+    """
+    by_name = {profile.name: profile for profile in profiles}
+    for option, wanted in vars(wishes).items():
+        if option != "task" and wanted is not None:
+            _require_column(option, wanted, by_name)
+    names = name_columns(by_name)
+    target = by_name[wishes.target]
+    entity = by_name[wishes.entity] if wishes.entity else _find_entity(profiles, wishes)
+    moment = by_name[wishes.event_timestamp] if wishes.event_timestamp else _find_moment(profiles, wishes)
+    targets = draft_target(names[target.name], target, set(names.values()), wishes.task)
+    is_csv = source["kind"] == "csv"
+    columns: list[ColumnDraft] = []
+    for profile in profiles:
+        column = names[profile.name]
+        if profile is target:
+            columns.append(targets.columns[0])
+        elif profile is entity:
+            columns.append(_draft_entity(column, profile))
+        elif profile is moment:
+            columns.append(_draft_moment(column, profile))
+        else:
+            columns.append(draft_column(column, profile, target, is_csv=is_csv))
+    columns += targets.columns[1:]
+    columns += _made_by_ingestion({column.name for column in columns}, entity, moment, collected_at)
+    if all(column.role != "feature" for column in columns):
+        raise InputError(
+            describe(
+                "No column is left to learn from",
+                expected="at least one that is neither key nor target nor ignored",
+                received="; ".join(
+                    f"{c.name}: {c.keys['description']}" for c in columns if c.role == "ignore"
+                ),
+            )
+        )
+    return ProjectDraft(
+        name=name,
+        task=targets.task,
+        source=_with_missing_words(source, profiles) if is_csv else source,
+        columns=tuple(columns),
+        decisions=_decide(entity, moment, target),
+    )
+
+
+def _require_column(option: str, wanted: str, by_name: Mapping[str, ColumnProfile]) -> None:
+    if wanted in by_name:
+        return
+    near = difflib.get_close_matches(wanted, by_name, n=1)
+    shown = list(by_name)[:20]
+    more = f", and {len(by_name) - len(shown)} more" if len(by_name) > len(shown) else ""
+    raise InputError(
+        describe(
+            f"The table has no column {wanted}",
+            expected="one of " + ", ".join(shown) + more,
+            received=f"--{option.replace('_', '-')} {wanted}",
+            next_step=f"did you mean {near[0]}?" if near else "",
+        )
+    )
+
+
+def _find_entity(profiles: Sequence[ColumnProfile], wishes: Wishes) -> ColumnProfile | None:
+    """Return the one column that tells every row from the others by its name and its values."""
+    for profile in profiles:
+        is_named = profile.name in (wishes.target, wishes.event_timestamp)
+        is_key = profile.kind in (Kind.WHOLE, Kind.TEXT) and profile.distinct == profile.rows
+        if not is_named and is_key and not profile.unread and _LOOKS_LIKE_WHO.search(profile.name):
+            return profile
+    return None
+
+
+def _find_moment(profiles: Sequence[ColumnProfile], wishes: Wishes) -> ColumnProfile | None:
+    """Return the column of times that every row has; of several, the one that is named so."""
+    found = [
+        profile
+        for profile in profiles
+        if profile.kind is Kind.TIME
+        and not profile.missing
+        and not profile.unread
+        and profile.name not in (wishes.target, wishes.entity)
+    ]
+    named = [profile for profile in found if _LOOKS_LIKE_WHEN.search(profile.name)]
+    return next(iter([*named, *found]), None)
+
+
+def _draft_entity(name: str, profile: ColumnProfile) -> ColumnDraft:
+    is_whole = profile.kind is Kind.WHOLE and not profile.unread
+    if profile.kind is Kind.NUMBER or (
+        not profile.is_text and profile.kind is not Kind.TEXT and not is_whole
+    ):
+        raise InputError(
+            describe(
+                f"{profile.name} cannot say what a row is about",
+                expected="whole numbers or text",
+                received=f"--entity {profile.name}, of {profile.kind} values",
+            )
+        )
+    keys = {
+        **identity(name, profile),
+        "role": "entity",
+        "type": "integer" if is_whole else "text",
+        "description": "TODO: whom or what a row is about",
+    }
+    return ColumnDraft(keys)
+
+
+def _draft_moment(name: str, profile: ColumnProfile) -> ColumnDraft:
+    if profile.kind is not Kind.TIME:
+        raise InputError(
+            describe(
+                f"{profile.name} cannot say when a row became true",
+                expected="times, such as 2024-01-31 or 2024-01-31T09:30:00+02:00",
+                received=f"--event-timestamp {profile.name}, with values such as "
+                + ", ".join(word for word, _ in profile.values[:3]),
+            )
+        )
+    keys = {**identity(name, profile), "role": "event_timestamp", "type": "timestamp"}
+    if profile.time_format:
+        keys["time_format"] = profile.time_format
+    keys["description"] = "TODO: when a row became true"
+    remark = ("TODO: day or month first? Every value can be read either way",)
+    return ColumnDraft(keys, remark if profile.is_time_ambiguous else ())
+
+
+def _made_by_ingestion(
+    taken: set[str], entity: ColumnProfile | None, moment: ColumnProfile | None, collected_at: str
+) -> list[ColumnDraft]:
+    made = []
+    if entity is None:
+        name = free_name("row_number", taken)
+        made.append(
+            ColumnDraft(
+                {
+                    "name": name,
+                    "role": "entity",
+                    "type": "integer",
+                    "generated": "row_number",
+                    "description": "The row's place in the source, which carries no identifier of its own.",
+                },
+                ("TODO: is there a column that says whom or what a row is about?",),
+            )
+        )
+    if moment is None:
+        name = free_name("collected_at", taken)
+        made.append(
+            ColumnDraft(
+                {
+                    "name": name,
+                    "role": "event_timestamp",
+                    "type": "timestamp",
+                    "generated": collected_at,
+                    "description": "When the table was written; it gives no time for a row.",
+                },
+                ("TODO: when did the rows become true?",),
+            )
+        )
+    return made
+
+
+def _with_missing_words(source: Mapping[str, Any], profiles: Sequence[ColumnProfile]) -> dict[str, Any]:
+    words = sorted({word for profile in profiles for word in profile.missing_words if word})
+    return {**source, "missing_values": ["", *words]} if words else dict(source)
+
+
+def _decide(
+    entity: ColumnProfile | None, moment: ColumnProfile | None, target: ColumnProfile
+) -> tuple[str, ...]:
+    decisions = []
+    if entity is not None:
+        keys = entity.codes if moment is None else entity.codes * (moment.codes.max() + 2) + moment.codes + 1
+        repeated = len(keys) - len(np.unique(keys))
+        if repeated:
+            where = f" at one {moment.name}" if moment is not None else ""
+            decisions.append(
+                f"{repeated} rows repeat the {entity.name} of another{where}. A run refuses that, unless "
+                "they are equal in every column: name a column of times (--event-timestamp), "
+                "or leave --entity out"
+            )
+    if target.missing:
+        decisions.append(f"{target.missing} rows have no {target.name} and will be set aside")
+    return tuple(decisions)

@@ -1,0 +1,84 @@
+"""Ranges that new values of the same kind keep to, and the codes among numbers that stand for missing."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import numpy.typing as npt
+
+Floats = npt.NDArray[np.float64]
+
+# New rows go a little beyond those that are known. A quarter of the span on each side is chosen by eye.
+_MARGIN = 0.25
+
+# So many interquartile ranges beyond the quartiles is no measurement of the same thing; chosen by eye.
+_FAR = 20.0
+
+# Below it a number is far smaller than any other of its column; chosen by eye.
+_LEAST_OF_MEDIAN = 0.2
+
+_CODES = (*(sign * int("9" * digits) for digits in range(2, 8) for sign in (-1, 1)), -1)
+
+# How much commoner than any other value a code is that lies among them; chosen by eye.
+_COMMONER = 10
+
+
+def propose_range(values: Floats, *, is_whole: bool) -> tuple[float, float]:
+    """Return a range that holds every value, with room, in round numbers, and on the same side of zero."""
+    low, high = float(values.min()), float(values.max())
+    span = (high - low) or abs(high) or 1.0
+    step = 10.0 ** (math.floor(math.log10(span)) - 1)
+    if is_whole:
+        step = max(1.0, step)
+    wide_low = math.floor((low - _MARGIN * span) / step) * step
+    wide_high = math.ceil((high + _MARGIN * span) / step) * step
+    wide_low = max(0.0, wide_low) if low >= 0 else wide_low
+    wide_high = min(0.0, wide_high) if high <= 0 else wide_high
+    # What a step of 0.1 adds up to is not round in binary.
+    return min(low, _tidy(wide_low, step)), max(high, _tidy(wide_high, step))
+
+
+def find_missing_codes(values: Floats) -> tuple[float, ...]:
+    """Return the numbers that stand apart from all others as codes for missing do, such as -999."""
+    distinct, rows_of = np.unique(values, return_counts=True)
+    found = [code for code in _CODES if code in distinct and _stands_apart(code, distinct, rows_of)]
+    return tuple(map(float, found))
+
+
+def _stands_apart(code: float, distinct: Floats, rows_of: npt.NDArray[np.int64]) -> bool:
+    is_code = distinct == code
+    rows = int(rows_of[is_code].sum())
+    # Another code of the same column is no measurement to compare with.
+    is_other = ~is_code & ~np.isin(distinct, [other for other in _CODES if abs(other) > 1])
+    others = distinct[is_other]
+    if rows < 2 or len(others) < 3:
+        return False
+    low, high = float(others.min()), float(others.max())
+    # -1 is a code among what cannot be negative, 99 among what is never near it.
+    if code < 0 <= low or (code > 0 and code > high + 2 * (high - low)):
+        return True
+    return abs(code) > 1 and rows > _COMMONER * int(rows_of[is_other].max())
+
+
+def has_impossible_zero(values: Floats) -> bool:
+    """Whether zero stands far below every other value, as where a measurement was not taken."""
+    is_zero = values == 0
+    others = values[~is_zero]
+    if not 2 <= is_zero.sum() <= len(values) / 2 or len(np.unique(others)) < 20:
+        return False
+    return bool(others.min() > _LEAST_OF_MEDIAN * np.median(others))
+
+
+def find_far_values(values: Floats) -> tuple[float, ...]:
+    """Return the least and the greatest value where they are far from all that is usual."""
+    lower, upper = np.quantile(values, [0.25, 0.75])
+    reach = _FAR * (upper - lower)
+    if not reach:
+        return ()
+    ends = (float(values.min()), float(values.max()))
+    return tuple(end for end in ends if end < lower - reach or end > upper + reach)
+
+
+def _tidy(value: float, step: float) -> float:
+    return round(value, max(0, -math.floor(math.log10(step)))) if step < 1 else float(round(value))

@@ -1,0 +1,145 @@
+"""From the target's column to the task and what the dictionary says of the target."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from mulgil.contract.learning import Task
+from mulgil.drafting.columns import declare, identity, unread_remarks
+from mulgil.drafting.draft import ColumnDraft
+from mulgil.drafting.names import free_name, name_columns
+from mulgil.drafting.profile import ColumnProfile, Kind
+from mulgil.errors import InputError, describe
+
+# More different whole numbers are amounts, fewer are classes; chosen by eye.
+_GREATEST_CLASSES = 20
+
+_BINARY = "binary_classification"
+_MULTICLASS = "multiclass_classification"
+_REGRESSION = "scalar_regression"
+
+_MEANING = "TODO: what it means, and when it is known"
+
+
+@dataclass(frozen=True)
+class TargetDraft:
+    """The target as it will be written.
+
+    Attributes:
+        task: The task.
+        columns: One, or the source's column and the target that is derived from it.
+    """
+
+    task: str
+    columns: tuple[ColumnDraft, ...]
+
+
+def draft_target(name: str, profile: ColumnProfile, taken: set[str], task: str | None) -> TargetDraft:
+    """Draft the target.
+
+    Args:
+        name: Its column's name in the dictionary.
+        profile: Its column.
+        taken: Names of other columns.
+        task: What the user says that it is.
+
+    Raises:
+        InputError: The column is no target, or its task is not there.
+    """
+    chosen = task or _task_of(profile)
+    _require(chosen, profile)
+    if chosen == _BINARY:
+        return TargetDraft(chosen, _draft_binary(name, profile, taken))
+    keys = {**identity(name, profile), "role": "target", **_type_of(chosen, profile), "description": _MEANING}
+    return TargetDraft(chosen, (ColumnDraft(keys, unread_remarks(profile)),))
+
+
+def _task_of(profile: ColumnProfile) -> str:
+    if profile.distinct == 2:
+        return _BINARY
+    if profile.kind is Kind.NUMBER or (profile.kind is Kind.WHOLE and profile.distinct > _GREATEST_CLASSES):
+        return _REGRESSION
+    return _MULTICLASS
+
+
+def _require(task: str, profile: ColumnProfile) -> None:
+    shown = ", ".join(f"{word} ({rows} rows)" for word, rows in profile.values[:5])
+    more = f", and {profile.distinct - 5} more" if profile.distinct > 5 else ""
+    received = f"{profile.name} with {profile.distinct} different values: {shown}{more}"
+    if profile.distinct < 2:
+        raise InputError(
+            describe(
+                "There is nothing to learn: the target has the same value in every row",
+                expected="a column of at least two values",
+                received=received,
+                next_step="name another column: --target",
+            )
+        )
+    if profile.kind in (Kind.TIME, Kind.OTHER) or (
+        task == _MULTICLASS and profile.distinct > profile.present / 2
+    ):
+        raise InputError(
+            describe(
+                f"{profile.name} cannot be predicted as it is",
+                expected="yes or no, classes that many rows have, or a number",
+                received=received,
+                next_step="name another column: --target",
+            )
+        )
+    if task not in set(Task):
+        raise InputError(
+            describe(
+                f"The task is not there in this version: {task}",
+                expected=f"a target of one of these tasks: {', '.join(Task)}",
+                received=received,
+                next_step="make a column of two values in the table, such as whether it is above a limit, "
+                "and name it: --target",
+            )
+        )
+    if task == _BINARY and profile.distinct != 2:
+        raise InputError(
+            describe(
+                f"{task} needs a target of two values", received=received, next_step="give another --task"
+            )
+        )
+    if task == _REGRESSION and not len(profile.numbers):
+        raise InputError(describe(f"{task} needs a target of numbers", received=received))
+
+
+def _draft_binary(name: str, profile: ColumnProfile, taken: set[str]) -> tuple[ColumnDraft, ...]:
+    remarks = unread_remarks(profile)
+    if declare(profile).keys["type"] == "boolean":
+        keys = {**identity(name, profile), "role": "target", "type": "boolean", "description": _MEANING}
+        return (ColumnDraft(keys, remarks),)
+    # The rarer of the two is what one looks for, as a rule.
+    (other, _), (word, rows) = profile.values[:2]
+    is_number = profile.kind in (Kind.WHOLE, Kind.NUMBER)
+    kind = {Kind.WHOLE: "integer", Kind.NUMBER: "float"}.get(profile.kind, "category")
+    source = {
+        **identity(name, profile),
+        "role": "ignore",
+        "type": kind,
+        **({} if is_number else {"categories": [word, other]}),
+        "description": "What the target is derived from.",
+    }
+    literal = f"{float(word):g}" if is_number else _literal(word)
+    target = {
+        "name": free_name(name_columns([f"{name} is {word}"])[f"{name} is {word}"], taken),
+        "role": "target",
+        "type": "boolean",
+        "derived": f"{name} == {literal}",
+        "description": f"Whether {profile.name} is {word}. {_MEANING}",
+    }
+    remark = f"TODO: is {word!r} ({rows} of {profile.present} rows) what is looked for, and not {other!r}?"
+    return ColumnDraft(source, remarks), ColumnDraft(target, (remark,))
+
+
+def _literal(word: str) -> str:
+    return '"' + word.replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
+def _type_of(task: str, profile: ColumnProfile) -> dict[str, object]:
+    if task == _MULTICLASS:
+        return {"type": "category", "categories": [word for word, _ in profile.values]}
+    declared = declare(profile).keys
+    return {key: value for key, value in declared.items() if key in ("type", "range")}

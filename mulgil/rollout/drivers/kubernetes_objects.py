@@ -1,0 +1,133 @@
+"""InferenceServices of a cluster, read and written whole.
+
+A merge patch leaves what it does not name, so that a share once set would stay for ever: the object is
+replaced, and a write that another one overtook is made again on what is there then.
+
+Source:
+    https://kubernetes.io/docs/reference/using-api/api-concepts (resource versions, conflicts).
+"""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+from kubernetes import client
+from kubernetes.client.exceptions import ApiException
+
+from mulgil.errors import PermanentError, TemporaryError, describe
+from mulgil.rollout.releases import Manifest
+
+GROUP, VERSION, PLURAL = "serving.kserve.io", "v1beta1", "inferenceservices"
+_TRIES = 5
+_CONFLICT, _MISSING = 409, 404
+
+
+class ObjectsApi(Protocol):
+    """What is used of `kubernetes.client.CustomObjectsApi`."""
+
+    def get_namespaced_custom_object(
+        self, group: str, version: str, namespace: str, plural: str, name: str
+    ) -> Any:
+        """Return an object."""
+
+    def create_namespaced_custom_object(
+        self, group: str, version: str, namespace: str, plural: str, body: Any
+    ) -> Any:
+        """Create an object."""
+
+    def replace_namespaced_custom_object(
+        self, group: str, version: str, namespace: str, plural: str, name: str, body: Any
+    ) -> Any:
+        """Replace an object, where it is still the one that was read."""
+
+
+class KubernetesObjects:
+    """The InferenceServices that an API server has.
+
+    Args:
+        api: The API; that of the current context where it is not given.
+    """
+
+    def __init__(self, api: ObjectsApi | None = None) -> None:
+        self._api = api or _open_api()
+
+    def read(self, name: str, namespace: str) -> Manifest | None:
+        """Return an object with its status; `None` where there is none.
+
+        Raises:
+            TemporaryError: The API server does not answer.
+            PermanentError: It refuses.
+        """
+        try:
+            found: Manifest = self._api.get_namespaced_custom_object(GROUP, VERSION, namespace, PLURAL, name)
+        except ApiException as exc:
+            if exc.status == _MISSING:
+                return None
+            raise _translate(exc, f"read {namespace}/{name}") from exc
+        return found
+
+    def write(self, manifest: Manifest) -> None:
+        """Make the object's labels, annotations and specification those of the manifest.
+
+        Raises:
+            TemporaryError: The API server does not answer, or others keep writing.
+            PermanentError: It refuses.
+        """
+        name, namespace = manifest["metadata"]["name"], manifest["metadata"]["namespace"]
+        for _ in range(_TRIES):
+            there = self.read(name, namespace)
+            try:
+                if there is None:
+                    self._api.create_namespaced_custom_object(GROUP, VERSION, namespace, PLURAL, manifest)
+                    return
+                wanted = _laid_over(there, manifest)
+                if wanted == there:
+                    return
+                self._api.replace_namespaced_custom_object(GROUP, VERSION, namespace, PLURAL, name, wanted)
+            except ApiException as exc:
+                if exc.status != _CONFLICT:
+                    raise _translate(exc, f"write {namespace}/{name}") from exc
+            else:
+                return
+        raise TemporaryError(f"Others keep writing {namespace}/{name}; {_TRIES} tries were overtaken.")
+
+
+def _laid_over(there: Manifest, manifest: Manifest) -> Manifest:
+    """Return the object that is there with what is wanted: what the cluster itself keeps in it stays."""
+    metadata = dict(there["metadata"])
+    for key in ("labels", "annotations"):
+        ours = manifest["metadata"].get(key, {})
+        # Tools and controllers write labels and annotations of their own.
+        foreign = {k: v for k, v in metadata.get(key, {}).items() if not _is_ours(k)}
+        if foreign or ours:
+            metadata[key] = {**foreign, **ours}
+    return {**there, "metadata": metadata, "spec": manifest["spec"]}
+
+
+def _is_ours(key: str) -> bool:
+    return key.startswith("mulgil.dev/") or key == "serving.kserve.io/enable-tag-routing"
+
+
+def _open_api() -> ObjectsApi:
+    from kubernetes import config
+
+    try:
+        config.load_config()
+    except config.ConfigException as exc:
+        raise PermanentError(
+            describe(
+                "No cluster is configured here",
+                received=str(exc),
+                next_step="set KUBECONFIG, or use driver=local",
+            )
+        ) from exc
+    api: ObjectsApi = client.CustomObjectsApi()
+    return api
+
+
+def _translate(exc: ApiException, doing: str) -> TemporaryError | PermanentError:
+    text = describe(
+        f"The API server does not {doing}", received=f"{exc.status} {exc.reason}: {exc.body or ''}"
+    )
+    is_passing = not exc.status or exc.status == 429 or exc.status >= 500
+    return TemporaryError(text) if is_passing else PermanentError(text)

@@ -1,0 +1,292 @@
+"""`mulgil init`: what it writes of tables that nobody described, and that ingestion takes them by it."""
+
+import random
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+
+from components.ingest_data.core import ingest_data
+from mulgil import cli
+from mulgil.artifacts import DatasetManifest
+from mulgil.contract import ColumnRole, load_project
+
+
+@pytest.fixture
+def init(monkeypatch, capsys, tmp_path):
+    """Run `mulgil init` on a folder; return the exit code and what was written to the terminal."""
+    monkeypatch.setenv("MULGIL_HOME", str(tmp_path / "home"))
+
+    def run(source: object, *options: str, folder: Path = tmp_path / "drafted") -> tuple[int, str]:
+        words = ["init", str(folder), "--from", str(source), *options]
+        monkeypatch.setattr("sys.argv", ["mulgil", *words])
+        with pytest.raises(SystemExit) as left:
+            cli.main()
+        printed = capsys.readouterr()
+        return left.value.code or 0, printed.out + printed.err
+
+    return run
+
+
+def shop(rows: int = 300) -> pd.DataFrame:
+    """A table with what tables have: keys, dates, words, codes for missing, sentences."""
+    draw = random.Random(0)
+    age = [draw.gauss(45, 10) for _ in range(rows)]
+    return pd.DataFrame(
+        {
+            "Customer ID": [f"C-{i:04}" for i in range(rows)],
+            "signed up": [f"{1 + i % 28:02}/{1 + i % 12:02}/2023" for i in range(rows)],
+            "Age (years)": [str(round(a)) if i % 9 else "?" for i, a in enumerate(age)],
+            "income": [-999 if i % 10 == 0 else round(draw.gauss(30000, 9000), 2) for i in range(rows)],
+            "blood.pressure": [0 if i % 25 == 0 else round(draw.gauss(120, 15)) for i in range(rows)],
+            "newsletter": [draw.choice(["Yes", "No", ""]) for _ in range(rows)],
+            "tariff": [draw.choice(["A/B", "010", "x, y", 'q"q']) for _ in range(rows)],
+            "zip": [f"{draw.randrange(1000, 99999):05}" for _ in range(rows)],
+            "notes": [
+                f"called {i} times about the bill and much else that was said at length" for i in range(rows)
+            ],
+            "row": list(range(rows)),
+            "country": ["KR"] * rows,
+            "empty": [None] * rows,
+            "cancelled on": ["" if a < 45 else "2024-01-01" for a in age],
+            "Churn?": ["gone" if a + draw.gauss(0, 10) > 52 else "stays" for a in age],
+            "tells it": ["" for _ in range(rows)],
+        }
+    )
+
+
+@pytest.fixture
+def table(tmp_path):
+    frame = shop()
+    frame["tells it"] = np.where(frame["Churn?"] == "gone", "refund", "none")
+    path = tmp_path / "shop.csv"
+    frame.to_csv(path, index=False)
+    return path
+
+
+def ingest(folder: Path) -> DatasetManifest:
+    return ingest_data(
+        project_path=folder, source="", dataset_path=folder / "dataset", quarantine_path=folder / "quarantine"
+    )
+
+
+def columns_of(folder: Path) -> dict[str, dict]:
+    text = (folder / "data_dictionary.yaml").read_text(encoding="utf-8")
+    return {column["name"]: column for column in yaml.safe_load(text)["columns"]}
+
+
+def test_a_table_is_drafted_so_that_every_row_is_taken(init, table, tmp_path):
+    code, printed = init(table, "--target", "Churn?")
+
+    assert code == 0, printed
+    manifest = ingest(tmp_path / "drafted")
+    assert (manifest.rows_read, manifest.rows_quarantined, manifest.rows_deduplicated) == (300, 0, 0)
+
+
+def test_each_column_is_what_its_values_are(init, table, tmp_path):
+    init(table, "--target", "Churn?")
+
+    columns = columns_of(tmp_path / "drafted")
+    assert (columns["Customer_ID"]["role"], columns["Customer_ID"]["type"]) == ("entity", "text")
+    assert columns["signed_up"]["role"] == "event_timestamp"
+    assert columns["signed_up"]["time_format"] == "%d/%m/%Y"
+    assert (columns["Age_years"]["type"], columns["Age_years"]["missing"]) == ("integer", "median")
+    assert columns["Age_years"]["source_name"] == "Age (years)"
+    assert (columns["income"]["type"], columns["income"]["missing_codes"]) == ("float", [-999])
+    assert columns["blood_pressure"]["missing_codes"] == [0]
+    assert (columns["newsletter"]["type"], columns["newsletter"]["missing"]) == ("boolean", "most_frequent")
+    assert set(columns["tariff"]["categories"]) == {"A/B", "010", "x, y", 'q"q'}
+    assert columns["Churn_is_gone"]["derived"] == 'Churn == "gone"'
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("zip", "nearly every row has its own value"),
+        ("notes", "free text"),
+        ("row", "an identifier: 300 different values in 300 rows"),
+        ("country", "it is 'KR' in every row that has a value"),
+        ("empty", "it has no value in any row"),
+        ("cancelled_on", "it is '2024-01-01' in every row that has a value"),
+        ("tells_it", "it tells the target alone, on every row"),
+    ],
+)
+def test_what_cannot_be_a_feature_is_ignored_with_the_reason(init, table, tmp_path, name, reason):
+    _, printed = init(table, "--target", "Churn?")
+
+    column = columns_of(tmp_path / "drafted")[name]
+    assert column["role"] == "ignore"
+    assert reason in column["description"]
+    assert reason in " ".join(printed.split())
+
+
+def test_what_only_a_person_knows_is_marked(init, table, tmp_path):
+    _, printed = init(table, "--target", "Churn?")
+
+    text = (tmp_path / "drafted" / "data_dictionary.yaml").read_text(encoding="utf-8")
+    assert "# TODO: -999 (30 rows) is taken for a missing value" in text
+    assert "# TODO: zero (12 rows) is far below all others and taken for a missing value" in text
+    assert "what is looked for, and not 'stays'?" in text
+    assert "TODO: what the prediction is for" in (tmp_path / "drafted" / "project.yaml").read_text()
+    assert f"{text.count('TODO') - 1} TODO" in printed
+
+
+def test_codes_for_missing_are_missing_where_they_are_read(init, table, tmp_path):
+    import pyarrow.parquet as pq
+
+    init(table, "--target", "Churn?")
+    ingest(tmp_path / "drafted")
+
+    rows = [
+        row
+        for split in ("train", "validation", "test")
+        for row in pq.read_table(tmp_path / "drafted" / "dataset" / f"{split}.parquet").to_pylist()
+    ]
+    assert sum(row["income"] is None for row in rows) == 30
+    assert sum(row["blood_pressure"] is None for row in rows) == 12
+    assert min(row["blood_pressure"] for row in rows if row["blood_pressure"] is not None) > 50
+    assert {row["signed_up"].year for row in rows} == {2023}
+
+
+def test_a_file_of_a_spreadsheet_is_read_as_it_is_written(init, tmp_path):
+    path = tmp_path / "shop.csv"
+    frame = shop().rename(columns={"income": "Einkommen €"})
+    frame.to_csv(path, index=False, sep=";", decimal=",", encoding="cp1252")
+
+    code, printed = init(path, "--target", "Churn?")
+
+    assert code == 0, printed
+    source = load_project(tmp_path / "drafted").project.source
+    assert (source.delimiter, source.decimal, source.encoding) == (";", ",", "cp1252")
+    assert columns_of(tmp_path / "drafted")["Einkommen"]["type"] == "float"
+    assert ingest(tmp_path / "drafted").rows_quarantined == 0
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+def test_a_mark_of_the_encoding_is_understood(init, tmp_path, encoding):
+    path = tmp_path / "shop.csv"
+    shop().to_csv(path, index=False, encoding=encoding)
+
+    assert init(path, "--target", "Churn?")[0] == 0
+    assert ingest(tmp_path / "drafted").rows_quarantined == 0
+
+
+def test_a_typed_table_keeps_its_types(init, tmp_path):
+    path = tmp_path / "rows.parquet"
+    draw = np.random.default_rng(0)
+    frame = pd.DataFrame(
+        {
+            "who": np.arange(200) % 50,
+            "when": pd.date_range("2024-01-01", periods=200, freq="h", tz="Asia/Seoul"),
+            "size": np.where(np.arange(200) % 7 == 0, np.nan, draw.normal(size=200)),
+            "kind": pd.Categorical(draw.choice(["a", "b", "?"], 200)),
+            "flag": draw.random(200) < 0.5,
+            "list": [[1]] * 200,
+            "ill": draw.random(200) < 0.3,
+        }
+    )
+    frame.to_parquet(path)
+
+    code, printed = init(path, "--target", "ill", "--entity", "who")
+
+    assert code == 0, printed
+    columns = columns_of(tmp_path / "drafted")
+    assert (columns["who"]["role"], columns["who"]["type"]) == ("entity", "integer")
+    assert columns["when"]["role"] == "event_timestamp"
+    assert columns["size"]["missing"] == "median"
+    assert (columns["kind"]["missing_codes"], columns["kind"]["missing"]) == (["?"], "new_category")
+    assert columns["list"]["description"] == "Ignored: its values are neither numbers, words nor times."
+    assert ingest(tmp_path / "drafted").rows_quarantined == 0
+
+
+def test_a_file_without_a_header_needs_the_names(init, tmp_path):
+    path = tmp_path / "rows.data"
+    path.write_text("".join(f"{20 + i % 50}.0,{i % 3},{i % 2}\n" for i in range(60)), encoding="utf-8")
+
+    code, printed = init(path, "--target", "ill")
+    assert code == 2
+    assert "--header" in printed
+
+    code, printed = init(path, "--target", "ill", "--header", "age,pain,ill")
+    assert code == 0, printed
+    assert load_project(tmp_path / "drafted").project.source.header == ("age", "pain", "ill")
+
+
+def test_rows_that_share_their_key_and_time_are_a_decision(init, tmp_path):
+    path = tmp_path / "rows.csv"
+    path.write_text("who,x,y\n" + "".join(f"{i // 2},{i * 7 % 13}.5,{i % 2}\n" for i in range(60)))
+
+    code, printed = init(path, "--target", "y", "--entity", "who")
+
+    assert code == 0
+    assert "30 rows repeat the who of another" in printed
+    assert "leave --entity out" in " ".join(printed.split())
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--target", "Churn"], ["The table has no column Churn", "did you mean Churn??"]),
+        (["--target", "country"], ["the same value in every row"]),
+        (["--target", "signed up"], ["cannot be predicted as it is"]),
+        (["--target", "zip"], ["cannot be predicted as it is"]),
+        (["--target", "Churn?", "--event-timestamp", "income"], ["cannot say when a row became true"]),
+        (["--target", "Churn?", "--entity", "income"], ["cannot say what a row is about"]),
+        (["--target", "Churn?", "--task", "clustering"], ["The task is not there in this version: clust"]),
+        (["--target", "tariff", "--task", "binary_classification"], ["a target of two values", "tariff"]),
+    ],
+)
+def test_what_cannot_be_done_is_said_and_nothing_is_written(init, table, tmp_path, options, words):
+    code, printed = init(table, *options)
+
+    assert code == 2
+    for expected in words:
+        assert expected in printed
+    assert not (tmp_path / "drafted").exists()
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"", "The source is empty"),
+        (b"a,b\n", "a header and no rows"),
+        (b"a,a\n1,2\n", "have one name"),
+        (b"PAR1 no", "is not a Parquet file"),
+    ],
+)
+def test_a_table_that_cannot_be_read_is_refused(init, tmp_path, content, words):
+    path = tmp_path / "rows.csv"
+    path.write_bytes(content)
+
+    code, printed = init(path, "--target", "a")
+
+    assert code == 2
+    assert words in " ".join(printed.split())
+
+
+def test_a_project_that_is_there_is_not_overwritten(init, table, tmp_path):
+    assert init(table, "--target", "Churn?")[0] == 0
+
+    code, printed = init(table, "--target", "Churn?")
+
+    assert code == 2
+    assert "is a project already" in printed
+    assert init(table, "--target", "Churn?", "--force")[0] == 0
+
+
+def test_three_hundred_columns_and_odd_names_make_a_dictionary(init, tmp_path):
+    draw = np.random.default_rng(0)
+    names = [f"f{i}" for i in range(296)] + ["class", "이름", "A b", "a-b"]
+    frame = pd.DataFrame(draw.normal(size=(80, 300)), columns=names).assign(y=draw.random(80) < 0.5)
+    frame.to_csv(tmp_path / "wide.csv", index=False)
+
+    code, printed = init(tmp_path / "wide.csv", "--target", "y")
+
+    assert code == 0, printed
+    features = [
+        c for c in load_project(tmp_path / "drafted").dictionary.columns if c.role is ColumnRole.FEATURE
+    ]
+    assert len(features) == 300
+    assert {c.name for c in features[-4:]} == {"class_value", "column_298", "A_b", "a_b_2"}

@@ -1,0 +1,292 @@
+"""A rollout from its start to its verdict, on each platform's form of an InferenceService."""
+
+import json
+import re
+
+import pytest
+from kserve_cluster import KServeCluster, isvc
+from rollouts import Callers, Scene
+
+from mulgil.contract.rollout import DeadlineOutcome, Replay, Rollout, RolloutMetric
+from mulgil.errors import InputError, PermanentError, TemporaryError
+from mulgil.rollout.drivers.knative import KnativeDriver
+from mulgil.rollout.drivers.standard import StandardDriver
+from mulgil.rollout.record import Phase, RolloutVerdict
+from mulgil.rollout.store import VERDICT, Command
+
+
+@pytest.fixture(params=["knative", "standard"])
+def platform(request):
+    return request.param
+
+
+@pytest.fixture
+def open_scene(platform, tmp_path):
+    def open_scene(policy=None, broken=(), **candidate):
+        cluster = KServeCluster(broken)
+        driver = {"knative": KnativeDriver, "standard": StandardDriver}[platform](cluster)
+        scene = Scene(tmp_path, driver, Callers(cluster, **candidate), policy)
+        scene.settle(version(scene, "1"))
+        return scene
+
+    return open_scene
+
+
+def version(scene, number):
+    return isvc(number, is_standard=scene.driver.name == "standard")
+
+
+def shares(scene):
+    return scene.callers.cluster.share("1"), scene.callers.cluster.share("2")
+
+
+def test_a_good_candidate_that_predicts_as_the_replay_told_is_promoted(open_scene):
+    scene = open_scene()
+
+    rollout = scene.drive(scene.start(version(scene, "2")))
+
+    assert rollout.phase is Phase.PROMOTED
+    assert [step.percent for step in rollout.steps] == [5, 25, 50]
+    assert shares(scene) == (0, 100)
+    assert rollout.replay.requests == 2000
+    assert scene.finished == [rollout]
+
+
+@pytest.mark.parametrize(
+    ("worse", "named"),
+    [
+        ({"errors": 0.06}, "requests failed"),
+        ({"slower": 1.5}, "took longer"),
+        ({"shift": -0.4}, "the replay predicted"),
+    ],
+)
+def test_a_bad_candidate_is_rolled_back_with_no_hand_and_the_requests_it_touched_are_told(
+    open_scene, worse, named
+):
+    scene = open_scene(**worse)
+
+    rollout = scene.drive(scene.start(version(scene, "2")))
+
+    verdict = RolloutVerdict.read(scene.store.path(rollout.rollout_id) / VERDICT)
+    assert rollout.phase is Phase.ROLLED_BACK
+    assert shares(scene) == (100, 0)
+    assert named in verdict.reason
+    assert verdict.exposed_requests == scene.callers.served["2"] > 0
+    assert not verdict.is_by_hand
+    item = scene.driver.read("heart", "default")
+    assert item["spec"]["predictor"] == version(scene, "1")["spec"]["predictor"]
+
+
+def test_a_candidate_never_has_more_traffic_than_its_step(open_scene):
+    scene = open_scene()
+    rollout = scene.start(version(scene, "2"))
+    seen = set()
+    while not rollout.phase.is_over:
+        rollout = scene.drive(rollout, most_moves=1)
+        seen.add((rollout.percent, shares(scene)[1]))
+
+    assert {share for _, share in seen} == {0, 5, 25, 50, 100}
+    assert all(share <= wanted for wanted, share in seen)
+
+
+def test_while_it_is_rolled_back_the_candidate_gets_nothing(open_scene):
+    scene = open_scene(errors=0.06)
+    rollout = scene.start(version(scene, "2"))
+    given = []
+    while not rollout.phase.is_over:
+        before = rollout.phase
+        rollout = scene.drive(rollout, most_moves=1)
+        if before is Phase.ROLLING_BACK:
+            given.append(shares(scene))
+
+    assert set(given) == {(100, 0)}
+
+
+def test_a_candidate_that_never_becomes_ready_gets_no_request(open_scene):
+    scene = open_scene(broken={"2"})
+
+    rollout = scene.drive(scene.start(version(scene, "2")))
+
+    assert rollout.phase is Phase.ROLLED_BACK
+    assert "the bundle is damaged" in rollout.reason
+    assert rollout.exposed == 0
+    assert shares(scene) == (100, 0)
+
+
+def test_whoever_drives_may_die_at_any_move_and_another_goes_on(open_scene):
+    scene = open_scene()
+    rollout = scene.start(version(scene, "2"))
+    moves = 0
+    while not rollout.phase.is_over:
+        # Each time anew from the disk, as another process would.
+        rollout = scene.drive(scene.store.read(rollout.rollout_id), most_moves=1)
+        moves += 1
+
+    assert rollout.phase is Phase.PROMOTED
+    assert moves > 50
+
+
+def test_a_move_whose_writing_down_was_lost_is_made_again_to_the_same_end(open_scene):
+    scene = open_scene(errors=0.06)
+    rollout = scene.start(version(scene, "2"))
+    while not rollout.phase.is_over:
+        before = scene.store.read(rollout.rollout_id)
+        rollout = scene.drive(rollout, most_moves=1)
+        if rollout.phase is not before.phase and not rollout.phase.is_over:
+            # Killed after the platform was changed and before that was written.
+            scene.store.write(before)
+            rollout = scene.drive(before, most_moves=1)
+
+    assert rollout.phase is Phase.ROLLED_BACK
+    assert shares(scene) == (100, 0)
+
+
+def test_without_traffic_it_holds_until_the_deadline_and_then_goes_back(open_scene):
+    scene = open_scene(Rollout(deadline_hours=1, replay=None), rate=0.0)
+
+    rollout = scene.drive(scene.start(version(scene, "2")))
+
+    assert rollout.phase is Phase.ROLLED_BACK
+    assert "Undecided after 1 hours" in rollout.reason
+
+
+def test_a_deadline_may_leave_the_decision_to_a_person(open_scene):
+    policy = Rollout(deadline_hours=0.1, on_deadline=DeadlineOutcome.PAUSE, minimum_requests=10**9)
+    scene = open_scene(policy)
+    rollout = scene.drive(scene.start(version(scene, "2")), most_moves=2000)
+    assert rollout.phase is Phase.PAUSED
+    assert shares(scene) == (95, 5)
+
+    scene.store.command(rollout.rollout_id, Command.PROMOTE)
+    rollout = scene.drive(rollout)
+
+    assert rollout.phase is Phase.PROMOTED
+    assert rollout.is_by_hand
+
+
+@pytest.mark.parametrize("moves", [0, 1, 4, 10, 40])
+def test_a_person_may_abort_it_at_any_time(open_scene, moves):
+    scene = open_scene()
+    rollout = scene.start(version(scene, "2"))
+    rollout = scene.drive(rollout, most_moves=moves)
+
+    scene.store.command(rollout.rollout_id, Command.ABORT)
+    rollout = scene.drive(rollout)
+
+    assert rollout.phase is Phase.ROLLED_BACK
+    assert shares(scene) == (100, 0)
+    assert json.loads((scene.store.path(rollout.rollout_id) / VERDICT).read_text())["is_by_hand"]
+
+
+def test_a_replay_in_which_the_candidate_fails_ends_it_before_the_first_percent(open_scene):
+    scene = open_scene()
+    scene.callers.candidate = lambda scores: scores
+    scene.callers.replay = lambda rollout, sight: failing_replay()
+
+    rollout = scene.drive(scene.start(version(scene, "2")))
+
+    assert rollout.phase is Phase.ROLLED_BACK
+    assert "In the replay the candidate failed 100 of 100" in rollout.reason
+    assert rollout.exposed == 0
+
+
+def failing_replay():
+    from mulgil.rollout.replay import replay
+
+    return replay([{}] * 100, "test", lambda row: 0.5, lambda row: None, 0.005)
+
+
+def test_a_replay_that_is_required_and_has_nothing_to_replay_ends_it(open_scene):
+    scene = open_scene(Rollout(replay=Replay(is_required=True)))
+    scene.callers.replay = lambda rollout, sight: (None, None)
+
+    rollout = scene.drive(scene.start(version(scene, "2")))
+
+    assert "The policy requires it" in rollout.reason
+
+
+def test_a_source_that_does_not_answer_is_waited_for_and_no_window_counts_twice(open_scene):
+    scene = open_scene()
+    read, calls = scene.callers.read, []
+
+    def flaky(arms, cursor, now):
+        calls.append(cursor)
+        if len(calls) % 3 == 0:
+            raise TemporaryError("it does not answer")
+        return read(arms, cursor, now)
+
+    scene.callers.read = flaky
+    rollout = scene.drive(scene.start(version(scene, "2")))
+
+    assert rollout.phase is Phase.PROMOTED
+    assert sum(step.canary_requests for step in rollout.steps) == scene.callers.served["2"]
+
+
+def test_an_edit_that_overtakes_a_write_is_kept(open_scene):
+    scene = open_scene()
+    scene.callers.cluster.conflicts_to_come = 3
+
+    rollout = scene.drive(scene.start(version(scene, "2")))
+
+    assert rollout.phase is Phase.PROMOTED
+
+
+def test_labels_of_others_stay(open_scene):
+    scene = open_scene()
+    cluster = scene.callers.cluster
+    cluster.objects["default", "heart"]["metadata"]["labels"] = {"team": "cardiology"}
+
+    scene.drive(scene.start(version(scene, "2")))
+
+    assert cluster.objects["default", "heart"]["metadata"]["labels"]["team"] == "cardiology"
+
+
+def test_only_one_rollout_of_a_service_is_under_way(open_scene):
+    scene = open_scene()
+    scene.start(version(scene, "2"))
+
+    with pytest.raises(PermanentError, match="is under way"):
+        scene.start(version(scene, "3"))
+
+
+def test_the_version_that_serves_is_no_candidate(open_scene):
+    scene = open_scene()
+
+    with pytest.raises(InputError, match="is the one that serves"):
+        scene.start(version(scene, "1"))
+
+
+@pytest.mark.parametrize(
+    ("policy", "message"),
+    [
+        (Rollout(sticky_header="x-user"), "rollout.sticky_header"),
+        (Rollout(shadow={"is_required": True}), "rollout.shadow.is_required"),
+    ],
+)
+def test_a_policy_that_asks_more_than_the_platform_can_is_refused_before_anything_changes(
+    open_scene, policy, message
+):
+    scene = open_scene(policy)
+    writes = scene.callers.cluster.writes
+
+    with pytest.raises(InputError, match=re.escape(message)):
+        scene.start(version(scene, "2"))
+
+    assert scene.callers.cluster.writes == writes
+    assert scene.store.list() == []
+
+
+def test_a_required_metric_that_is_not_measured_is_refused(open_scene):
+    scene = open_scene(Rollout(required_metrics=(RolloutMetric.ACCURACY,)))
+    scene.callers.measures = frozenset({RolloutMetric.ERROR_RATE})
+
+    with pytest.raises(InputError, match="required_metrics: accuracy"):
+        scene.start(version(scene, "2"))
+
+
+def test_a_driver_refuses_an_object_of_the_other_form(tmp_path):
+    cluster = KServeCluster()
+    with pytest.raises(InputError, match="use driver=standard"):
+        KnativeDriver(cluster).form(isvc("1", is_standard=True))
+    with pytest.raises(InputError, match="use driver=knative"):
+        StandardDriver(cluster).form(isvc("1"))
