@@ -12,9 +12,9 @@ from mulgil.serving.messages import json_response
 
 
 async def _run(port: int) -> None:
-    connections = Connections()
+    connections = Connections(lambda _: json_response({"records": 0}))
     server = await asyncio.get_running_loop().create_server(
-        lambda: HttpConnection(lambda _: json_response({"records": 0}), connections), "127.0.0.1", port
+        lambda: HttpConnection(connections), "127.0.0.1", port
     )
     await server.serve_forever()
 
