@@ -9,11 +9,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mulgil.errors import PermanentError, describe
 from mulgil.program import run_program
 
 if TYPE_CHECKING:
     from components.deploy_model.platform import InferencePlatform
+    from mulgil.artifacts import RegisteredModel
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -59,27 +59,30 @@ def main(argv: Sequence[str] | None = None) -> int:
 def load_core() -> Callable[..., Any]:
     """Import the core, with all that it needs."""
     from components.deploy_model.core import deploy_model
+
+    platform, locate = _choose_platform()
+    return functools.partial(deploy_model, platform=platform, locate=locate, promote=_promote)
+
+
+def load_rest() -> None:
+    """Import what a new version needs besides: MLflow, which makes it the champion."""
     from mulgil.registry import import_mlflow
 
     import_mlflow()
-    return functools.partial(deploy_model, platform=_choose_platform(), promote=_promote)
 
 
-def _choose_platform() -> InferencePlatform:
+def _choose_platform() -> tuple[InferencePlatform, Callable[[RegisteredModel], Path]]:
     """Choose between this machine and a cluster; nothing else in this component does."""
+    from components.deploy_model.bundle import fetch_bundle, find_bundle
+
     # Kubernetes sets it in every container.
     if os.environ.get("KUBERNETES_SERVICE_HOST"):
-        raise PermanentError(
-            describe(
-                "Deploying to a cluster is not there yet",
-                expected="a machine outside Kubernetes, with the local serving plane",
-                received="KUBERNETES_SERVICE_HOST is set",
-                next_step="run the pipeline with `mulgil run`",
-            )
-        )
+        from mulgil.cluster.inference_services import ClusterPlatform
+
+        return ClusterPlatform(), fetch_bundle
     from mulgil.local.plane.client import ServingPlane
 
-    return ServingPlane()
+    return ServingPlane(), find_bundle
 
 
 def _promote(name: str, version: str) -> None:

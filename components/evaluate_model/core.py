@@ -74,7 +74,7 @@ def evaluate_model(
 
     task = Task(bundle.task)
     form = AnswerForm.of(task, dictionary)
-    champion = ask_champion(bundle.name, task, dictionary, test)
+    champion = ask_champion(bundle.name, bundle.fingerprint, dictionary, test)
     predicted = {
         MODEL: predict(bundle_path, bundle, test.tensors, form.width),
         BASELINE: predict_prior(task, fitted, test),
@@ -89,7 +89,7 @@ def evaluate_model(
         test.target,
         {model: numbers for model, numbers in predicted.items() if model != BASELINE},
     )
-    evaluation = _evaluate(bundle, len(test), replicates, pictures, project)
+    evaluation = _evaluate(bundle, champion, len(test), replicates, pictures, project)
     verdict = Verdict.of(GATE, bundle.fingerprint, _check(evaluation, champion, project))
     evaluation.write(evaluation_path)
     verdict.write(verdict_path)
@@ -100,6 +100,7 @@ def evaluate_model(
 
 def _evaluate(
     bundle: BundleManifest,
+    champion: ChampionAnswer,
     rows: int,
     replicates: dict[str, dict[Metric, Replicates]],
     pictures: Pictures,
@@ -128,6 +129,7 @@ def _evaluate(
         curves=pictures.curves,
         confusions=pictures.confusions,
         fits=pictures.fits,
+        champion_fingerprint=champion.fingerprint,
     )
 
 
