@@ -87,7 +87,7 @@ class Association(StrEnum):
 
 
 class OutOfRangePolicy(StrEnum):
-    """What a served model does with a number beyond its column's range; ingestion sets such rows aside.
+    """What a served model does with a number beyond its column's range; in training data it fails validation.
 
     `refuse`: the request is an error. `clip`: the range's nearer end is taken instead. `pass`: the model gets
     it as it is. Of the last two a warning with the answer tells.
