@@ -16,6 +16,7 @@ from mulgil.cli.init import init_command
 from mulgil.cli.plan import plan_command
 from mulgil.cli.plane import down_command, up_command
 from mulgil.cli.predict import predict_command
+from mulgil.cli.rollout import rollout_app
 from mulgil.cli.run import run_command
 from mulgil.cli.runs import runs_app
 from mulgil.errors import MulgilError
@@ -36,6 +37,7 @@ app.command("dictionary")(dictionary_command)
 app.command("up")(up_command)
 app.command("down")(down_command)
 app.add_typer(runs_app, name="runs")
+app.add_typer(rollout_app, name="rollout")
 app.add_typer(cache_app, name="cache")
 app.add_typer(get_app, name="get")
 
