@@ -65,8 +65,11 @@ format: setup ## Put the code into the house's form
 	.venv/bin/ruff check --fix .
 
 golden: setup .tools/bin/kubectl ## Write the golden files and the published schemas anew
-	PYTHONPATH=$(CURDIR):tests .venv/bin/python -m rendered_manifests
 	.venv/bin/mulgil compile training --output tests/golden/training.yaml
+	.venv/bin/mulgil compile training --registry ghcr.io/example --output tests/golden/training-cluster.yaml
+	.venv/bin/mulgil compile training --kubernetes-manifests \
+	  --output manifests/components/kfp-native/pipelines.yaml
+	PYTHONPATH=$(CURDIR):tests .venv/bin/python -m rendered_manifests
 	.venv/bin/python -m mulgil.contract.json_schema docs/schemas
 
 bench: setup ## Run a benchmark: make bench NAME=small_table_quality [ARGS='--seeds 3']

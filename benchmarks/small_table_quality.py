@@ -61,7 +61,7 @@ class Sample:
 
 def measure_split(project_path: Path, source: str, seed: int, work_path: Path) -> Sample:
     """Ingest with one seed, train, and score both models on the test rows."""
-    from components.evaluate_model.baselines import predict_logistic_regression
+    from components.evaluate_model.baselines import predict_linear_model
     from components.evaluate_model.metrics import measure
     from components.evaluate_model.scoring import predict
     from components.ingest_data.core import ingest_data
@@ -86,8 +86,8 @@ def measure_split(project_path: Path, source: str, seed: int, work_path: Path) -
         history_path=work_path / "history.json",
     )
     train, validation, test = (read_rows(rows_path, split, folder.dictionary) for split in SPLITS)
-    baseline = predict_logistic_regression(
-        specify_preprocessing(folder.dictionary), train.joined(validation), test
+    baseline = predict_linear_model(
+        folder.project.task, specify_preprocessing(folder.dictionary), train.joined(validation), test
     )
     whole = np.ones((1, len(test)))
     model = predict(work_path / "bundle", bundle, test.tensors)

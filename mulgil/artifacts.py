@@ -389,7 +389,8 @@ class TrainingHistory(Record):
 
     Attributes:
         loss: Mean loss on the training rows in each epoch, dropout and penalty included.
-        val_loss: Log loss on the validation rows after each epoch.
+        val_loss: Log loss, or of a number the mean squared error in squares of its standard deviation, on the
+            validation rows after each epoch.
         best_epoch: The epoch, from 1, with the least `val_loss`; the final fit has as many.
         rows: Rows fitted on, by split; the final fit has both.
         parameters: Trainable numbers of the model.
@@ -405,15 +406,15 @@ class TrainingHistory(Record):
 
 
 class WarmUpExample(Record):
-    """A bundle's own example: one raw row, and what the SavedModel answered for it.
+    """A bundle's own example: one raw row, and what the model answered for it.
 
     Attributes:
         instance: Raw value by column; `None` is missing.
-        prediction: The SavedModel's output for it.
+        prediction: The model's output for it: one number, or one a class, label or target.
     """
 
     instance: dict[str, float | int | bool | str | None]
-    prediction: float
+    prediction: float | list[float]
 
 
 class RegisteredModel(Record):
@@ -449,7 +450,23 @@ class Endpoint(Record):
     url: str
     model_version: str
     example: dict[str, float | int | bool | str | None]
-    prediction: float
+    prediction: float | dict[str, float | str | dict[str, float]]
+
+
+class RolloutReference(Record):
+    """Which rollout a new version is in, and how far.
+
+    Attributes:
+        rollout_id: Its name; `None` where the version has all the traffic without one.
+        is_over: Whether it is decided.
+        is_promoted: Whether the version was promoted.
+        reason: Where it is and why, in words.
+    """
+
+    rollout_id: str | None
+    is_over: bool
+    is_promoted: bool
+    reason: str
 
 
 class Interval(Record):
@@ -521,24 +538,55 @@ class ScoreCurves(Record):
     scores: dict[str, tuple[int, ...]]
 
 
+class ClassConfusion(Record):
+    """How many test rows of each class were called which.
+
+    Attributes:
+        labels: The classes, in the dictionary's order.
+        counts: Rows by what they are, then by the most probable class.
+    """
+
+    labels: tuple[str, ...]
+    counts: tuple[tuple[int, ...], ...]
+
+
+class NumberFit(Record):
+    """How a predicted number lies to the true one on the test rows.
+
+    Attributes:
+        points: Pairs (predicted, true), thinned where there are many.
+        error_edges: Of the bins of predicted less true, one more than there are bins.
+        errors: Rows in each bin.
+    """
+
+    points: tuple[tuple[float, float], ...]
+    error_edges: tuple[float, ...]
+    errors: tuple[int, ...]
+
+
 class Evaluation(Record):
     """What `evaluate_model` measured.
 
     Attributes:
         bundle_fingerprint: Of the model judged.
+        task: Its task.
         rows: Test rows.
         metrics: The model's, by name.
-        baseline: Of always giving the share of yes among the rows trained on, on the same rows.
-        reference: Of scikit-learn's logistic regression, fitted on the rows the model was fitted on.
+        baseline: Of always giving the shares of the answers, or the mean, among the rows trained on, on the
+            same rows.
+        reference: Of scikit-learn's logistic or ridge regression, fitted on the rows the model was fitted on.
         champion: The champion's on the same rows; empty where there was none to compare with.
         improvements: How much better the model's primary metric is than that of `baseline`, `reference` and
             `champion`, by that name; paired, and positive is better for a loss too.
         primary_metric: The one that the gates use.
-        curves: What was measured, as pictures show it, by `model`, `reference` and `champion`; empty in a
-            record of before there were any.
+        curves: What was measured, as pictures show it, by `model`, `reference` and `champion`; of several
+            labels, the model's by `model LABEL`. Empty for another task.
+        confusions: The same of classes.
+        fits: The same of numbers, by the target within.
     """
 
     bundle_fingerprint: str
+    task: str = "binary_classification"
     rows: int
     metrics: dict[str, Interval]
     baseline: dict[str, Interval]
@@ -547,3 +595,5 @@ class Evaluation(Record):
     improvements: dict[str, Interval]
     primary_metric: str
     curves: dict[str, ScoreCurves] = Field(default_factory=dict)
+    confusions: dict[str, ClassConfusion] = Field(default_factory=dict)
+    fits: dict[str, dict[str, NumberFit]] = Field(default_factory=dict)

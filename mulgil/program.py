@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from mulgil.errors import MulgilError
+from mulgil.project_location import project_folder
 
 
 def run_program(
@@ -28,6 +29,9 @@ def run_program(
     """
     arguments = vars(parser.parse_args(argv))
     try:
+        # On a cluster a project is an address; the cores know folders alone.
+        if "project_path" in arguments:
+            arguments["project_path"] = project_folder(arguments["project_path"])
         load_core()(**arguments)
     except MulgilError as exc:
         print(f"{type(exc).__name__}: {exc}", file=sys.stderr)

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from mulgil.artifacts import SPLITS, DatasetManifest, FeatureServiceReference
-from mulgil.contract import ColumnType, MissingPolicy, ProjectFolder, load_project
+from mulgil.contract import ColumnType, MissingPolicy, ProjectFolder, Task, load_project
 
 CATEGORIES = ("low", "3", "é", "물길", "never")
 
@@ -47,7 +47,17 @@ class LearningProject:
         return self.folder.path
 
 
-def columns() -> list[dict[str, object]]:
+CLASSES = ("mild", "물길", "3")
+TARGETS: dict[Task, list[dict[str, object]]] = {
+    Task.BINARY_CLASSIFICATION: [{"name": "answer", "type": "boolean"}],
+    Task.MULTICLASS_CLASSIFICATION: [{"name": "grade", "type": "category", "categories": list(CLASSES)}],
+    Task.MULTILABEL_CLASSIFICATION: [{"name": name, "type": "boolean"} for name in ("first", "second")],
+    Task.SCALAR_REGRESSION: [{"name": "cost", "type": "float"}],
+    Task.VECTOR_REGRESSION: [{"name": "cost", "type": "float"}, {"name": "days", "type": "integer"}],
+}
+
+
+def columns(task: Task = Task.BINARY_CLASSIFICATION) -> list[dict[str, object]]:
     """The dictionary's columns; types take turns, so that numbers and codes alternate in the input."""
     features = [
         {
@@ -67,7 +77,7 @@ def columns() -> list[dict[str, object]]:
         {"name": "key", "role": "entity", "type": "integer", "description": "Who."},
         {"name": "at", "role": "event_timestamp", "type": "timestamp", "description": "When."},
         *features,
-        {"name": "answer", "role": "target", "type": "boolean", "description": "Whether."},
+        *({**target, "role": "target", "description": "Whether."} for target in TARGETS[task]),
     ]
 
 
@@ -84,14 +94,21 @@ def project(**changes: object) -> dict[str, object]:
     }
 
 
-def write_project(root: Path, without: str = "", **changes: object) -> LearningProject:
+def write_task_project(root: Path, task: Task, **changes: object) -> LearningProject:
+    """Write a project of a task, without floors."""
+    return write_project(root, task=task, **{"gates": {}, **changes})
+
+
+def write_project(
+    root: Path, without: str = "", *, task: Task = Task.BINARY_CLASSIFICATION, **changes: object
+) -> LearningProject:
     """Write the project, but for one column, its training rows and its feature service's reference."""
     path = root / "project"
     path.mkdir(parents=True)
     # JSON is YAML.
-    (path / "project.yaml").write_text(json.dumps(project(**changes)), encoding="utf-8")
+    (path / "project.yaml").write_text(json.dumps(project(task=task, **changes)), encoding="utf-8")
     (path / "data_dictionary.yaml").write_text(
-        json.dumps({"columns": [column for column in columns() if column["name"] != without]}),
+        json.dumps({"columns": [column for column in columns(task) if column["name"] != without]}),
         encoding="utf-8",
     )
     folder = load_project(path)
@@ -122,10 +139,11 @@ def write_rows(path: Path, folder: ProjectFolder, rows: int, seed: int) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     generator = random.Random(seed)
     table: dict[str, list[object]] = {column.name: [] for column in folder.dictionary.features}
-    target = []
+    targets: dict[str, list[object]] = {column.name: [] for column in folder.dictionary.targets}
     for _ in range(rows):
         severity = generator.gauss(0, 1)
-        target.append(generator.random() < 1 / (1 + math.exp(-4 * severity)))
+        for place, column in enumerate(folder.dictionary.targets):
+            targets[column.name].append(_target(column.type, severity, place, generator))
         for column in folder.dictionary.features:
             is_missing = column.missing is not MissingPolicy.REJECT and generator.random() < 0.1
             # Fewer, or the two dozen columns together would drop every row.
@@ -136,7 +154,22 @@ def write_rows(path: Path, folder: ProjectFolder, rows: int, seed: int) -> None:
         column.name: pa.array(table[column.name], _ARROW_TYPES[column.type])
         for column in folder.dictionary.features
     }
-    pq.write_table(pa.table({**arrays, "answer": pa.array(target, pa.bool_())}), path)
+    answers = {
+        column.name: pa.array(targets[column.name], _ARROW_TYPES[column.type])
+        for column in folder.dictionary.targets
+    }
+    pq.write_table(pa.table({**arrays, **answers}), path)
+
+
+def _target(kind: ColumnType, severity: float, place: int, generator: random.Random) -> object:
+    if kind is ColumnType.BOOLEAN:
+        # A second label follows the other way.
+        return generator.random() < 1 / (1 + math.exp(-4 * severity * (1 - 2 * place)))
+    level = severity + generator.gauss(0, 0.3)
+    if kind is ColumnType.CATEGORY:
+        return CLASSES[min(2, max(0, round(level + 1)))]
+    # Of another size each, as units are.
+    return 5000 + 1000 * level if kind is ColumnType.FLOAT else round(30 - 10 * level)
 
 
 def _value(kind: ColumnType, level: float) -> object:

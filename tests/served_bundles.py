@@ -18,7 +18,9 @@ from mulgil.artifacts import (
     WarmUpExample,
     fingerprint_files,
 )
-from mulgil.contract import DataDictionary
+from mulgil.contract import DataDictionary, Task
+from mulgil.contract.answers import AnswerForm
+from mulgil.contract.learning import TASK_FORMS
 from mulgil.preprocessing import FittedColumn, FittedTransform, TransformExecutor
 
 DICTIONARY = DataDictionary.model_validate(
@@ -41,6 +43,25 @@ DICTIONARY = DataDictionary.model_validate(
         ]
     }
 )
+
+_TARGETS = {
+    Task.BINARY_CLASSIFICATION: [{"name": "disease", "type": "boolean"}],
+    Task.MULTICLASS_CLASSIFICATION: [
+        {"name": "disease", "type": "category", "categories": ["none", "물길", "3"]}
+    ],
+    Task.MULTILABEL_CLASSIFICATION: [{"name": n, "type": "boolean"} for n in ("left", "right")],
+    Task.SCALAR_REGRESSION: [{"name": "days", "type": "float"}],
+    Task.VECTOR_REGRESSION: [{"name": n, "type": "float"} for n in ("days", "cost", "visits")],
+}
+
+
+def dictionary_of(task: Task) -> DataDictionary:
+    """The dictionary with a task's targets."""
+    others = [column for column in DICTIONARY.model_dump()["columns"] if column["role"] != "target"]
+    targets = [{**target, "role": "target", "description": "Any."} for target in _TARGETS[task]]
+    return DataDictionary.model_validate({"columns": [*others, *targets]})
+
+
 TRANSFORM = FittedTransform(
     columns=(
         FittedColumn(name="age", is_categorical=False, fill=None, offset=54.0, scale=0.1),
@@ -54,10 +75,17 @@ ROW = {"age": 63, "oldpeak": 2.3, "exang": True, "thal": "6", "income": 41_000.0
 SPARSE_ROW = {"age": 41, "oldpeak": None, "exang": None, "thal": None, "income": 12_000.0}
 
 
+_ACTIVATIONS = {
+    Task.BINARY_CLASSIFICATION: "sigmoid",
+    Task.MULTICLASS_CLASSIFICATION: "softmax",
+    Task.MULTILABEL_CLASSIFICATION: "sigmoid",
+}
+
+
 class NumericNetwork:
     """A network with random weights; two seeds give two models that predict differently."""
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int, task: Task = Task.BINARY_CLASSIFICATION) -> None:
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
         import keras
         import tensorflow as tf
@@ -67,16 +95,18 @@ class NumericNetwork:
             [
                 keras.Input((TRANSFORM.width,)),
                 keras.layers.Dense(8, activation="relu"),
-                keras.layers.Dense(1, activation="sigmoid"),
+                keras.layers.Dense(AnswerForm.of(task, dictionary_of(task)).width, _ACTIVATIONS.get(task)),
             ]
         )
+        self._task = task
         self._network = network
         self.litert = tf.lite.TFLiteConverter.from_keras_model(network).convert()
 
     def predict(self, *rows: dict[str, object]) -> list[float]:
         """What Keras itself answers."""
         columns = {name: [row[name] for row in rows] for name in ROW}
-        return np.asarray(self._network(TransformExecutor(TRANSFORM).apply(columns))).reshape(-1).tolist()
+        answer = np.asarray(self._network(TransformExecutor(TRANSFORM).apply(columns)))
+        return (answer.reshape(-1) if answer.shape[1] == 1 else answer).tolist()
 
     def write_bundle(
         self, path: Path, feature_service: FeatureServiceReference | None = None
@@ -84,19 +114,24 @@ class NumericNetwork:
         """Write a bundle as the exporter does; without a feature service it names a store that is nowhere."""
         path.mkdir(parents=True)
         (path / BUNDLE_LITERT).write_bytes(self.litert)
-        (path / BUNDLE_DICTIONARY).write_text(DICTIONARY.model_dump_json(), encoding="utf-8")
+        dictionary = dictionary_of(self._task).model_dump_json()
+        (path / BUNDLE_DICTIONARY).write_text(dictionary, encoding="utf-8")
         TRANSFORM.write(path / BUNDLE_TRANSFORM)
         WarmUpExample(instance=ROW, prediction=self.predict(ROW)[0]).write(path / BUNDLE_EXAMPLE)
-        return seal(path, feature_service)
+        return seal(path, feature_service, self._task)
 
 
-def seal(path: Path, feature_service: FeatureServiceReference | None = None) -> BundleManifest:
+def seal(
+    path: Path,
+    feature_service: FeatureServiceReference | None = None,
+    task: Task = Task.BINARY_CLASSIFICATION,
+) -> BundleManifest:
     """Write the manifest for whatever the bundle's directory holds."""
     (path / BUNDLE_MANIFEST).unlink(missing_ok=True)
     manifest = BundleManifest(
         name="heart",
-        task="binary_classification",
-        output="probability",
+        task=task,
+        output=TASK_FORMS[task].output,
         data_fingerprint="0" * 64,
         dictionary_fingerprint="0" * 64,
         feature_service=feature_service
@@ -120,6 +155,6 @@ def edit_json(path: Path, **changes: object) -> None:
 
 
 @cache
-def network(seed: int) -> NumericNetwork:
-    """The network of a seed, made once a process: TensorFlow takes seconds."""
-    return NumericNetwork(seed)
+def network(seed: int, task: Task = Task.BINARY_CLASSIFICATION) -> NumericNetwork:
+    """The network of a seed and task, made once a process: TensorFlow takes seconds."""
+    return NumericNetwork(seed, task)

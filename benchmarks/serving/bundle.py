@@ -32,13 +32,15 @@ def make_bundle(path: Path, feature_service: FeatureServiceReference | None = No
     from components.train_model.export import write_bundle
     from components.train_model.fit_transform import fit_transform
     from components.train_model.fitting import Examples, fit_network
+    from components.train_model.heads import make_head
     from mulgil.preprocessing import TransformExecutor
 
     folder = load_project(PROJECT)
     rows = TrainingRows(make_rows(folder.dictionary), np.arange(_ROWS) % 2 == 0, left_out=0)
     transform = fit_transform(specify_preprocessing(folder.dictionary), rows.tensors)
     numbers = TransformExecutor(transform).apply(rows.tensors)
-    network = fit_network(folder.project.training, Examples(numbers, rows.target.astype(np.float32)), 1)
+    head = make_head(folder.project.task, 1, rows)
+    network = fit_network(folder.project.training, head, Examples(numbers, head.encode(rows)), 1)
     specification = specify_features(folder.dictionary)
     write_bundle(
         path,

@@ -14,6 +14,7 @@ from mulgil.program import run_program
 
 if TYPE_CHECKING:
     from components.deploy_model.platform import InferencePlatform
+    from mulgil.contract.rollout import Rollout
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -23,7 +24,9 @@ def build_parser() -> argparse.ArgumentParser:
         description="Deploy a registered, approved model as an InferenceService, and see it answer.",
     )
     parser.add_argument(
-        "--project-path", type=Path, required=True, help="Folder with project.yaml and data_dictionary.yaml."
+        "--project-path",
+        required=True,
+        help="Folder with project.yaml and data_dictionary.yaml, or the address of one that is packed.",
     )
     parser.add_argument(
         "--registered-model-path", type=Path, required=True, help="File that register_model wrote."
@@ -60,7 +63,12 @@ def load_core() -> Callable[..., Any]:
     from mulgil.registry import import_mlflow
 
     import_mlflow()
-    return functools.partial(deploy_model, platform=_choose_platform(), promote=_promote)
+    return functools.partial(
+        deploy_model,
+        platform=_choose_platform(),
+        promote=_promote,
+        reason_for_rollout=_reason_for_rollout,
+    )
 
 
 def _choose_platform() -> InferencePlatform:
@@ -78,6 +86,12 @@ def _choose_platform() -> InferencePlatform:
     from mulgil.local.plane.client import ServingPlane
 
     return ServingPlane()
+
+
+def _reason_for_rollout(policy: Rollout, candidate: dict[str, Any]) -> str | None:
+    from mulgil.rollout.releasing import reason_for_rollout
+
+    return reason_for_rollout(policy, candidate)
 
 
 def _promote(name: str, version: str) -> None:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import yaml
 
 from components.deploy_model import PROJECT_SECTIONS
 from components.deploy_model.manifest import build_manifest
 from components.deploy_model.platform import InferencePlatform, applied
-from components.deploy_model.smoke import ask
+from components.deploy_model.smoke import ask, converse
 from mulgil.artifacts import (
+    BUNDLE_DICTIONARY,
     BUNDLE_EXAMPLE,
     BundleManifest,
     Endpoint,
@@ -21,8 +23,10 @@ from mulgil.artifacts import (
     require_approval,
     write_text,
 )
-from mulgil.contract import load_project
-from mulgil.errors import InputError, MulgilError, describe
+from mulgil.contract import DataDictionary, Task, load_project
+from mulgil.contract.answers import AnswerForm
+from mulgil.contract.rollout import Rollout
+from mulgil.errors import InputError, MulgilError, PermanentError, describe
 
 GATE = "evaluate_model"
 
@@ -37,11 +41,12 @@ def deploy_model(
     timeout_seconds: int,
     platform: InferencePlatform,
     promote: Callable[[str, str], None],
+    reason_for_rollout: Callable[[Rollout, dict[str, Any]], str | None],
 ) -> Endpoint:
     """Deploy a model version, see it answer, and call it the champion.
 
     A deployment that fails leaves the platform as it was: the version before goes on serving. One that is
-    repeated changes nothing.
+    repeated changes nothing. A version that is to be rolled out step by step is written down and not applied.
 
     Args:
         project_path: Folder with the project's files.
@@ -52,6 +57,7 @@ def deploy_model(
         timeout_seconds: Longest wait for readiness.
         platform: Where the model is to run.
         promote: Makes a version of a registered model the champion.
+        reason_for_rollout: Says why a version is to be rolled out step by step; `None` where it is not.
 
     Returns:
         The endpoint.
@@ -68,15 +74,29 @@ def deploy_model(
     bundle_path = _locate(registered.storage_uri)
     bundle = _read_registered_bundle(bundle_path, registered)
     example = WarmUpExample.read(bundle_path / BUNDLE_EXAMPLE)
+    dictionary = DataDictionary.model_validate_json((bundle_path / BUNDLE_DICTIONARY).read_bytes())
+    expected = AnswerForm.of(Task(bundle.task), dictionary).tell(example.prediction)
     manifest = build_manifest(project, registered, bundle)
     write_text(manifest_path, yaml.safe_dump(manifest, sort_keys=False))
 
     namespace = project.serving.namespace
+    reason = reason_for_rollout(project.rollout, manifest)
+    if reason is not None:
+        endpoint = _describe_serving(platform, project.name, namespace, example)
+        endpoint.write(endpoint_path)
+        print(f"{project.name} version {registered.version} is to be rolled out. {reason}")
+        return endpoint
     with applied(platform, manifest, timeout_seconds):
         service = platform.wait_ready(project.name, namespace, timeout_seconds)
         url = str(service["status"]["url"])
         try:
-            prediction = ask(url, name=project.name, version=registered.version, example=example)
+            prediction = ask(
+                url,
+                name=project.name,
+                version=registered.version,
+                instance=example.instance,
+                expected=expected,
+            )
         except MulgilError as exc:
             log = platform.read_log_tail(project.name, namespace)
             raise type(exc)(f"{exc}\n  The end of the server's log:\n{log}") from exc
@@ -91,8 +111,34 @@ def deploy_model(
     )
     endpoint.write(endpoint_path)
     print(f"{project.name} version {registered.version} serves at {url}")
-    print(f"smoke request: prediction {prediction:.6f}, as the bundle says")
+    print(f"smoke request: prediction {prediction}, as the bundle says")
     return endpoint
+
+
+def _describe_serving(
+    platform: InferencePlatform, name: str, namespace: str, example: WarmUpExample
+) -> Endpoint:
+    """Ask the version that serves for the new one's example."""
+    service = next(item for item in platform.list(namespace) if item["metadata"]["name"] == name)
+    url = str(service["status"]["url"])
+    try:
+        prediction, version = converse(url, name=name, instance=example.instance)
+    except PermanentError as exc:
+        raise PermanentError(
+            describe(
+                "The version that serves refuses the new one's example: who calls it cannot call the new one",
+                received=str(exc),
+                next_step="deploy it under another name, or set `rollout: {strategy: immediate}`",
+            )
+        ) from exc
+    return Endpoint(
+        name=name,
+        namespace=namespace,
+        url=url,
+        model_version=version,
+        example=example.instance,
+        prediction=prediction,
+    )
 
 
 def _locate(storage_uri: str) -> Path:

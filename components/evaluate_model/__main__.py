@@ -16,7 +16,7 @@ def build_parser() -> argparse.ArgumentParser:
         prog="python -m components.evaluate_model",
         description="Judge a model bundle on the test rows, beside baseline and champion; leave a verdict.",
     )
-    parser.add_argument("--project-path", type=Path, required=True, help="The project folder, for its gates.")
+    parser.add_argument("--project-path", required=True, help="The project folder, for its gates.")
     parser.add_argument(
         "--training-rows-path",
         type=Path,

@@ -1,20 +1,23 @@
-"""What the model is held against: no model at all, and the plainest model that there is.
+"""What the model is held against: no model at all, and the plainest model of the task that there is.
 
 Both are fitted on the rows that the model itself was fitted on, train and validation.
 """
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 from sklearn.compose import ColumnTransformer
 from sklearn.impute import SimpleImputer
-from sklearn.linear_model import LogisticRegression
+from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.multiclass import OneVsRestClassifier
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from components.evaluate_model.metrics import Floats
-from mulgil.contract import MissingPolicy
+from mulgil.contract import MissingPolicy, Task
 from mulgil.contract.specifications import PreprocessingColumn, PreprocessingSpecification
 from mulgil.preprocessing import MISSING_CODE
 from mulgil.preprocessing.rows import TrainingRows
@@ -27,15 +30,19 @@ _STRATEGIES = {
 }
 
 
-def predict_prior(fitted: TrainingRows, test: TrainingRows) -> Floats:
-    """Give every test row the share of yes among the fitted rows."""
-    return np.full(len(test), fitted.target.mean())
+def predict_prior(task: Task, fitted: TrainingRows, test: TrainingRows) -> Floats:
+    """Give every test row the share of each answer among the fitted rows, or the mean of a number."""
+    if task is Task.MULTICLASS_CLASSIFICATION:
+        shares = np.bincount(fitted.target) / len(fitted)
+        return np.tile(shares, (len(test), 1))
+    mean = fitted.target.mean(axis=0)
+    return np.full(len(test), mean) if mean.ndim == 0 else np.tile(mean, (len(test), 1))
 
 
-def predict_logistic_regression(
-    specification: PreprocessingSpecification, fitted: TrainingRows, test: TrainingRows
+def predict_linear_model(
+    task: Task, specification: PreprocessingSpecification, fitted: TrainingRows, test: TrainingRows
 ) -> Floats:
-    """Fit scikit-learn's logistic regression on raw columns, and predict the test rows.
+    """Fit scikit-learn's logistic or ridge regression on raw columns, and predict the test rows.
 
     Columns are filled as the dictionary says, standardised or one-hot encoded, and the regression has
     scikit-learn's own defaults: a pipeline that shares no code with the one it is compared with.
@@ -45,10 +52,14 @@ def predict_logistic_regression(
         for c in specification.columns
     ]
     # The default 100 steps of the solver are too few for some tables.
-    pipeline = make_pipeline(ColumnTransformer(steps), LogisticRegression(max_iter=1000))
+    model: Any = LogisticRegression(max_iter=1000) if task.is_classification else Ridge()
+    if task is Task.MULTILABEL_CLASSIFICATION:
+        model = OneVsRestClassifier(model)
+    pipeline = make_pipeline(ColumnTransformer(steps), model)
     pipeline.fit(pd.DataFrame(fitted.tensors), fitted.target)
-    probabilities: Floats = pipeline.predict_proba(pd.DataFrame(test.tensors))[:, 1]
-    return probabilities
+    rows = pd.DataFrame(test.tensors)
+    predicted: Floats = pipeline.predict_proba(rows) if task.is_classification else pipeline.predict(rows)
+    return predicted[:, 1] if task is Task.BINARY_CLASSIFICATION else predicted
 
 
 def _encode_number(column: PreprocessingColumn) -> Pipeline:

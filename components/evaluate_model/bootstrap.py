@@ -18,9 +18,10 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.stats import norm
 
-from components.evaluate_model.metrics import Booleans, Floats, measure
+from components.evaluate_model.metrics import Floats
+from components.evaluate_model.task_metrics import Truth, is_measurable, measure_task
 from mulgil.artifacts import Interval
-from mulgil.contract import Metric
+from mulgil.contract import Metric, Task
 
 # Efron & Tibshirani (1993), section 14.3: 2,000 or so for the tails of a 95 % interval.
 _RESAMPLES = 2000
@@ -78,8 +79,9 @@ class Replicates:
 
 
 def replicate(
-    target: Booleans,
-    probabilities: Mapping[str, Floats],
+    task: Task,
+    target: Truth,
+    predicted: Mapping[str, Floats],
     metrics: Sequence[Metric],
     *,
     seed: int = 0,
@@ -87,8 +89,9 @@ def replicate(
     """Measure every model by every metric on the same resamples.
 
     Args:
+        task: The task, whose metrics these are.
         target: The truth, with at least two rows of each class.
-        probabilities: What each model gave for yes, by the model's name.
+        predicted: What each model gave, by the model's name.
         metrics: The metrics.
         seed: Of the draws.
 
@@ -96,40 +99,43 @@ def replicate(
         The replicates by model and metric.
 
     Shapes:
-        (rows,) each.
+        (rows,) each, or (rows, width).
     """
     whole = np.ones((1, len(target)))
-    resamples = _measure_all(target, probabilities, metrics, _draw(target, seed))
-    jackknife = _measure_all(target, probabilities, metrics, _leave_out(target))
+    resamples = _measure_all(task, target, predicted, metrics, _draw(task, target, seed))
+    jackknife = _measure_all(task, target, predicted, metrics, _leave_out(target))
     return {
         model: {
             metric: Replicates(
-                float(measure(metric, target, scores, whole)[0]),
+                float(measure_task(task, metric, target, scores, whole)[0]),
                 resamples[model, metric],
                 jackknife[model, metric],
             )
             for metric in metrics
         }
-        for model, scores in probabilities.items()
+        for model, scores in predicted.items()
     }
 
 
 def _measure_all(
-    target: Booleans,
-    probabilities: Mapping[str, Floats],
+    task: Task,
+    target: Truth,
+    predicted: Mapping[str, Floats],
     metrics: Sequence[Metric],
     weightings: Iterator[Floats],
 ) -> dict[tuple[str, Metric], Floats]:
     parts: dict[tuple[str, Metric], list[Floats]] = {}
     for weights in weightings:
-        for model, scores in probabilities.items():
+        for model, scores in predicted.items():
             for metric in metrics:
-                parts.setdefault((model, metric), []).append(measure(metric, target, scores, weights))
+                parts.setdefault((model, metric), []).append(
+                    measure_task(task, metric, target, scores, weights)
+                )
     return {key: np.concatenate(values) for key, values in parts.items()}
 
 
-def _draw(target: Booleans, seed: int) -> Iterator[Floats]:
-    """Give the resamples, some at a time; one without both classes is drawn again."""
+def _draw(task: Task, target: Truth, seed: int) -> Iterator[Floats]:
+    """Give the resamples, some at a time; one that tells nothing apart is drawn again."""
     generator = np.random.default_rng(seed)
     rows = len(target)
     wanted = _RESAMPLES
@@ -137,18 +143,18 @@ def _draw(target: Booleans, seed: int) -> Iterator[Floats]:
         count = min(wanted, max(1, _WEIGHTS_AT_ONCE // rows))
         drawn = generator.integers(rows, size=(count, rows)) + np.arange(count)[:, None] * rows
         weights = np.bincount(drawn.ravel(), minlength=count * rows).reshape(count, rows).astype(np.float64)
-        weights = weights[(weights @ target > 0) & (weights @ ~target > 0)]
+        weights = weights[is_measurable(task, target, weights)]
         wanted -= len(weights)
         yield weights
 
 
-def _leave_out(target: Booleans) -> Iterator[Floats]:
+def _leave_out(target: Truth) -> Iterator[Floats]:
     """Give the rows without each group in turn; groups are single rows while there are few."""
     rows = len(target)
     groups = min(rows, _MOST_GROUPS)
     # Dealt out class by class, so that no group takes all rows of one.
     group_of = np.empty(rows, dtype=np.intp)
-    group_of[np.argsort(target, kind="stable")] = np.arange(rows) % groups
+    group_of[np.lexsort(target.reshape(rows, -1).T)] = np.arange(rows) % groups
     at_once = max(1, _WEIGHTS_AT_ONCE // rows)
     for start in range(0, groups, at_once):
         group = np.arange(start, min(start + at_once, groups))

@@ -22,12 +22,12 @@ class ChampionAnswer:
 
     Attributes:
         version: Its version; `None` where there is no champion.
-        probability: Its probability of yes for each test row; `None` where it cannot be compared.
+        predicted: What it gives for each test row; `None` where it cannot be compared.
         reason: Why not.
     """
 
     version: str | None = None
-    probability: Floats | None = None
+    predicted: Floats | None = None
     reason: str = ""
 
 
@@ -57,20 +57,24 @@ def ask_champion(name: str, dictionary: DataDictionary, test: TrainingRows) -> C
         mismatch = "has a dictionary of another version of Mulgil"
     if mismatch is not None:
         return ChampionAnswer(champion.version, reason=f"{who} {mismatch}")
-    probability = predict(path, manifest, test.tensors)
-    unanswered = int(np.isnan(probability).sum())
+    predicted = predict(path, manifest, test.tensors)
+    unanswered = int(np.isnan(predicted.reshape(len(test), -1)).any(axis=1).sum())
     if unanswered:
         return ChampionAnswer(
             champion.version, reason=f"{who} needs a value that {unanswered} of the test rows lack"
         )
-    return ChampionAnswer(champion.version, probability)
+    return ChampionAnswer(champion.version, predicted)
 
 
 def explain_mismatch(champion: DataDictionary, candidate: DataDictionary) -> str | None:
     """Say why rows of the candidate's dictionary are not the champion's to judge; `None` where they are."""
-    old, new = champion.target, candidate.target
-    if (old.name, old.derived) != (new.name, new.derived):
-        return f"predicts something else: {old.name} ({old.derived or 'as it stands in the source'})"
+    old, new = (
+        [(target.name, target.type, target.derived, tuple(target.categories or ())) for target in targets]
+        for targets in (champion.targets, candidate.targets)
+    )
+    if old != new:
+        told = [f"{name} ({derived or 'as it stands in the source'})" for name, _, derived, _ in old]
+        return f"predicts something else: {', '.join(told)}"
     types = {column.name: column.type for column in candidate.features}
     gone = [column.name for column in champion.features if column.name not in types]
     if gone:

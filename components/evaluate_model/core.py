@@ -5,11 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from components.evaluate_model import PROJECT_SECTIONS
-from components.evaluate_model.baselines import predict_logistic_regression, predict_prior
+from components.evaluate_model.baselines import predict_linear_model, predict_prior
 from components.evaluate_model.bootstrap import Replicates, replicate
 from components.evaluate_model.bundle_dictionary import read_dictionary
 from components.evaluate_model.champion import ChampionAnswer, ask_champion
-from components.evaluate_model.curves import draw_curves
 from components.evaluate_model.gates import (
     check_baseline,
     check_champion,
@@ -17,6 +16,7 @@ from components.evaluate_model.gates import (
     pass_without_champion,
     show_interval,
 )
+from components.evaluate_model.pictures import Pictures, draw_pictures
 from components.evaluate_model.scoring import predict
 from mulgil.artifacts import (
     SPLITS,
@@ -24,19 +24,19 @@ from mulgil.artifacts import (
     Check,
     DatasetManifest,
     Evaluation,
-    ScoreCurves,
     Verdict,
     read_bundle,
 )
-from mulgil.contract import Metric, load_project
-from mulgil.contract.project import Gates
+from mulgil.contract import Metric, Project, Task, load_project
+from mulgil.contract.answers import AnswerForm
+from mulgil.contract.learning import TASK_FORMS
 from mulgil.contract.specifications import specify_preprocessing
 from mulgil.errors import InputError, describe
 from mulgil.preprocessing.rows import read_manifest, read_rows
 
 GATE = "evaluate_model"
 
-# Who is measured: the candidate, the share of yes, logistic regression, and the version that serves now.
+# Who is measured: the candidate, shares or means, a linear model, and the version that serves now.
 MODEL, BASELINE, REFERENCE, CHAMPION = "model", "baseline", "reference", "champion"
 
 
@@ -61,33 +61,35 @@ def evaluate_model(
         The verdict, approved.
 
     Raises:
-        InputError: The bundle is damaged, or was not trained on these rows.
+        InputError: The bundle is damaged, or was not trained on these rows or for this task.
         GateRejectedError: A gate said no; evaluation and verdict are written.
     """
     project = load_project(project_path, PROJECT_SECTIONS).project
     bundle = read_bundle(bundle_path)
     _check_same_rows(bundle, read_manifest(training_rows_path))
+    _check_same_task(bundle, project)
     dictionary = read_dictionary(bundle_path)
     train, validation, test = (read_rows(training_rows_path, split, dictionary) for split in SPLITS)
     fitted = train.joined(validation)
 
+    task = Task(bundle.task)
     champion = ask_champion(bundle.name, dictionary, test)
-    probabilities = {
+    predicted = {
         MODEL: predict(bundle_path, bundle, test.tensors),
-        BASELINE: predict_prior(fitted, test),
-        REFERENCE: predict_logistic_regression(specify_preprocessing(dictionary), fitted, test),
+        BASELINE: predict_prior(task, fitted, test),
+        REFERENCE: predict_linear_model(task, specify_preprocessing(dictionary), fitted, test),
     }
-    if champion.probability is not None:
-        probabilities[CHAMPION] = champion.probability
-    replicates = replicate(test.target, probabilities, tuple(Metric))
+    if champion.predicted is not None:
+        predicted[CHAMPION] = champion.predicted
+    replicates = replicate(task, test.target, predicted, TASK_FORMS[task].metrics)
 
-    curves = {
-        model: draw_curves(test.target, probability)
-        for model, probability in probabilities.items()
-        if model != BASELINE
-    }
-    evaluation = _evaluate(bundle, len(test), replicates, curves, project.gates)
-    verdict = Verdict.of(GATE, bundle.fingerprint, _check(evaluation, champion, project.gates))
+    pictures = draw_pictures(
+        AnswerForm.of(task, dictionary),
+        test.target,
+        {model: numbers for model, numbers in predicted.items() if model != BASELINE},
+    )
+    evaluation = _evaluate(bundle, len(test), replicates, pictures, project)
+    verdict = Verdict.of(GATE, bundle.fingerprint, _check(evaluation, champion, project))
     evaluation.write(evaluation_path)
     verdict.write(verdict_path)
     _print_summary(evaluation, verdict)
@@ -99,14 +101,14 @@ def _evaluate(
     bundle: BundleManifest,
     rows: int,
     replicates: dict[str, dict[Metric, Replicates]],
-    curves: dict[str, ScoreCurves],
-    gates: Gates,
+    pictures: Pictures,
+    project: Project,
 ) -> Evaluation:
+    gates, primary = project.gates, project.primary_metric
     intervals = {
         model: {metric.value: replicate.interval(gates.confidence) for metric, replicate in measured.items()}
         for model, measured in replicates.items()
     }
-    primary = gates.primary_metric
     improvements = {
         model: replicates[MODEL][primary].better_than(measured[primary], primary).interval(gates.confidence)
         for model, measured in replicates.items()
@@ -114,6 +116,7 @@ def _evaluate(
     }
     return Evaluation(
         bundle_fingerprint=bundle.fingerprint,
+        task=bundle.task,
         rows=rows,
         metrics=intervals[MODEL],
         baseline=intervals[BASELINE],
@@ -121,12 +124,14 @@ def _evaluate(
         champion=intervals.get(CHAMPION, {}),
         improvements=improvements,
         primary_metric=primary,
-        curves=curves,
+        curves=pictures.curves,
+        confusions=pictures.confusions,
+        fits=pictures.fits,
     )
 
 
-def _check(evaluation: Evaluation, champion: ChampionAnswer, gates: Gates) -> list[Check]:
-    primary = gates.primary_metric
+def _check(evaluation: Evaluation, champion: ChampionAnswer, project: Project) -> list[Check]:
+    gates, primary = project.gates, project.primary_metric
     checks = [check_floor(m, evaluation.metrics[m], floor) for m, floor in gates.floors.items()]
     checks.append(check_baseline(primary, evaluation.improvements[BASELINE], gates.baseline_margin))
     if CHAMPION in evaluation.improvements:
@@ -146,6 +151,18 @@ def _check_same_rows(bundle: BundleManifest, manifest: DatasetManifest) -> None:
                 expected=f"data_fingerprint={bundle.data_fingerprint[:12]}",
                 received=f"data_fingerprint={manifest.fingerprint[:12]}",
                 next_step="judge a bundle on the test rows of the split that it was trained on",
+            )
+        )
+
+
+def _check_same_task(bundle: BundleManifest, project: Project) -> None:
+    if bundle.task != project.task:
+        raise InputError(
+            describe(
+                "The model bundle was trained for another task than the project's gates are of",
+                expected=f"task={project.task}",
+                received=f"task={bundle.task}",
+                next_step="train again",
             )
         )
 

@@ -19,7 +19,7 @@ Floats = npt.NDArray[np.float64]
 THRESHOLD = 0.5
 
 # scikit-learn's for float32 scores: a sure and wrong answer costs 16 nats, not infinity.
-_LEAST_PROBABILITY = float(np.finfo(np.float32).eps)
+LEAST_PROBABILITY = float(np.finfo(np.float32).eps)
 
 
 def measure(metric: Metric, target: Booleans, probability: Floats, weights: Floats) -> Floats:
@@ -43,19 +43,25 @@ def measure(metric: Metric, target: Booleans, probability: Floats, weights: Floa
         case Metric.PR_AUC:
             return _pr_auc(target, probability, weights)
         case Metric.LOG_LOSS:
-            clipped = np.clip(probability, _LEAST_PROBABILITY, 1 - _LEAST_PROBABILITY)
-            return _mean(-np.log(np.where(target, clipped, 1 - clipped)), weights)
+            clipped = np.clip(probability, LEAST_PROBABILITY, 1 - LEAST_PROBABILITY)
+            return average(-np.log(np.where(target, clipped, 1 - clipped)), weights)
         case Metric.BRIER:
-            return _mean((probability - target) ** 2, weights)
+            return average((probability - target) ** 2, weights)
     called = probability >= THRESHOLD
     if metric is Metric.ACCURACY:
-        return _mean((called == target).astype(np.float64), weights)
+        return average((called == target).astype(np.float64), weights)
     true_positive = weights @ (called & target)
     if metric is Metric.PRECISION:
-        return _ratio(true_positive, weights @ called)
+        return ratio(true_positive, weights @ called)
     if metric is Metric.RECALL:
-        return _ratio(true_positive, weights @ target)
-    return _ratio(2 * true_positive, weights @ called + weights @ target)
+        return ratio(true_positive, weights @ target)
+    if metric is Metric.FALSE_POSITIVE_RATE:
+        return ratio(weights @ (called & ~target), weights @ ~target)
+    if metric is Metric.FALSE_NEGATIVE_RATE:
+        return ratio(weights @ (~called & target), weights @ target)
+    if metric is Metric.F1:
+        return ratio(2 * true_positive, weights @ called + weights @ target)
+    raise ValueError(f"{metric} is no metric of a yes and a no")
 
 
 def _roc_auc(target: Booleans, probability: Floats, weights: Floats) -> Floats:
@@ -78,7 +84,7 @@ def _pr_auc(target: Booleans, probability: Floats, weights: Floats) -> Floats:
     """
     positive, negative = (part[:, ::-1] for part in _by_score(target, probability, weights))
     found = np.cumsum(positive, axis=1)
-    precision = _ratio(found, found + np.cumsum(negative, axis=1))
+    precision = ratio(found, found + np.cumsum(negative, axis=1))
     return (positive * precision).sum(axis=1) / found[:, -1]
 
 
@@ -91,9 +97,11 @@ def _by_score(target: Booleans, probability: Floats, weights: Floats) -> tuple[F
     return positive, np.add.reduceat(sorted_weights, starts, axis=1) - positive
 
 
-def _mean(values: Floats, weights: Floats) -> Floats:
+def average(values: Floats, weights: Floats) -> Floats:
+    """Return the weighted mean under each weighting."""
     return (weights @ values) / weights.sum(axis=1)
 
 
-def _ratio(numerator: Floats, denominator: Floats) -> Floats:
+def ratio(numerator: Floats, denominator: Floats) -> Floats:
+    """Divide; what is divided by nothing is 0."""
     return np.divide(numerator, denominator, out=np.zeros_like(numerator), where=denominator > 0)

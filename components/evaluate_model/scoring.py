@@ -22,10 +22,10 @@ def predict(bundle_path: Path, manifest: BundleManifest, tensors: Tensors) -> Fl
         tensors: At least the columns that the model reads.
 
     Returns:
-        The probability of yes for each row.
+        What the model gives for each row.
 
     Shapes:
-        (rows,) each.
+        (rows,) each; returns (rows,), or (rows, width) where the model gives several numbers.
     """
     transform = FittedTransform.read(bundle_path / BUNDLE_TRANSFORM)
     model = tf.saved_model.load(str(bundle_path / BUNDLE_SAVED_MODEL))

@@ -17,7 +17,9 @@ def build_parser() -> argparse.ArgumentParser:
         description="Read a project's source into a split, typed dataset; set aside the rows that are wrong.",
     )
     parser.add_argument(
-        "--project-path", type=Path, required=True, help="Folder with project.yaml and data_dictionary.yaml."
+        "--project-path",
+        required=True,
+        help="Folder with project.yaml and data_dictionary.yaml, or the address of one that is packed.",
     )
     parser.add_argument(
         "--source",

@@ -11,6 +11,7 @@ from components.ingest_data.quarantine import QUARANTINED_ROWS, commonest_reason
 from components.ingest_data.rows import ReadRows, read_rows
 from components.ingest_data.sources import describe_source, read_source
 from components.ingest_data.splits import split_rows
+from components.ingest_data.strata import find_strata
 from components.ingest_data.structure import check_structure
 from mulgil.artifacts import DatasetManifest
 from mulgil.contract import ProjectFolder, load_project
@@ -47,7 +48,7 @@ def ingest_data(
         dictionary_fingerprint=folder.dictionary.fingerprint,
         source=table.location,
         rows_read=len(table.rows),
-        rows={name: len(columns[folder.dictionary.target.name]) for name, columns in splits.items()},
+        rows={name: len(columns[folder.dictionary.entity.name]) for name, columns in splits.items()},
         rows_quarantined=len(rows.quarantined),
         rows_deduplicated=rows.repeated,
     )
@@ -58,9 +59,11 @@ def ingest_data(
 
 
 def _split(rows: ReadRows, folder: ProjectFolder, quarantine_path: Path) -> dict[str, Columns]:
-    targets = rows.columns[folder.dictionary.target.name]
+    targets = folder.dictionary.targets
+    split = folder.project.split
     try:
-        places = split_rows(targets, folder.project.split)
+        strata = find_strata(targets, [rows.columns[target.name] for target in targets], split)
+        places = split_rows(strata.of_rows, split, are_classes=strata.are_classes)
     except InputError as exc:
         if not rows.quarantined:
             raise

@@ -14,12 +14,13 @@ from mulgil.contract.values import Value
 from mulgil.errors import InputError, describe
 
 
-def split_rows(targets: Sequence[Value], split: Split) -> dict[str, list[int]]:
+def split_rows(targets: Sequence[Value], split: Split, *, are_classes: bool = True) -> dict[str, list[int]]:
     """Assign each row to one split; the same rows and seed give the same answer.
 
     Args:
-        targets: The target of each row, its classes.
+        targets: The target of each row, or whatever stands for what is alike in it.
         split: Shares, seed and kind.
+        are_classes: Whether there must be two targets, and each of them in each split.
 
     Returns:
         Places of the rows by split, each in the order of the source.
@@ -30,7 +31,7 @@ def split_rows(targets: Sequence[Value], split: Split) -> dict[str, list[int]]:
     counts = Counter(targets)
     if not counts:
         raise InputError(describe("No row is left to learn from", expected="rows of at least two classes"))
-    if len(counts) < 2:
+    if are_classes and len(counts) < 2:
         raise InputError(
             describe(
                 "There is nothing to learn: the target has the same value in every row",
@@ -42,7 +43,7 @@ def split_rows(targets: Sequence[Value], split: Split) -> dict[str, list[int]]:
         places = _draw(targets, split)
     except ValueError as exc:
         raise _too_few(counts, split) from exc
-    if any({targets[i] for i in part} != set(counts) for part in places.values()):
+    if are_classes and any({targets[i] for i in part} != set(counts) for part in places.values()):
         raise _too_few(counts, split)
     return places
 

@@ -19,7 +19,7 @@ def build_parser() -> argparse.ArgumentParser:
             "in time, fill the online store and hold it against the offline values."
         ),
     )
-    parser.add_argument("--project-path", type=Path, required=True, help="The project folder.")
+    parser.add_argument("--project-path", required=True, help="The project folder.")
     parser.add_argument(
         "--dataset-path", type=Path, required=True, help="Directory of the dataset that ingest_data made."
     )

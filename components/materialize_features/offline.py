@@ -56,7 +56,8 @@ def join_features(
     Raises:
         PermanentError: Feast answered with fewer or more rows than were asked for.
     """
-    entity, time, target = dictionary.entity.name, dictionary.event_timestamp.name, dictionary.target.name
+    entity, time = dictionary.entity.name, dictionary.event_timestamp.name
+    targets = {column.name: rows[column.name] for column in dictionary.targets}
     keys = rows.select([entity, time]).to_pandas()
     keys[_ROW] = np.arange(rows.num_rows)
     found = store.get_historical_features(entity_df=keys, features=service).to_df().sort_values(_ROW)
@@ -73,4 +74,4 @@ def join_features(
         column.name: pa.Array.from_pandas(found[column.name], type=rows.schema.field(column.name).type)
         for column in dictionary.features
     }
-    return pa.table({entity: rows[entity], time: rows[time], **features, target: rows[target]})
+    return pa.table({entity: rows[entity], time: rows[time], **features, **targets})

@@ -16,7 +16,7 @@ def build_parser() -> argparse.ArgumentParser:
         prog="python -m components.register_model",
         description="Register an approved model bundle in MLflow: a version of its model, with its lineage.",
     )
-    parser.add_argument("--project-path", type=Path, required=True, help="The project folder.")
+    parser.add_argument("--project-path", required=True, help="The project folder.")
     parser.add_argument("--bundle-path", type=Path, required=True, help="The bundle's directory.")
     parser.add_argument("--history-path", type=Path, required=True, help="JSON of the history of its fit.")
     parser.add_argument(

@@ -16,7 +16,7 @@ from mulgil.artifacts import (
     require_approval,
 )
 from mulgil.contract import load_project
-from mulgil.contract.project import Training
+from mulgil.contract.learning import Training
 from mulgil.errors import InputError, describe
 
 

@@ -16,7 +16,7 @@ def build_parser() -> argparse.ArgumentParser:
         prog="python -m components.train_model",
         description="Fit the preprocessing and the network on the training rows, and write a model bundle.",
     )
-    parser.add_argument("--project-path", type=Path, required=True, help="The project folder.")
+    parser.add_argument("--project-path", required=True, help="The project folder.")
     parser.add_argument(
         "--training-rows-path",
         type=Path,

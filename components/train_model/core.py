@@ -5,14 +5,14 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
-import numpy as np
-
 from components.train_model import PROJECT_SECTIONS
 from components.train_model.export import write_bundle
 from components.train_model.fit_transform import fit_transform
 from components.train_model.fitting import Examples, find_epochs, fit_network
+from components.train_model.heads import Head, make_head
 from mulgil.artifacts import BundleManifest, DatasetManifest, FeatureServiceReference, TrainingHistory
 from mulgil.contract import DataDictionary, load_project
+from mulgil.contract.answers import AnswerForm
 from mulgil.contract.specifications import specify_preprocessing
 from mulgil.errors import InputError, describe
 from mulgil.preprocessing import FittedTransform, TransformExecutor
@@ -52,12 +52,14 @@ def train_model(
     validation = read_rows(training_rows_path, "validation", dictionary)
 
     started = time.monotonic()
+    task = folder.project.task
+    answer_width = AnswerForm.of(task, dictionary).width
     specification = specify_preprocessing(dictionary)
-    first = fit_transform(specification, train.tensors)
-    curve = find_epochs(training, _encode(first, train), _encode(first, validation))
+    first, head = fit_transform(specification, train.tensors), make_head(task, answer_width, train)
+    curve = find_epochs(training, head, _encode(first, head, train), _encode(first, head, validation))
     both = train.joined(validation)
-    transform = fit_transform(specification, both.tensors)
-    network = fit_network(training, _encode(transform, both), curve.best_epoch)
+    transform, head = fit_transform(specification, both.tensors), make_head(task, answer_width, both)
+    network = fit_network(training, head, _encode(transform, head, both), curve.best_epoch)
     history = TrainingHistory(
         loss=curve.loss,
         val_loss=curve.val_loss,
@@ -81,8 +83,8 @@ def train_model(
     return bundle
 
 
-def _encode(transform: FittedTransform, rows: TrainingRows) -> Examples:
-    return Examples(TransformExecutor(transform).apply(rows.tensors), rows.target.astype(np.float32))
+def _encode(transform: FittedTransform, head: Head, rows: TrainingRows) -> Examples:
+    return Examples(TransformExecutor(transform).apply(rows.tensors), head.encode(rows))
 
 
 def _check_dictionary(manifest: DatasetManifest, dictionary: DataDictionary) -> None:
@@ -113,7 +115,7 @@ def _check_features(feature_service: FeatureServiceReference, dictionary: DataDi
 def _print_summary(history: TrainingHistory, rows: TrainingRows, bundle: BundleManifest) -> None:
     print(
         f"Early stopping: epoch {history.best_epoch} of {len(history.loss)} has the least validation "
-        f"log loss, {history.val_loss[history.best_epoch - 1]:.4f}"
+        f"loss, {history.val_loss[history.best_epoch - 1]:.4f}"
     )
     left_out = f", {rows.left_out} left out for a missing value" if rows.left_out else ""
     print(

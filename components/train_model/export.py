@@ -27,11 +27,9 @@ from mulgil.artifacts import (
     write_text,
 )
 from mulgil.contract import ProjectFolder
+from mulgil.contract.learning import TASK_FORMS
 from mulgil.preprocessing import FittedTransform
 from mulgil.preprocessing.rows import TrainingRows
-
-# The output's name in the SavedModel and in the LiteRT model.
-OUTPUT = "probability"
 
 
 def write_bundle(
@@ -59,16 +57,18 @@ def write_bundle(
         The bundle's manifest.
     """
     dictionary = folder.dictionary.model_dump(mode="json")
+    # The output's name in the SavedModel and in the LiteRT model.
+    output = TASK_FORMS[folder.project.task].output
     with staged_directory(path) as staged:
-        _write_saved_model(staged / BUNDLE_SAVED_MODEL, transform, network)
-        (staged / BUNDLE_LITERT).write_bytes(_convert_to_litert(network))
+        _write_saved_model(staged / BUNDLE_SAVED_MODEL, transform, network, output)
+        (staged / BUNDLE_LITERT).write_bytes(_convert_to_litert(network, output))
         transform.write(staged / BUNDLE_TRANSFORM)
         write_text(staged / BUNDLE_DICTIONARY, json.dumps(dictionary, indent=2, ensure_ascii=False) + "\n")
-        _answer_first(staged / BUNDLE_SAVED_MODEL, rows).write(staged / BUNDLE_EXAMPLE)
+        _answer_first(staged / BUNDLE_SAVED_MODEL, rows, output).write(staged / BUNDLE_EXAMPLE)
         manifest = BundleManifest(
             name=folder.project.name,
             task=folder.project.task,
-            output=OUTPUT,
+            output=output,
             data_fingerprint=data_fingerprint,
             dictionary_fingerprint=folder.dictionary.fingerprint,
             feature_service=feature_service,
@@ -78,21 +78,21 @@ def write_bundle(
     return manifest
 
 
-def _write_saved_model(path: Path, transform: FittedTransform, network: keras.Model) -> None:
+def _write_saved_model(path: Path, transform: FittedTransform, network: keras.Model, output: str) -> None:
     @tf.function(input_signature=[specify_inputs(transform)], autograph=False)
     def serve(columns: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-        return {OUTPUT: network(encode(transform, columns), training=False)}
+        return {output: network(encode(transform, columns), training=False)}
 
     tf.saved_model.save(_owner(network), str(path), signatures={"serving_default": serve})
     # An optional file whose random identifier would be the one difference between two equal bundles.
     (path / "fingerprint.pb").unlink()
 
 
-def _convert_to_litert(network: keras.Model) -> bytes:
+def _convert_to_litert(network: keras.Model, output: str) -> bytes:
     # An open first dimension, so that one interpreter may be resized to any number of rows.
     @tf.function(input_signature=[tf.TensorSpec(network.input_shape, tf.float32, "numbers")], autograph=False)
     def answer(numbers: tf.Tensor) -> dict[str, tf.Tensor]:
-        return {OUTPUT: network(numbers, training=False)}
+        return {output: network(numbers, training=False)}
 
     converter = tf.lite.TFLiteConverter.from_concrete_functions(
         [answer.get_concrete_function()], _owner(network)
@@ -108,8 +108,8 @@ def _owner(network: keras.Model) -> tf.Module:
     return owner
 
 
-def _answer_first(saved_model_path: Path, rows: TrainingRows) -> WarmUpExample:
+def _answer_first(saved_model_path: Path, rows: TrainingRows, output: str) -> WarmUpExample:
     """Ask the SavedModel as it was written, which also shows that it loads."""
     serve = tf.saved_model.load(str(saved_model_path)).signatures["serving_default"]
     answer = serve(**{name: tf.constant(values[:1]) for name, values in rows.tensors.items()})
-    return WarmUpExample(instance=rows.instance(0), prediction=float(answer[OUTPUT][0]))
+    return WarmUpExample(instance=rows.instance(0), prediction=answer[output].numpy()[0].tolist())

@@ -7,14 +7,16 @@ the same weights, bit for bit, on one machine.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import keras
 import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
+from components.train_model.heads import Head
 from components.train_model.network import build_network
-from mulgil.contract.project import Training
+from mulgil.contract.learning import Training
 from mulgil.errors import InputError, describe
 
 Floats = npt.NDArray[np.float32]
@@ -26,14 +28,14 @@ class Examples:
 
     Attributes:
         numbers: Transformed columns.
-        target: 1 for yes.
+        target: The truth as the head's loss takes it.
 
     Shapes:
-        (rows, width) and (rows,).
+        (rows, width), and (rows,) or (rows, head.width).
     """
 
     numbers: Floats
-    target: Floats
+    target: npt.NDArray[Any]
 
 
 @dataclass(frozen=True)
@@ -42,7 +44,8 @@ class Curve:
 
     Attributes:
         loss: On the training rows, dropout and penalty included.
-        val_loss: Log loss on the validation rows.
+        val_loss: The plain loss on the validation rows: log loss, or of a number the mean squared error in
+            squares of its standard deviation.
     """
 
     loss: tuple[float, ...]
@@ -54,15 +57,15 @@ class Curve:
         return int(np.argmin(self.val_loss)) + 1
 
 
-def find_epochs(training: Training, train: Examples, validation: Examples) -> Curve:
+def find_epochs(training: Training, head: Head, train: Examples, validation: Examples) -> Curve:
     """Fit on the training rows until the validation loss has not fallen for `patience` epochs.
 
     Raises:
         InputError: The loss grew beyond all bounds.
     """
     stopping = keras.callbacks.EarlyStopping("val_loss", patience=training.patience, mode="min")
-    callbacks = [_ValidationLoss(validation), stopping]
-    _, history = _fit(training, train, training.max_epochs, callbacks)
+    callbacks = [_ValidationLoss(validation, head.loss), stopping]
+    _, history = _fit(training, head, train, training.max_epochs, callbacks)
     curve = Curve(tuple(history["loss"]), tuple(history["val_loss"]))
     if not np.isfinite([curve.loss, curve.val_loss]).all():
         raise InputError(
@@ -76,28 +79,28 @@ def find_epochs(training: Training, train: Examples, validation: Examples) -> Cu
     return curve
 
 
-def fit_network(training: Training, examples: Examples, epochs: int) -> keras.Model:
+def fit_network(training: Training, head: Head, examples: Examples, epochs: int) -> keras.Model:
     """Fit a new network for so many epochs."""
-    network, _ = _fit(training, examples, epochs, [])
-    return network
+    network, _ = _fit(training, head, examples, epochs, [])
+    return head.in_units(network)
 
 
 class _ValidationLoss(keras.callbacks.Callback):
-    """Adds the plain log loss of the validation rows to each epoch's logs.
+    """Adds the plain loss of the validation rows to each epoch's logs.
 
     In place of `validation_data`, which sets up a new iterator each epoch: for a small table that took 30
     times as long as the epoch itself.
     """
 
-    def __init__(self, validation: Examples) -> None:
+    def __init__(self, validation: Examples, loss: keras.losses.Loss) -> None:
         super().__init__()
         self._validation = validation
+        self._loss = loss
 
     def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
         """Trace the loss once."""
         numbers, target = tf.constant(self._validation.numbers), tf.constant(self._validation.target)
-        log_loss = keras.losses.BinaryCrossentropy()
-        self._measure = tf.function(lambda: log_loss(target, self.model(numbers, training=False)))
+        self._measure = tf.function(lambda: self._loss(target, self.model(numbers, training=False)))
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         """Measure; Keras hands the same logs to the callbacks after this one."""
@@ -106,17 +109,21 @@ class _ValidationLoss(keras.callbacks.Callback):
 
 
 def _fit(
-    training: Training, examples: Examples, epochs: int, callbacks: list[keras.callbacks.Callback]
+    training: Training,
+    head: Head,
+    examples: Examples,
+    epochs: int,
+    callbacks: list[keras.callbacks.Callback],
 ) -> tuple[keras.Model, dict[str, list[float]]]:
     keras.utils.set_random_seed(training.seed)
     tf.config.experimental.enable_op_determinism()
     rows, width = examples.numbers.shape
-    network = build_network(training, width)
+    network = build_network(training, width, head)
     steps = -(-rows // training.batch_size)
     # An epoch is one call of one graph, over one iterator that goes on through all epochs.
     network.compile(
         keras.optimizers.Adam(training.learning_rate),
-        loss=keras.losses.BinaryCrossentropy(),
+        loss=head.loss,
         steps_per_execution=steps,
         jit_compile=False,
     )

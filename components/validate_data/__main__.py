@@ -19,7 +19,7 @@ def build_parser() -> argparse.ArgumentParser:
             "Exits with 3 where the dataset is rejected; everything is written all the same."
         ),
     )
-    parser.add_argument("--project-path", type=Path, required=True, help="The project folder.")
+    parser.add_argument("--project-path", required=True, help="The project folder.")
     parser.add_argument("--dataset-path", type=Path, required=True, help="Directory that ingest_data wrote.")
     parser.add_argument("--verdict-path", type=Path, required=True, help="Verdict to write, as JSON.")
     parser.add_argument(

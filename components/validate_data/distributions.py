@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -20,7 +20,7 @@ _BINS = 20
 _GREATEST = 1e300
 
 _ANSWERS = {"no": False, "yes": True}
-# Where the answer may not be shown, nothing is told apart by it.
+# Where the answer may not be shown, or is no yes or no, nothing is told apart by it.
 _UNTOLD = "all"
 
 Floats = npt.NDArray[np.float64]
@@ -37,10 +37,9 @@ def summarise_distributions(
     """
     kept = {column.name: column for column in dictionary.kept}
     problems = find_structure_problems(kept, {split: table.schema for split, table in splits.items()})
-    target = dictionary.target.name
-    if target in problems:
+    if any(target.name in problems for target in dictionary.targets):
         return DistributionSummary(columns={})
-    groups = {split: _group_by_answer(table, dictionary.target) for split, table in splits.items()}
+    groups = {split: _group_by_answer(table, dictionary.targets) for split, table in splits.items()}
     return DistributionSummary(
         columns={
             name: _summarise(column, {split: table[name] for split, table in splits.items()}, groups)
@@ -52,11 +51,11 @@ def summarise_distributions(
     )
 
 
-def _group_by_answer(table: pa.Table, target: Column) -> dict[str, pa.ChunkedArray]:
+def _group_by_answer(table: pa.Table, targets: Sequence[Column]) -> dict[str, pa.ChunkedArray]:
     """Return which rows belong to each answer, as a mask by the answer's name."""
-    answers = table[target.name]
-    if target.sensitive:
-        return {_UNTOLD: pc.or_kleene(answers, True)}
+    answers = table[targets[0].name]
+    if len(targets) > 1 or targets[0].type is not ColumnType.BOOLEAN or targets[0].sensitive:
+        return {_UNTOLD: pc.or_(pc.is_null(answers), pc.is_valid(answers))}
     return {name: pc.equal(answers, answer) for name, answer in _ANSWERS.items()}
 
 

@@ -50,11 +50,13 @@ def judge_dataset(
     }
     for name, values in numbers.items():
         checks += _judge_against_training(columns[name], values)
-    answers = numbers.pop(dictionary.target.name, None)
-    if answers is not None:
-        checks += [judge_rows(split, among) for split, among in answers.items()]
+    answers = {t.name: numbers.pop(t.name) for t in dictionary.targets if t.name in numbers}
+    for target, by_split in answers.items():
+        for split, among in by_split.items():
+            name = f"rows:{split}" if len(dictionary.targets) == 1 else f"rows:{split}:{target}"
+            checks.append(judge_rows(name, split, columns[target], among))
         for name, values in numbers.items():
-            checks += _judge_against_target(columns[name], values, dictionary.target.name, answers)
+            checks += _judge_against_target(columns[name], values, columns[target], by_split)
     return checks
 
 
@@ -73,18 +75,25 @@ def _judge_against_training(column: Column, values: Numbers) -> list[Check]:
     ]
 
 
-def _judge_against_target(column: Column, values: Numbers, target: str, answers: Numbers) -> list[Check]:
+def _judge_against_target(column: Column, values: Numbers, target: Column, answers: Numbers) -> list[Check]:
     is_ordered = column.type is not ColumnType.CATEGORY
     checks = [
         judge_leakage(
-            column.name, target, _join(values, SPLITS), _join(answers, SPLITS), is_ordered=is_ordered
+            column.name,
+            target.name,
+            _join(values, SPLITS),
+            _join(answers, SPLITS),
+            is_ordered=is_ordered,
+            is_number=target.type.is_numeric,
         )
     ]
     if column.expects is not None:
         # The test rows are looked at once, by the evaluation: nothing is learned from them here.
         seen = ("train", "validation")
         checks.append(
-            judge_association(column.name, target, column.expects, _join(values, seen), _join(answers, seen))
+            judge_association(
+                column.name, target.name, column.expects, _join(values, seen), _join(answers, seen)
+            )
         )
     return checks
 

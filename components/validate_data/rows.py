@@ -6,20 +6,33 @@ import numpy as np
 import numpy.typing as npt
 
 from mulgil.artifacts import Check
+from mulgil.contract import Column, ColumnType
 
 
-def judge_rows(split: str, answers: npt.NDArray[np.float64]) -> Check:
-    """Ask of a split whether it has rows with each answer; without both, no metric is defined on it.
+def judge_rows(name: str, split: str, target: Column, answers: npt.NDArray[np.float64]) -> Check:
+    """Ask of a split whether it has rows with each answer; without them no metric is defined on it.
 
     Args:
+        name: Of the check.
         split: Its name.
-        answers: The target, 0 and 1; NaN is missing.
+        target: What is predicted.
+        answers: Its values; a code is a number of its own, and NaN is missing.
     """
-    yes, no = int((answers == 1).sum()), int((answers == 0).sum())
+    found, counts = np.unique(answers[~np.isnan(answers)], return_counts=True)
+    if target.type is ColumnType.BOOLEAN:
+        yes, no = (int(counts[found == answer].sum()) for answer in (1, 0))
+        least, limit = min(yes, no), 1
+        reason = f"rows with each answer of the target; received {yes} true and {no} false"
+    elif target.type is ColumnType.CATEGORY:
+        least, limit = len(found), len(target.categories or ())
+        reason = f"rows of each of the target's {limit} categories; received {least} of them"
+    else:
+        least, limit = len(found), 2
+        reason = f"a target that varies; received {least} different values"
     return Check(
-        name=f"rows:{split}",
-        is_passed=min(yes, no) > 0,
-        value=min(yes, no),
-        limit=1,
-        reason=f"{split}: expected rows with each answer of the target; received {yes} true and {no} false",
+        name=name,
+        is_passed=least >= limit,
+        value=least,
+        limit=limit,
+        reason=f"{split}: expected {reason}",
     )

@@ -19,6 +19,8 @@ from mulgil.cli.predict import predict_command
 from mulgil.cli.rollout import rollout_app
 from mulgil.cli.run import run_command
 from mulgil.cli.runs import runs_app
+from mulgil.cli.schedule import schedule_app
+from mulgil.cli.submit import submit_command
 from mulgil.errors import MulgilError
 
 app = typer.Typer(
@@ -32,12 +34,14 @@ app.command("init")(init_command)
 app.command("run")(run_command)
 app.command("plan")(plan_command)
 app.command("compile")(compile_command)
+app.command("submit")(submit_command)
 app.command("predict")(predict_command)
 app.command("dictionary")(dictionary_command)
 app.command("up")(up_command)
 app.command("down")(down_command)
 app.add_typer(runs_app, name="runs")
 app.add_typer(rollout_app, name="rollout")
+app.add_typer(schedule_app, name="schedule")
 app.add_typer(cache_app, name="cache")
 app.add_typer(get_app, name="get")
 

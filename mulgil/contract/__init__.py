@@ -8,8 +8,9 @@ from mulgil.contract.dictionary import (
     DataDictionary,
     MissingPolicy,
 )
+from mulgil.contract.learning import Metric, Task
 from mulgil.contract.load import DICTIONARY_FILE, PROJECT_FILE, ProjectFolder, load_project
-from mulgil.contract.project import Metric, Project, Task
+from mulgil.contract.project import Project
 
 __all__ = [
     "DICTIONARY_FILE",

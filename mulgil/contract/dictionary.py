@@ -138,8 +138,8 @@ Name = Annotated[
 
 _TYPES_BY_ROLE = {
     ColumnRole.FEATURE: {ColumnType.FLOAT, ColumnType.INTEGER, ColumnType.BOOLEAN, ColumnType.CATEGORY},
-    # A served yes or no; the other tasks bring their types with them.
-    ColumnRole.TARGET: {ColumnType.BOOLEAN},
+    # Which of them, the task says.
+    ColumnRole.TARGET: {ColumnType.FLOAT, ColumnType.INTEGER, ColumnType.BOOLEAN, ColumnType.CATEGORY},
     ColumnRole.ENTITY: {ColumnType.INTEGER, ColumnType.TEXT},
     ColumnRole.EVENT_TIMESTAMP: {ColumnType.TIMESTAMP},
 }
@@ -334,11 +334,11 @@ class DataDictionary(Contract):
         in_source = _twice(column.name_in_source for column in self.columns if column.is_in_source)
         return [
             *(
-                _mistake(f"each column stands once; twice here: {name}", *self._place(name), "name")
+                mistake(f"each column stands once; twice here: {name}", *self._place(name), "name")
                 for name in dict.fromkeys(names)
             ),
             *(
-                _mistake(f"two columns read the same one of the source; received twice: {name}", "columns")
+                mistake(f"two columns read the same one of the source; received twice: {name}", "columns")
                 for name in in_source
                 if name not in names
             ),
@@ -346,16 +346,27 @@ class DataDictionary(Contract):
 
     def _roles_that_are_wrong(self) -> list[InitErrorDetails]:
         mistakes = []
-        for role in (ColumnRole.TARGET, ColumnRole.ENTITY, ColumnRole.EVENT_TIMESTAMP):
+        for role in (ColumnRole.ENTITY, ColumnRole.EVENT_TIMESTAMP):
             found = [column.name for column in self.columns if column.role is role]
             if len(found) != 1:
                 place = (*self._place(found[-1]), "role") if found else ("columns",)
                 received = ", ".join(found) or "none"
                 mistakes.append(
-                    _mistake(f"exactly one column has the role {role}; received {received}", *place)
+                    mistake(f"exactly one column has the role {role}; received {received}", *place)
                 )
-        if not self.features:
-            mistakes.append(_mistake("at least one column has the role feature; received none", "columns"))
+        for role in (ColumnRole.TARGET, ColumnRole.FEATURE):
+            if not any(column.role is role for column in self.columns):
+                mistakes.append(mistake(f"at least one column has the role {role}; received none", "columns"))
+        if len(self.targets) != 1 or self.targets[0].type is ColumnType.CATEGORY:
+            mistakes += [
+                mistake(
+                    "`expects` goes with one target that has an order: boolean, float or integer",
+                    *self._place(column.name),
+                    "expects",
+                )
+                for column in self.columns
+                if column.expects is not None and self.targets
+            ]
         return mistakes
 
     def _wrong_expressions(self) -> list[InitErrorDetails]:
@@ -367,12 +378,12 @@ class DataDictionary(Contract):
             place = (*self._place(column.name), "derived")
             if unknown := column.expression.columns - kinds.keys():
                 names = ", ".join(sorted(unknown))
-                mistakes.append(_mistake(f"it reads columns of the source; received {names}", *place))
+                mistakes.append(mistake(f"it reads columns of the source; received {names}", *place))
                 continue
             try:
                 column.expression.kind(kinds)
             except ValueError as exc:
-                mistakes.append(_mistake(str(exc), *place))
+                mistakes.append(mistake(str(exc), *place))
         return mistakes
 
     def _place(self, name: str) -> tuple[str, int]:
@@ -391,9 +402,9 @@ class DataDictionary(Contract):
         return tuple(column for column in self.columns if column.role is ColumnRole.FEATURE)
 
     @property
-    def target(self) -> Column:
-        """The column a model predicts."""
-        return self._the(ColumnRole.TARGET)
+    def targets(self) -> tuple[Column, ...]:
+        """The columns a model predicts, in dictionary order; most tasks have one."""
+        return tuple(column for column in self.columns if column.role is ColumnRole.TARGET)
 
     @property
     def entity(self) -> Column:
@@ -414,7 +425,7 @@ class DataDictionary(Contract):
         return next(column for column in self.columns if column.role is role)
 
 
-def _mistake(text: str, *place: str | int) -> InitErrorDetails:
+def mistake(text: str, *place: str | int) -> InitErrorDetails:
     """A mistake that shows only when the columns are seen together, with its place in the file."""
     return InitErrorDetails(type=PydanticCustomError("value_error", text), loc=place, input=None)
 

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from mulgil.contract.dictionary import DataDictionary
+from mulgil.contract.learning import explain_targets
 from mulgil.contract.project import Project
 from mulgil.contract.yaml_source import Location, YamlDocument, read_yaml
 from mulgil.errors import ContractError, describe
@@ -53,10 +54,22 @@ def load_project(path: Path, sections: Collection[str] | None = None) -> Project
         for model, name in ((Project, PROJECT_FILE), (DataDictionary, DICTIONARY_FILE))
     )
     if isinstance(project, Project) and isinstance(dictionary, DataDictionary):
+        _check_targets(path, project, dictionary)
         return ProjectFolder(path, project.restricted_to(sections), dictionary)
     raise ContractError(
         "\n".join(str(part) for part in (project, dictionary) if isinstance(part, ContractError))
     )
+
+
+def _check_targets(path: Path, project: Project, dictionary: DataDictionary) -> None:
+    mistake = explain_targets(project.task, dictionary)
+    if mistake is not None:
+        document = read_yaml(path / PROJECT_FILE)
+        line = document.line_of(("task",))
+        raise ContractError(
+            f"{document.path}:{line}: task: {mistake}; "
+            f"the columns with `role: target` stand in {path / DICTIONARY_FILE}"
+        )
 
 
 def require_project_folder(path: Path) -> None:

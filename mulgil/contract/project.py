@@ -3,45 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from enum import StrEnum
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import BeforeValidator, Field, ValidationError, model_validator
 
-from mulgil.contract.dictionary import Contract
+from mulgil.contract.dictionary import Contract, mistake
+from mulgil.contract.learning import TASK_FORMS, Gates, Metric, Ratio, Seed, Task, Training
 from mulgil.contract.rollout import Rollout
 from mulgil.contract.sources import Source
 
 # https://kubernetes.io/docs/concepts/overview/working-with-objects/names (RFC 1123 label); 50 leaves room
 # for the suffixes that KServe and Knative append within 63.
 ResourceName = Annotated[str, Field(pattern=r"^[a-z]([-a-z0-9]*[a-z0-9])?$", max_length=50)]
-Ratio = Annotated[float, Field(gt=0, lt=1)]
-# What numpy, scikit-learn and Keras all take.
-Seed = Annotated[int, Field(ge=0, lt=2**32)]
-
-
-class Task(StrEnum):
-    """What kind of prediction a project makes."""
-
-    BINARY_CLASSIFICATION = "binary_classification"
-
-
-class Metric(StrEnum):
-    """The metrics of binary classification that a gate can use; all but the losses are better high."""
-
-    ROC_AUC = "roc_auc"
-    PR_AUC = "pr_auc"
-    ACCURACY = "accuracy"
-    PRECISION = "precision"
-    RECALL = "recall"
-    F1 = "f1"
-    LOG_LOSS = "log_loss"
-    BRIER = "brier"
-
-    @property
-    def is_better_high(self) -> bool:
-        """Whether a greater value is a better model."""
-        return self not in (Metric.LOG_LOSS, Metric.BRIER)
 
 
 class Problem(Contract):
@@ -71,41 +44,6 @@ class Split(Contract):
                 f"test_ratio={self.test_ratio} validation_ratio={self.validation_ratio}"
             )
         return self
-
-
-class Training(Contract):
-    """The multilayer perceptron and how it is fitted."""
-
-    hidden_units: tuple[Annotated[int, Field(gt=0)], ...] = Field(
-        default=(16,), description="Units of each hidden layer; none is logistic regression."
-    )
-    # Of the few values tried, these had the least mean log loss on the validation rows of ten splits of the
-    # shipped breast cancer table.
-    dropout: float = Field(default=0.3, ge=0, lt=1, description="Share of units dropped after each layer.")
-    l2: float = Field(default=0.003, ge=0, description="Weight of the squared norm in the loss.")
-    learning_rate: float = Field(default=0.01, gt=0, description="Of Adam.")
-    batch_size: int = Field(default=32, gt=0, description="Rows a step.")
-    max_epochs: int = Field(default=200, gt=0, description="Passes over the training rows, at most.")
-    patience: int = Field(
-        default=20, gt=0, description="Epochs without a better validation loss before it stops."
-    )
-    seed: Seed = Field(default=0, description="Of the initial weights, the shuffles and the dropout.")
-
-
-class Gates(Contract):
-    """What a model must show before it is registered and deployed."""
-
-    primary_metric: Metric = Field(default=Metric.ROC_AUC, description="The one that comparisons use.")
-    floors: dict[Metric, float] = Field(
-        default_factory=dict, description="Least value on the test rows, or greatest for a loss, by metric."
-    )
-    baseline_margin: float = Field(
-        default=0.0, ge=0, description="How much better than the baseline the primary metric must be."
-    )
-    champion_margin: float = Field(
-        default=0.01, ge=0, description="How much worse than the champion the primary metric may be."
-    )
-    confidence: Ratio = Field(default=0.95, description="Of the bootstrap intervals.")
 
 
 class Serving(Contract):
@@ -140,6 +78,26 @@ class Project(Contract):
     gates: Gates = Field(default=Gates(), description="What it must show.")
     serving: Serving = Field(default=Serving(), description="How it answers.")
     rollout: Rollout = Field(default=Rollout(), description="How a new version takes over.")
+
+    @model_validator(mode="after")
+    def _has_the_tasks_metrics(self) -> Self:
+        metrics = TASK_FORMS[self.task].metrics
+        named: dict[tuple[str, ...], Metric] = {("gates", "floors", m): m for m in self.gates.floors}
+        if self.gates.primary_metric is not None:
+            named["gates", "primary_metric"] = self.gates.primary_metric
+        mistakes = [
+            mistake(f"{self.task} has the metrics {', '.join(metrics)}; received {metric}", *place)
+            for place, metric in named.items()
+            if metric not in metrics
+        ]
+        if mistakes:
+            raise ValidationError.from_exception_data("Project", mistakes)
+        return self
+
+    @property
+    def primary_metric(self) -> Metric:
+        """The metric that comparisons use."""
+        return self.gates.primary_metric or TASK_FORMS[self.task].primary_metric
 
     def restricted_to(self, sections: Collection[str] | None) -> Self:
         """Return a copy that has these keys alone; reading another is an AttributeError."""

@@ -44,11 +44,9 @@ class ValidationSpecification:
 
     Attributes:
         columns: Every column of the ingested table but the entity and the event timestamp.
-        target: Name of the target among them.
     """
 
     columns: tuple[ColumnStatisticsSpecification, ...]
-    target: str
 
 
 @dataclass(frozen=True)
@@ -116,7 +114,6 @@ def specify_validation(dictionary: DataDictionary) -> ValidationSpecification:
     keys = {dictionary.entity.name, dictionary.event_timestamp.name}
     return ValidationSpecification(
         columns=tuple(_statistics(column) for column in dictionary.kept if column.name not in keys),
-        target=dictionary.target.name,
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from mulgil.contract.project import Task
+from mulgil.contract.learning import Task
 from mulgil.drafting.columns import declare, identity, unread_remarks
 from mulgil.drafting.draft import ColumnDraft
 from mulgil.drafting.names import free_name, name_columns

@@ -242,6 +242,14 @@ class PipelineSpec(Spec):
                 images[path] = container.image
         return images
 
+    @property
+    def output_artifacts(self) -> Mapping[str, frozenset[str]]:
+        """The names of the output artifacts of every task that surely exists, by its path."""
+        return {
+            path: frozenset(self.component_of(task).output_definitions.artifacts)
+            for path, task in self._tasks(self.root, "")
+        }
+
     def _tasks(self, component: Component, prefix: str) -> Iterator[tuple[str, Task]]:
         for name in component.dag.order() if component.dag else ():
             assert component.dag is not None

@@ -37,12 +37,13 @@ class TrainingRows:
 
     Attributes:
         features: The feature columns, in dictionary order.
-        target: The truth.
+        target: The truth: yes or no, the place of a class among the dictionary's categories, or a number; of
+            several targets a column each.
         left_out: How many rows lacked a value whose policy is `drop_row`; they are not among `features`.
     """
 
     features: pa.Table
-    target: npt.NDArray[np.bool_]
+    target: npt.NDArray[Any]
     left_out: int
 
     def __len__(self) -> int:
@@ -85,16 +86,17 @@ def read_rows(training_rows_path: Path, split: str, dictionary: DataDictionary) 
         dictionary: What the columns mean.
 
     Returns:
-        Its rows, with both classes among them.
+        Its rows, with every class among them.
 
     Raises:
         InputError: The file is missing or not Parquet, lacks a column, has one of another type, lacks a
-            value that the dictionary requires, or has fewer than two rows of a class.
+            value that the dictionary requires, or has fewer than two rows of a class or two different
+            numbers.
     """
     path = training_rows_path / f"{split}.parquet"
-    table = _read(path, [*dictionary.features, dictionary.target])
+    table = _read(path, [*dictionary.features, *dictionary.targets])
     required = [c.name for c in dictionary.features if c.missing is MissingPolicy.REJECT]
-    for name in [*required, dictionary.target.name]:
+    for name in [*required, *(column.name for column in dictionary.targets)]:
         if table[name].null_count:
             raise InputError(
                 describe(
@@ -107,8 +109,8 @@ def read_rows(training_rows_path: Path, split: str, dictionary: DataDictionary) 
     for column in dictionary.features:
         if column.missing is MissingPolicy.DROP_ROW:
             kept = kept.filter(pc.is_valid(kept[column.name]))
-    target = kept[dictionary.target.name].to_numpy().astype(np.bool_)
-    _check_both_classes(path, target)
+    targets = [_read_target(path, column, kept[column.name]) for column in dictionary.targets]
+    target = targets[0] if len(targets) == 1 else np.stack(targets, axis=1)
     features = kept.select([column.name for column in dictionary.features])
     return TrainingRows(features.combine_chunks(), target, left_out=len(table) - len(kept))
 
@@ -141,15 +143,47 @@ def _cast(values: pa.ChunkedArray, column: Column) -> pa.ChunkedArray:
     return pc.if_else(pc.is_nan(cast), None, cast) if column.type is ColumnType.FLOAT else cast
 
 
-def _check_both_classes(path: Path, target: npt.NDArray[np.bool_]) -> None:
-    positive = int(target.sum())
-    # One row of a class would leave none when a metric's spread is judged by leaving rows out.
-    if min(positive, len(target) - positive) < 2:
+def _read_target(path: Path, column: Column, values: pa.ChunkedArray) -> npt.NDArray[Any]:
+    """Return a target's values, with enough of each to learn from and to judge by."""
+    if column.type.is_numeric:
+        numbers: npt.NDArray[Any] = values.cast(pa.float64()).to_numpy()
+        if not len(numbers) or numbers.min() == numbers.max():
+            raise InputError(
+                describe(
+                    f"{path}: {column.name} is the same number in every row",
+                    expected="at least two different numbers",
+                    next_step="bring more rows",
+                )
+            )
+        return numbers
+    if column.type is ColumnType.BOOLEAN:
+        answers: npt.NDArray[Any] = values.to_numpy().astype(np.bool_)
+        _check_counts(path, column, {"yes": int(answers.sum()), "no": int((~answers).sum())})
+        return answers
+    categories = tuple(column.categories or ())
+    places = pc.index_in(values, value_set=pa.array(categories, pa.string()))
+    if places.null_count:
         raise InputError(
             describe(
-                f"{path} has too few rows of a class",
+                f"{path}: {column.name} has a class that the dictionary does not name",
+                expected="one of " + ", ".join(categories),
+            )
+        )
+    codes: npt.NDArray[Any] = places.to_numpy().astype(np.intp)
+    counts = np.bincount(codes, minlength=len(categories)).tolist()
+    _check_counts(path, column, dict(zip(categories, counts, strict=True)))
+    return codes
+
+
+def _check_counts(path: Path, column: Column, counts: dict[str, int]) -> None:
+    # One row of a class would leave none when a metric's spread is judged by leaving rows out.
+    rare = {name: count for name, count in counts.items() if count < 2}
+    if rare:
+        raise InputError(
+            describe(
+                f"{path} has too few rows of a class of {column.name}",
                 expected="at least two of each",
-                received=f"{positive} yes and {len(target) - positive} no",
+                received=" and ".join(f"{count} {name}" for name, count in counts.items()),
                 next_step="split with kind=stratified, or bring more rows",
             )
         )

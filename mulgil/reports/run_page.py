@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from markupsafe import Markup
 
 from mulgil.artifacts import SPLITS, Check, Evaluation, Interval, ScoreCurves, TrainingHistory
-from mulgil.contract import Metric
+from mulgil.contract import Metric, Task
 from mulgil.local.run_store import State
+from mulgil.reports.answer_figures import BESIDE, draw_fits, tabulate_calls
 from mulgil.reports.charts import (
     Axis,
     IntervalRow,
@@ -37,6 +38,8 @@ _MODELS = {
     "reference": ("reference", "c-reference"),
     "champion": ("champion", "c-champion"),
 }
+
+_NAMES = {model: name for model, (name, _) in _MODELS.items()}
 
 _EXIT_CODES = {
     1: "a defect, with a traceback in the log",
@@ -78,8 +81,9 @@ def render_run_page(evidence: RunEvidence) -> str:
             exit_codes=_EXIT_CODES,
             intervals=_draw_metrics(evaluation) if evaluation else [],
             improvements=_draw_improvements(evaluation) if evaluation else None,
-            curves=_draw_curves(evaluation.curves) if evaluation else [],
-            confusions=_confusions(evaluation) if evaluation else [],
+            curves=_draw_answers(evaluation) if evaluation else [],
+            calls=tabulate_calls(evaluation, _NAMES) if evaluation else [],
+            beside=BESIDE[Task(evaluation.task)] if evaluation else None,
             training=_draw_training(evidence.history) if evidence.history else None,
             rows=_draw_rows(evidence),
             columns=draw_columns(evidence),
@@ -209,6 +213,9 @@ def _metric_name(metric: str) -> str:
         Metric.PR_AUC: "PR AUC",
         Metric.F1: "F1",
         Metric.BRIER: "Brier score",
+        Metric.R2: "R²",
+        Metric.MAE: "mean absolute error",
+        Metric.RMSE: "root mean squared error",
     }.get(Metric(metric), as_words(metric))
 
 
@@ -279,9 +286,14 @@ def _shortened(row: IntervalRow) -> IntervalRow:
     return IntervalRow(row.name.removeprefix("over "), row.style, row.value, row.low, row.high)
 
 
+def _draw_answers(evaluation: Evaluation) -> list[Figure]:
+    """Draw what the task's answers are seen by."""
+    # Of several labels the tables below tell more than dozens of curves.
+    curves = {model: curve for model, curve in evaluation.curves.items() if model in _MODELS}
+    return [*(_draw_curves(curves) if curves else []), *draw_fits(evaluation.fits, _MODELS)]
+
+
 def _draw_curves(curves: Mapping[str, ScoreCurves]) -> list[Figure]:
-    if not curves:
-        return []
     share = Axis(0, 1)
     names = ", ".join(_MODELS[model][0] for model in curves)
     figures = [
@@ -373,10 +385,6 @@ def _points(curves: Mapping[str, Sequence[tuple[float, float]]]) -> tuple[tuple[
     return tuple(
         (_MODELS[model][0], _digits(x), _digits(y)) for model, points in curves.items() for x, y in points
     )
-
-
-def _confusions(evaluation: Evaluation) -> list[tuple[str, object]]:
-    return [(_MODELS[model][0], curve.confusion) for model, curve in evaluation.curves.items()]
 
 
 def _draw_training(history: TrainingHistory) -> Figure:

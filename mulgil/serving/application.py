@@ -11,6 +11,7 @@ import traceback
 from collections.abc import Awaitable, Callable, Sequence
 
 import mulgil
+from mulgil.contract.answers import Numbers
 from mulgil.serving import metrics, protocol_v1, protocol_v2
 from mulgil.serving.binary_tensors import split_body
 from mulgil.serving.contract_check import ContractViolationError
@@ -48,7 +49,8 @@ class Application:
     Attributes:
         name: The model's.
         version: The model's.
-        output: Name of the model's output.
+        answers: What the model answers, in the dictionary's names.
+        outputs: Names of its outputs under V2.
         metadata: What V2 says of the model.
         metrics: What is counted.
         is_draining: Whether readiness is denied because the process is about to end.
@@ -59,16 +61,17 @@ class Application:
         self._model = model
         self.name = name
         self.version = version
-        self.output = model.output
+        self.answers = model.answers
+        self.outputs = tuple(output.name for output in model.answers.tensors)
         self.metrics = metrics.Metrics(name, version)
         columns = tuple(model.columns.values())
         model.store.observe = self.metrics.observe_lookup
         self._keys = TypedKeyReader(model.store.entity)
         self._v1 = protocol_v1.TypedReader(columns)
-        self._v2 = protocol_v2.TypedReader(columns, model.output)
+        self._v2 = protocol_v2.TypedReader(columns, self.outputs)
         self._version_line = b"X-Model-Version: %b\r\n" % version.encode()
         self.metadata = protocol_v2.describe_model(
-            name=name, version=version, columns=columns, output=model.output
+            name=name, version=version, columns=columns, answers=model.answers
         )
         # A random part tells processes apart, a counter requests: uuid4 costs ten times as much.
         self._process, self._counter = os.urandom(8).hex().encode(), itertools.count()
@@ -103,7 +106,7 @@ class Application:
         request: protocol_v2.InferRequest,
         content: memoryview,
         rows: Rows | RequestError | None = None,
-    ) -> list[float]:
+    ) -> list[Numbers]:
         """Predict from tensors of any form.
 
         Args:
@@ -118,7 +121,7 @@ class Application:
             ContractViolationError: Values break the contract.
             NoPredictionError: The model's output is not a finite number.
         """
-        protocol_v2.read_outputs(request, self.output)
+        protocol_v2.read_outputs(request, self.outputs)
         entity = self._model.store.entity
         columns, count = protocol_v2.read_columns(request, self._model.columns, content, entity)
         keys = find_keys(columns, entity)
@@ -171,7 +174,7 @@ class Application:
     def _predict_v1(self, request: Request, _: bytes) -> Response:
         keys = self._keys.read(request.body)
         if keys is not None:
-            return json_response(protocol_v1.answer(self._predict_entities(keys, request.rows)))
+            return json_response(protocol_v1.answer(self._predict_entities(keys, request.rows), self.answers))
         instances = self._v1.read(request.body)
         predictions = self._model.predict_instances(instances) if instances else None
         if predictions is None:
@@ -182,28 +185,28 @@ class Application:
                 predictions = self._predict_entities(read_keys(raw, entity), request.rows)
             else:
                 predictions = self._model.predict(*protocol_v1.read_columns(body, self._model.names))
-        return json_response(protocol_v1.answer(predictions))
+        return json_response(protocol_v1.answer(predictions, self.answers))
 
     def _infer_v2(self, request: Request, identifier: bytes) -> Response:
         text, content = split_body(request.headers, request.body)
         typed = self._v2.read(text)
         predictions = self._model.predict_instances(typed.instances) if typed and not content else None
         if typed and predictions is not None:
-            identifier_given, is_binary = typed.id, typed.wants_binary
+            identifier_given, wanted = typed.id, typed.wanted
         else:
             body = parse_body(protocol_v2.DECODER, text)
             predictions = self.infer(body, content, request.rows)
-            identifier_given, is_binary = body.id, protocol_v2.read_outputs(body, self.output)
+            identifier_given, wanted = body.id, protocol_v2.read_outputs(body, self.outputs)
         return protocol_v2.answer(
             predictions,
+            self.answers,
             name=self.name,
             version=self.version,
-            output=self.output,
             identifier=identifier_given or identifier.decode(),
-            is_binary=is_binary,
+            wanted=wanted,
         )
 
-    def _predict_entities(self, keys: Sequence[int | str], rows: Rows | RequestError | None) -> list[float]:
+    def _predict_entities(self, keys: Sequence[int | str], rows: Rows | RequestError | None) -> list[Numbers]:
         """Predict from keys alone, by what the online store has of them."""
         store = self._model.store
         if isinstance(rows, RequestError):

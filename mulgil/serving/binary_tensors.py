@@ -68,8 +68,11 @@ def read_elements(name: str, datatype: str, count: int, content: memoryview) -> 
     return np.frombuffer(content, dtype)
 
 
-def write_floats(values: Sequence[float]) -> bytes:
-    """Write an FP32 tensor."""
+def write_elements(values: Sequence[float] | Sequence[str]) -> bytes:
+    """Write an FP32 tensor, or of text a BYTES one."""
+    if values and isinstance(values[0], str):
+        texts = [str(text).encode() for text in values]
+        return b"".join(_LENGTH.pack(len(text)) + text for text in texts)
     return np.asarray(values, _DTYPES["FP32"]).tobytes()
 
 

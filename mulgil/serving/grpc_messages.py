@@ -1,8 +1,8 @@
 """The messages of V2 over gRPC, described here by name, number and type.
 
 Made from descriptions in a pool of their own, they need no generated code, and do not clash with those of a
-client in the same process. Fields that this server does not read, such as parameters, are left out: protobuf
-skips what it does not know.
+client in the same process. Fields that this server neither reads nor writes are left out: protobuf skips what
+it does not know.
 
 Source:
     https://github.com/kserve/open-inference-protocol/blob/main/specification/protocol/inference_grpc.md
@@ -68,8 +68,12 @@ _MESSAGES: dict[str, dict[str, tuple[int, str]]] = {
         "name": (1, "string"),
         "datatype": (2, "string"),
         "shape": (3, "int64*"),
+        # A map is a repeated message of key and value.
+        "parameters": (4, "Parameter*"),
         "contents": (5, "Contents"),
     },
+    "Parameter": {"key": (1, "string"), "value": (2, "ParameterValue")},
+    "ParameterValue": {"string_param": (3, "string")},
     "Contents": {
         "bool_contents": (1, "bool*"),
         "int_contents": (2, "int32*"),

@@ -19,7 +19,9 @@ from mulgil.artifacts import (
     WarmUpExample,
     read_bundle,
 )
+from mulgil.contract.answers import AnswerForm, Numbers, differ
 from mulgil.contract.dictionary import Column, DataDictionary
+from mulgil.contract.learning import Task
 from mulgil.errors import InputError, describe
 from mulgil.preprocessing import FittedTransform, TransformExecutor
 from mulgil.serving.column_encoder import ColumnEncoder
@@ -44,16 +46,17 @@ class NoPredictionError(Exception):
 
 
 class NumericModel:
-    """The bundle's LiteRT model: encoded rows to probabilities.
+    """The bundle's LiteRT model: encoded rows to what the task asks for.
 
     Args:
         path: The `.tflite` file.
+        answer_width: How many numbers it must give for a row.
 
     Raises:
         InputError: LiteRT cannot load it, or its input or output is of another form.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, answer_width: int) -> None:
         # Here and not above: the plane and the flags of `--help` need no runtime.
         from ai_edge_litert.interpreter import Interpreter
 
@@ -63,7 +66,8 @@ class NumericModel:
             inputs, outputs = self._interpreter.get_input_details(), self._interpreter.get_output_details()
         except (ValueError, RuntimeError) as exc:
             raise InputError(describe(f"LiteRT cannot load {path}", received=str(exc))) from exc
-        self._check_form(path, inputs, outputs)
+        self._check_form(path, inputs, outputs, answer_width)
+        self._answer_shape = (-1,) if answer_width == 1 else (-1, answer_width)
         self._input, self._output = inputs[0]["index"], outputs[0]["index"]
         self.width = int(inputs[0]["shape_signature"][1])
         self._rows = 0
@@ -72,7 +76,7 @@ class NumericModel:
         """Compute the output for encoded rows.
 
         Shapes:
-            (rows, width) to (rows,).
+            (rows, width) to (rows,), or (rows, answer_width) where that is more than one.
         """
         if len(encoded) != self._rows:
             self._interpreter.resize_tensor_input(self._input, encoded.shape)
@@ -81,22 +85,25 @@ class NumericModel:
         self._interpreter.set_tensor(self._input, encoded)
         self._interpreter.invoke()
         output: npt.NDArray[np.float32] = self._interpreter.get_tensor(self._output)
-        return output.reshape(-1)
+        return output.reshape(self._answer_shape)
 
     @staticmethod
-    def _check_form(path: Path, inputs: list[dict[str, Any]], outputs: list[dict[str, Any]]) -> None:
+    def _check_form(
+        path: Path, inputs: list[dict[str, Any]], outputs: list[dict[str, Any]], answer_width: int
+    ) -> None:
         form = [(i["dtype"].__name__, [int(n) for n in i["shape_signature"]]) for i in (*inputs, *outputs)]
         is_right = (
             len(inputs) == len(outputs) == 1
             and all(dtype == "float32" for dtype, _ in form)
             and len(form[0][1]) == 2
-            and form[1][1][1:] in ([], [1])
+            and form[1][1][1:] in (([], [1]) if answer_width == 1 else ([answer_width],))
         )
         if not is_right:
             raise InputError(
                 describe(
                     f"{path} is not a model that this server runs",
-                    expected="one float32 input [n, width] and one float32 output [n] or [n, 1]",
+                    expected="one float32 input [n, width] and one float32 output "
+                    + ("[n] or [n, 1]" if answer_width == 1 else f"[n, {answer_width}]"),
                     received=f"inputs and outputs {form}",
                 )
             )
@@ -117,13 +124,15 @@ class ServedModel:
         manifest = read_bundle(path)
         transform = FittedTransform.read(path / BUNDLE_TRANSFORM)
         dictionary = _read_dictionary(path / BUNDLE_DICTIONARY)
-        self.output = manifest.output
+        self.answers = _read_answers(path, manifest.task, dictionary)
         self.store = OnlineStore(manifest.feature_service, dictionary)
         self.columns: dict[str, Column] = {column.name: column for column in dictionary.features}
         self._check = ContractCheck(dictionary)
         self._transform = TransformExecutor(transform)
         # Two, so that requests of one row and of many do not resize each other's.
-        self._model, self._model_of_one = (NumericModel(path / BUNDLE_LITERT) for _ in range(2))
+        self._model, self._model_of_one = (
+            NumericModel(path / BUNDLE_LITERT, self.answers.width) for _ in range(2)
+        )
         encoded = [column.name for column in transform.columns]
         if encoded != list(self.columns) or transform.width != self._model.width:
             raise InputError(
@@ -143,7 +152,7 @@ class ServedModel:
         """The columns that the model reads, in order."""
         return self._check.names
 
-    def predict(self, columns: Mapping[str, Sequence[Any] | npt.NDArray[Any]], rows: int) -> list[float]:
+    def predict(self, columns: Mapping[str, Sequence[Any] | npt.NDArray[Any]], rows: int) -> list[Numbers]:
         """Check, encode and predict.
 
         Args:
@@ -151,7 +160,7 @@ class ServedModel:
             rows: Number of instances, at least one.
 
         Returns:
-            One probability an instance.
+            The model's number of each instance, or its numbers.
 
         Raises:
             ContractViolationError: Values break the contract.
@@ -168,14 +177,14 @@ class ServedModel:
             encoded = self._transform.apply(self._check.check(plain, rows))
         return self._infer(encoded)
 
-    def predict_instances(self, instances: Sequence[object]) -> list[float] | None:
+    def predict_instances(self, instances: Sequence[object]) -> list[Numbers] | None:
         """Encode and predict instances that were checked by type.
 
         Args:
             instances: At least one, with an attribute a column.
 
         Returns:
-            One probability an instance; `None` where the contract check is to judge after all.
+            As of `predict`; `None` where the contract check is to judge after all.
 
         Raises:
             NoPredictionError: The model's output is not a finite number.
@@ -186,11 +195,17 @@ class ServedModel:
             return None
         return self._infer(encoded)
 
-    def _infer(self, encoded: npt.NDArray[np.float32]) -> list[float]:
+    def _infer(self, encoded: npt.NDArray[np.float32]) -> list[Numbers]:
         model = self._model_of_one if len(encoded) == 1 else self._model
-        predictions: list[float] = model.predict(encoded).tolist()
-        if not all(map(math.isfinite, predictions)):
-            raise NoPredictionError([*map(math.isfinite, predictions)].index(False))
+        answered = model.predict(encoded)
+        predictions: list[Any] = answered.tolist()
+        if answered.ndim > 1:
+            is_finite: list[bool] = np.isfinite(answered).all(axis=1).tolist()  # type: ignore[assignment]
+        else:
+            # For a few numbers numpy's call costs more than Python's own.
+            is_finite = [*map(math.isfinite, predictions)]
+        if not all(is_finite):
+            raise NoPredictionError(is_finite.index(False))
         return predictions
 
     def _warm_up(self, example: WarmUpExample) -> None:
@@ -198,7 +213,7 @@ class ServedModel:
             [prediction] = self.predict({name: [value] for name, value in example.instance.items()}, 1)
         except (ContractViolationError, NoPredictionError) as exc:
             raise InputError(describe("The bundle's own example is refused", received=str(exc))) from exc
-        if abs(prediction - example.prediction) > TOLERANCE:
+        if differ(prediction, example.prediction, TOLERANCE):
             raise InputError(
                 describe(
                     "The bundle's own example gives another prediction here than where it was trained",
@@ -207,6 +222,19 @@ class ServedModel:
                     next_step="train again; where that does not help, the exporter and the server disagree",
                 )
             )
+
+
+def _read_answers(path: Path, task: str, dictionary: DataDictionary) -> AnswerForm:
+    try:
+        return AnswerForm.of(Task(task), dictionary)
+    except ValueError as exc:
+        raise InputError(
+            describe(
+                f"The bundle {path} is of a task that this server does not know",
+                expected=", ".join(Task),
+                received=f"task={task}",
+            )
+        ) from exc
 
 
 def _read_dictionary(path: Path) -> DataDictionary:

@@ -21,7 +21,7 @@ import mulgil
 from mulgil.errors import TemporaryError, describe
 from mulgil.serving import protocol_v2
 from mulgil.serving.application import Application, read_unread
-from mulgil.serving.binary_tensors import write_floats
+from mulgil.serving.binary_tensors import write_elements
 from mulgil.serving.contract_check import ContractViolationError
 from mulgil.serving.grpc_messages import SERVICE, make_messages
 from mulgil.serving.http import GREATEST_BODY_BYTES
@@ -141,30 +141,47 @@ class GrpcService:
 
     def _describe_model(self, request: Any) -> Any:
         self._check_model(request.name, request.version)
-        return self._reply("ModelMetadataResponse", **self._application.metadata)
+        # Of the form that REST's has, but for the outputs' labels, which this message has no place for.
+        metadata: dict[str, Any] = dict(self._application.metadata)
+        metadata["outputs"] = [
+            {key: value for key, value in output.items() if key != "parameters"}
+            for output in metadata["outputs"]
+        ]
+        return self._reply("ModelMetadataResponse", **metadata)
 
     def _infer(self, message: Any, rows: Rows | RequestError | None = None) -> Any:
         self._check_model(message.model_name, message.model_version)
         request, content = _read_request(message)
         application = self._application
         predictions = application.infer(request, content, rows)
-        output: dict[str, Any] = {
-            "name": application.output,
-            "datatype": protocol_v2.OUTPUT_DATATYPE,
-            "shape": [len(predictions)],
-        }
+        answers = application.answers
+        wanted = protocol_v2.read_outputs(request, application.outputs)
+        columns = answers.columns(predictions)
+        outputs: list[dict[str, Any]] = []
         raw = []
-        # As the client speaks, so it is answered.
-        if message.raw_input_contents:
-            raw.append(write_floats(predictions))
-        else:
-            output["contents"] = {"fp32_contents": predictions}
+        for output in answers.tensors:
+            if output.name not in wanted:
+                continue
+            tensor: dict[str, Any] = protocol_v2.describe_output(output, len(predictions), answers)
+            if labels := tensor.pop("parameters", None):
+                tensor["parameters"] = [
+                    {"key": key, "value": {"string_param": text}} for key, text in labels.items()
+                ]
+            values = columns[output.name]
+            # As the client speaks, so it is answered.
+            if message.raw_input_contents:
+                raw.append(write_elements(values))
+            elif output.datatype == "BYTES":
+                tensor["contents"] = {"bytes_contents": [str(text).encode() for text in values]}
+            else:
+                tensor["contents"] = {"fp32_contents": values}
+            outputs.append(tensor)
         return self._reply(
             "ModelInferResponse",
             model_name=application.name,
             model_version=application.version,
             id=message.id or f"{self._process}-{next(self._counter):x}",
-            outputs=[output],
+            outputs=outputs,
             raw_output_contents=raw,
         )
 

@@ -11,6 +11,7 @@ from typing import Annotated, Any
 
 import msgspec
 
+from mulgil.contract.answers import AnswerForm, Numbers
 from mulgil.contract.dictionary import Column
 from mulgil.serving.contract_check import refuse_unknown
 from mulgil.serving.messages import RequestError, try_body
@@ -76,9 +77,9 @@ def read_columns(request: PredictRequest, names: Sequence[str]) -> tuple[RawColu
     return (_read_lists(lists, names) if lists else _read_objects(objects, names)), rows
 
 
-def answer(predictions: list[float]) -> dict[str, object]:
+def answer(predictions: Sequence[Numbers], answers: AnswerForm) -> dict[str, object]:
     """Write the answer of `:predict`."""
-    return {"predictions": predictions}
+    return {"predictions": [*map(answers.tell, predictions)] if answers.names else predictions}
 
 
 def _request_type(row: type[msgspec.Struct]) -> Any:

@@ -6,6 +6,7 @@ Source:
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -16,8 +17,9 @@ from typing import Annotated, Any, Literal
 import msgspec
 import numpy as np
 
+from mulgil.contract.answers import AnswerForm, Numbers, OutputTensor
 from mulgil.contract.dictionary import Column, ColumnType
-from mulgil.serving.binary_tensors import Elements, read_elements, write_floats
+from mulgil.serving.binary_tensors import Elements, read_elements, write_elements
 from mulgil.serving.contract_check import refuse_unknown
 from mulgil.serving.messages import RequestError, Response, json_response, try_body
 from mulgil.serving.typed_values import row_types, tensor_type
@@ -33,7 +35,6 @@ _DATATYPES = {
     ColumnType.BOOLEAN: "BOOL",
     ColumnType.CATEGORY: "BYTES",
 }
-OUTPUT_DATATYPE = "FP32"
 
 _NUMERIC = ("FP64", "FP32", "INT64", "INT32")
 _ACCEPTED = {
@@ -104,12 +105,12 @@ class TypedRequest:
     Attributes:
         instances: With an attribute a column.
         id: The client's.
-        wants_binary: Whether the answer's tensor is to be bytes.
+        wanted: By output that is wanted, whether as bytes; all as JSON where there are none.
     """
 
     instances: Sequence[object]
     id: str | None
-    wants_binary: bool
+    wanted: Mapping[str, bool]
 
 
 class TypedReader:
@@ -117,10 +118,10 @@ class TypedReader:
 
     Args:
         columns: The model's, in order.
-        output: Name of the model's output.
+        outputs: Names of the outputs that may be asked for.
     """
 
-    def __init__(self, columns: Sequence[Column], output: str) -> None:
+    def __init__(self, columns: Sequence[Column], outputs: Sequence[str]) -> None:
         tensors: Any = _tensor_types(columns)
         self._decoder = msgspec.json.Decoder(
             msgspec.defstruct(
@@ -136,7 +137,7 @@ class TypedReader:
         self._instance = row_types(columns)[1]
         self._names = tuple(column.name for column in columns)
         self._required = frozenset(column.name for column in columns if column.missing.is_value_required)
-        self._output = output
+        self._outputs = outputs
 
     def read(self, body: bytes) -> TypedRequest | None:
         """Return the instances; `None` where the slower way is to judge.
@@ -147,7 +148,7 @@ class TypedReader:
         request: Any = try_body(self._decoder, body)
         if request is None:
             return None
-        wants_binary = bool(request.outputs or request.parameters) and read_outputs(request, self._output)
+        wanted = read_outputs(request, self._outputs) if request.outputs or request.parameters else {}
         tensors = request.inputs
         rows = len(tensors[0].data)
         values = {tensor.column: tensor.data for tensor in tensors}
@@ -163,7 +164,7 @@ class TypedReader:
             return None
         absent = [None] * rows
         ordered = [values.get(name, absent) for name in self._names]
-        return TypedRequest(list(map(self._instance, *ordered)), request.id, wants_binary)
+        return TypedRequest(list(map(self._instance, *ordered)), request.id, wanted)
 
 
 def read_columns(
@@ -208,49 +209,83 @@ def read_columns(
     return result, rows
 
 
-def read_outputs(request: InferRequest, output: str) -> bool:
-    """Check what a request asks for; return whether it asks for bytes.
+def read_outputs(request: InferRequest, outputs: Sequence[str]) -> dict[str, bool]:
+    """Check what a request asks for; return each wanted output, and whether as bytes.
 
     Raises:
         RequestError: 400; an output that there is not.
     """
-    wanted = request.outputs or []
-    unknown = [tensor.name[:80] for tensor in wanted if tensor.name != output]
+    named = request.outputs or []
+    unknown = [tensor.name[:80] for tensor in named if tensor.name not in outputs]
     if unknown:
-        raise RequestError(400, f"`outputs`: expected only {output}; received {', '.join(unknown[:10])}.")
+        raise RequestError(
+            400, f"`outputs`: expected only {', '.join(outputs)}; received {', '.join(unknown[:10])}."
+        )
     of_all = (request.parameters or {}).get("binary_data_output", False)
-    return any((tensor.parameters or {}).get("binary_data", of_all) is True for tensor in wanted) or (
-        not wanted and of_all is True
-    )
+    if not named:
+        return dict.fromkeys(outputs, of_all is True)
+    return {tensor.name: (tensor.parameters or {}).get("binary_data", of_all) is True for tensor in named}
 
 
 def answer(
-    predictions: list[float],
+    predictions: Sequence[Numbers],
+    answers: AnswerForm,
     *,
     name: str,
     version: str,
-    output: str,
     identifier: str,
-    is_binary: bool = False,
+    wanted: Mapping[str, bool],
 ) -> Response:
-    """Write the answer of `infer`, its tensor as JSON or as bytes behind the JSON."""
-    tensor: dict[str, object] = {"name": output, "shape": [len(predictions)], "datatype": OUTPUT_DATATYPE}
-    content = {"model_name": name, "model_version": version, "id": identifier, "outputs": [tensor]}
-    if not is_binary:
-        tensor["data"] = predictions
+    """Write the answer of `infer`, each tensor as JSON or as bytes behind the JSON."""
+    columns = answers.columns(predictions)
+    tensors: list[dict[str, object]] = []
+    parts = []
+    for output in answers.tensors:
+        if wanted and output.name not in wanted:
+            continue
+        tensor = describe_output(output, len(predictions), answers)
+        if wanted.get(output.name):
+            parts.append(write_elements(columns[output.name]))
+            size = {"binary_data_size": len(parts[-1])}
+            tensor["parameters"] = {**labels_of(output, answers), **size}
+        else:
+            tensor["data"] = columns[output.name]
+        tensors.append(tensor)
+    content = {"model_name": name, "model_version": version, "id": identifier, "outputs": tensors}
+    if not parts:
         return json_response(content)
-    numbers = write_floats(predictions)
-    tensor["parameters"] = {"binary_data_size": len(numbers)}
     head = msgspec.json.encode(content)
     return Response(
         200,
-        head + numbers,
+        head + b"".join(parts),
         b"application/octet-stream",
         b"Inference-Header-Content-Length: %d\r\n" % len(head),
     )
 
 
-def describe_model(*, name: str, version: str, columns: Sequence[Column], output: str) -> dict[str, object]:
+def describe_output(output: OutputTensor, rows: int, answers: AnswerForm) -> dict[str, object]:
+    """Write an output's name, datatype and shape, with the classes whose probabilities it holds.
+
+    Args:
+        output: Which.
+        rows: The first dimension, -1 where it is open.
+        answers: What the model answers.
+    """
+    shape = [rows] if output.width is None else [rows, output.width]
+    tensor: dict[str, object] = {"name": output.name, "shape": shape, "datatype": output.datatype}
+    if labels := labels_of(output, answers):
+        tensor["parameters"] = labels
+    return tensor
+
+
+def labels_of(output: OutputTensor, answers: AnswerForm) -> dict[str, object]:
+    """Return the classes of a tensor's second dimension, as a parameter; a parameter takes no list."""
+    return {} if output.width is None else {"labels": json.dumps(answers.names, ensure_ascii=False)}
+
+
+def describe_model(
+    *, name: str, version: str, columns: Sequence[Column], answers: AnswerForm
+) -> dict[str, object]:
     """Write a model's metadata, with the dictionary's names and types."""
     return {
         "name": name,
@@ -259,7 +294,7 @@ def describe_model(*, name: str, version: str, columns: Sequence[Column], output
         "inputs": [
             {"name": column.name, "datatype": _DATATYPES[column.type], "shape": [-1]} for column in columns
         ],
-        "outputs": [{"name": output, "datatype": OUTPUT_DATATYPE, "shape": [-1]}],
+        "outputs": [describe_output(output, -1, answers) for output in answers.tensors],
     }
 
 

@@ -86,7 +86,7 @@ def line_of(text: str, part: str) -> int:
 
 def test_the_text_that_these_tests_break_is_right(write):
     folder = load_project(write())
-    assert folder.dictionary.target.name == "ill"
+    assert [column.name for column in folder.dictionary.targets] == ["ill"]
     assert [column.name for column in folder.dictionary.kept] == [
         "patient",
         "seen",
@@ -97,7 +97,7 @@ def test_the_text_that_these_tests_break_is_right(write):
     ]
 
 
-@pytest.mark.parametrize("project", ["heart_disease", "breast_cancer"])
+@pytest.mark.parametrize("project", sorted(path.name for path in PROJECTS.iterdir()))
 def test_the_shipped_projects_are_right(project):
     load_project(PROJECTS / project)
 
@@ -132,9 +132,11 @@ def test_the_shipped_projects_are_right(project):
             "  primary_metric: rmse\n  floors:\n",
             "rmse",
             "gates.primary_metric",
-            "'f1'",
-            "'rmse'",
+            "binary_classification has the metrics roc_auc",
+            "rmse",
         ),
+        ("roc_auc: 0.8", "mae: 0.8", "mae", "gates.floors.mae", "has the metrics roc_auc", "mae"),
+        ("roc_auc: 0.8", "rouge: 0.8", "rouge", "gates.floors.rouge", "'roc_auc'", "'rouge'"),
     ],
 )
 def test_a_mistake_in_the_project_file_is_located(write, old, new, line, place, expected, received):
@@ -198,8 +200,6 @@ PUBLISHED = "1988-07-01T00:00:00Z"
          "'chest pain'"),
         ("name: pain", "name: age", "name: age", "columns[4] (age).name", "each column stands once", "age"),
         ("name: pain", "name: pain\n    source_name: age", "columns:", "columns", "the same one", "age"),
-        (PAIN, f"role: target\n    {PAIN}",
-         "role: target\n    type: boolean\n    derived", "columns[6] (ill).role", "exactly one", "pain, ill"),
         ("role: entity", "role: ignore", "name: patient", "columns[0] (patient)", "integer entity",
          "row_number"),
         ("derived: num > 0", "derived: cholesterol > 0", "derived", "columns[6] (ill).derived",
@@ -231,10 +231,47 @@ def test_a_column_that_stands_twice_is_one_mistake(write):
     assert len(str(caught.value).splitlines()) == 1
 
 
-@pytest.mark.parametrize("role", ["target", "entity", "event_timestamp"])
-def test_a_role_that_no_column_has_is_named(write, role):
+@pytest.mark.parametrize(
+    ("role", "number"), [("target", "at least"), ("entity", "exactly"), ("event_timestamp", "exactly")]
+)
+def test_a_role_that_no_column_has_is_named(write, role, number):
     text = "  - ".join(block for block in DICTIONARY.split("  - ") if f"role: {role}\n" not in block)
-    with pytest.raises(ContractError, match=f"exactly one column has the role {role}; received none"):
+    with pytest.raises(ContractError, match=f"{number} one column has the role {role}; received none"):
+        load_project(write(dictionary=text))
+
+
+TARGET = "type: boolean\n    derived: num > 0"
+
+
+@pytest.mark.parametrize(
+    ("task", "target", "said"),
+    [
+        ("multiclass_classification", TARGET, "predicts one column of type category; received ill (boolean)"),
+        ("multilabel_classification", TARGET, "predicts several columns of type boolean"),
+        ("scalar_regression", TARGET, "one column of type float or integer; received ill (boolean)"),
+        ("binary_classification", "type: float", "type boolean; received ill (float)"),
+        ("multiclass_classification", "type: category\n    categories: [a]", "at least two categories"),
+    ],
+)
+def test_a_target_that_is_not_the_tasks_is_refused_where_the_task_stands(write, task, target, said):
+    project = PROJECT.replace("binary_classification", task).replace("  floors:\n    roc_auc: 0.8\n", "")
+    project = project.replace("gates:\n", "")
+    with pytest.raises(ContractError) as caught:
+        load_project(write(project=project, dictionary=replace(DICTIONARY, TARGET, target)))
+    (message,) = str(caught.value).splitlines()
+    assert f"{PROJECT_FILE}:{line_of(project, 'task:')}: task: {task} predicts" in message
+    assert said in message
+
+
+def test_a_second_target_is_refused_where_the_task_has_one(write):
+    with pytest.raises(ContractError, match=r"predicts one column .*received pain \(boolean\), ill"):
+        load_project(write(dictionary=replace(DICTIONARY, PAIN, f"role: target\n    {PAIN}")))
+
+
+def test_a_direction_needs_a_target_that_has_an_order(write):
+    text = DICTIONARY.replace(TARGET, "type: category\n    categories: [a, b]")
+    text = text.replace("    range: [18, 110]\n", "    expects: positive\n")
+    with pytest.raises(ContractError, match=r"columns\[2\] \(age\).expects: `expects` goes with one target"):
         load_project(write(dictionary=text))
 
 

@@ -3,7 +3,8 @@ import pytest
 from scipy.stats import bootstrap, norm
 
 from components.evaluate_model.bootstrap import replicate
-from mulgil.contract import Metric
+from mulgil.contract import Metric, Task
+from mulgil.contract.learning import TASK_FORMS
 
 
 def scored(generator, rows, distance, share=0.4):
@@ -12,7 +13,9 @@ def scored(generator, rows, distance, share=0.4):
 
 
 def interval_of(target, probability, metric, confidence=0.95, **options):
-    return replicate(target, {"m": probability}, [metric], **options)["m"][metric].interval(confidence)
+    return replicate(Task.BINARY_CLASSIFICATION, target, {"m": probability}, [metric], **options)["m"][
+        metric
+    ].interval(confidence)
 
 
 def test_intervals_cover_the_truth_about_as_often_as_they_say():
@@ -55,7 +58,7 @@ def test_a_perfect_order_has_an_interval_that_ends_at_one():
     assert (interval.low, interval.value, interval.high) == (1, 1, 1)
 
 
-@pytest.mark.parametrize("metric", Metric)
+@pytest.mark.parametrize("metric", TASK_FORMS[Task.BINARY_CLASSIFICATION].metrics)
 def test_every_metric_has_an_interval_where_a_class_has_two_rows(metric):
     target = np.arange(30) >= 28
     probability = np.linspace(0.05, 0.8, 30)
@@ -67,7 +70,9 @@ def test_every_metric_has_an_interval_where_a_class_has_two_rows(metric):
 
 def test_a_model_is_neither_better_nor_worse_than_itself():
     target, probability = scored(np.random.default_rng(4), 40, 1.0)
-    measured = replicate(target, {"a": probability, "b": probability.copy()}, [Metric.ROC_AUC])
+    measured = replicate(
+        Task.BINARY_CLASSIFICATION, target, {"a": probability, "b": probability.copy()}, [Metric.ROC_AUC]
+    )
 
     improvement = measured["a"][Metric.ROC_AUC].better_than(measured["b"][Metric.ROC_AUC], Metric.ROC_AUC)
 
@@ -79,7 +84,7 @@ def test_a_difference_between_two_models_is_paired():
     # Scores that err together: far surer of their difference than of either.
     target, probability = scored(np.random.default_rng(5), 60, 1.0)
     worse = probability + np.random.default_rng(6).normal(scale=0.02, size=60)
-    measured = replicate(target, {"a": probability, "b": worse}, [Metric.ROC_AUC])
+    measured = replicate(Task.BINARY_CLASSIFICATION, target, {"a": probability, "b": worse}, [Metric.ROC_AUC])
 
     a, b = measured["a"][Metric.ROC_AUC], measured["b"][Metric.ROC_AUC]
 
@@ -89,7 +94,12 @@ def test_a_difference_between_two_models_is_paired():
 
 def test_a_smaller_loss_is_an_improvement():
     target, probability = scored(np.random.default_rng(8), 60, 2.0)
-    measured = replicate(target, {"a": probability, "prior": np.full(60, target.mean())}, [Metric.BRIER])
+    measured = replicate(
+        Task.BINARY_CLASSIFICATION,
+        target,
+        {"a": probability, "prior": np.full(60, target.mean())},
+        [Metric.BRIER],
+    )
 
     a, prior = measured["a"][Metric.BRIER], measured["prior"][Metric.BRIER]
 

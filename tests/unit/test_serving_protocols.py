@@ -5,12 +5,15 @@ import json
 import pytest
 from served_bundles import DICTIONARY, ROW
 
+from mulgil.contract import Task
+from mulgil.contract.answers import AnswerForm
 from mulgil.serving import protocol_v1, protocol_v2
 from mulgil.serving.contract_check import ContractViolationError
 from mulgil.serving.messages import RequestError, parse_body
 
 NAMES = tuple(ROW)
 COLUMNS = {column.name: column for column in DICTIONARY.features}
+PROBABILITY = AnswerForm.of(Task.BINARY_CLASSIFICATION, DICTIONARY)
 
 
 def read_v1(body):
@@ -19,7 +22,7 @@ def read_v1(body):
 
 def read_v2(body):
     request = parse_body(protocol_v2.DECODER, json.dumps(body).encode())
-    protocol_v2.read_outputs(request, "probability")
+    protocol_v2.read_outputs(request, ("probability",))
     return protocol_v2.read_columns(request, COLUMNS)
 
 
@@ -152,9 +155,9 @@ def test_v2_names_an_unknown_column():
 
 
 def test_the_answers_are_those_of_the_protocols():
-    assert protocol_v1.answer([0.25, 0.5]) == {"predictions": [0.25, 0.5]}
+    assert protocol_v1.answer([0.25, 0.5], PROBABILITY) == {"predictions": [0.25, 0.5]}
     written = protocol_v2.answer(
-        [0.25, 0.5], name="heart", version="3", output="probability", identifier="a-1"
+        [0.25, 0.5], PROBABILITY, name="heart", version="3", identifier="a-1", wanted={}
     )
     assert json.loads(written.body) == {
         "model_name": "heart",
@@ -185,12 +188,13 @@ def test_the_answers_are_those_of_the_protocols():
 def test_the_answer_is_in_bytes_where_the_request_says_so(asked, is_binary):
     text = json.dumps({"inputs": [tensor()], **asked}).encode()
 
-    assert protocol_v2.read_outputs(parse_body(protocol_v2.DECODER, text), "probability") is is_binary
+    wanted = protocol_v2.read_outputs(parse_body(protocol_v2.DECODER, text), ("probability",))
+    assert wanted == {"probability": is_binary}
 
 
 def test_metadata_has_the_dictionarys_names_types_and_shapes():
     metadata = protocol_v2.describe_model(
-        name="heart", version="3", columns=DICTIONARY.features, output="probability"
+        name="heart", version="3", columns=DICTIONARY.features, answers=PROBABILITY
     )
 
     assert metadata["inputs"] == [

@@ -66,12 +66,12 @@ def v1_typed(dictionary, transform, body):
 def v2_reference(dictionary, transform, body):
     columns = {column.name: column for column in dictionary.features}
     request = parse_body(protocol_v2.DECODER, body)
-    protocol_v2.read_outputs(request, "y")
+    protocol_v2.read_outputs(request, ("y",))
     return reference(dictionary, transform, *protocol_v2.read_columns(request, columns))
 
 
 def v2_typed(dictionary, transform, body):
-    typed = protocol_v2.TypedReader(dictionary.features, "y").read(body)
+    typed = protocol_v2.TypedReader(dictionary.features, ("y",)).read(body)
     return None if typed is None else encode(dictionary, transform, typed.instances)
 
 
@@ -206,7 +206,7 @@ AGE = DICTIONARY.model_copy(
 )
 def test_a_tensor_that_is_not_right_never_takes_the_quick_way(dictionary, change):
     inputs = tensors(dictionary, [ROW], lambda column: OWN_DATATYPE[column.type])
-    reader = protocol_v2.TypedReader(dictionary.features, "y")
+    reader = protocol_v2.TypedReader(dictionary.features, ("y",))
     assert reader.read(json.dumps({"inputs": inputs}).encode())
 
     assert reader.read(json.dumps({"inputs": [*inputs, inputs[0]]}).encode()) is None

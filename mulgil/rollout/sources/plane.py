@@ -1,8 +1,8 @@
 """The local serving plane: what its Envoy counted of each revision, and what its servers say they predicted.
 
-Counters only grow while the Envoy, or a server, lives. A cursor holds their values; where another one counts now,
-it began at 0. Envoy's latencies are whole milliseconds. Predictions are compared only where each version has one
-server, for a page tells of one.
+Counters only grow while the Envoy, or a server, lives. A cursor holds their values; where another one counts
+now, it began at 0. Envoy's latencies are whole milliseconds. Predictions are compared only where each version
+has one server, for a page tells of one.
 """
 
 from __future__ import annotations

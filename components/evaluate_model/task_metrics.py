@@ -1,0 +1,144 @@
+"""The metrics of every task, over many weightings of the same rows at once.
+
+Of several classes each is held against the rest, and of several labels each is measured alone; the metric is
+the mean over those that the weighted rows tell apart: a resample that lost a rare class measures the others.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from components.evaluate_model.metrics import LEAST_PROBABILITY, THRESHOLD, Floats, average, measure, ratio
+from mulgil.contract import Metric, Task
+
+Truth = npt.NDArray[Any]
+
+
+def measure_task(task: Task, metric: Metric, target: Truth, predicted: Floats, weights: Floats) -> Floats:
+    """Compute a task's metric under each weighting.
+
+    Args:
+        task: The task.
+        metric: One of its metrics.
+        target: The truth, as `TrainingRows.target` has it.
+        predicted: What the model gave: probabilities, or numbers in the target's unit.
+        weights: How much each row counts; each weighting is measurable.
+
+    Returns:
+        The metric under each weighting.
+
+    Shapes:
+        target: (rows,) or (rows, targets); predicted: (rows,) or (rows, width); weights: (weightings, rows);
+        returns (weightings,).
+    """
+    match task:
+        case Task.BINARY_CLASSIFICATION:
+            return measure(metric, target, predicted, weights)
+        case Task.MULTICLASS_CLASSIFICATION:
+            return _of_classes(metric, target, predicted, weights)
+        case Task.MULTILABEL_CLASSIFICATION:
+            return _of_labels(metric, target, predicted, weights)
+    return _of_numbers(metric, target, predicted, weights)
+
+
+def is_measurable(task: Task, target: Truth, weights: Floats) -> npt.NDArray[np.bool_]:
+    """Return for each weighting whether its rows tell anything apart.
+
+    Shapes:
+        weights: (weightings, rows); returns (weightings,).
+    """
+    if task is Task.MULTICLASS_CLASSIFICATION:
+        return (np.stack([weights @ (target == one) for one in np.unique(target)]) > 0).sum(axis=0) > 1
+    columns = target.reshape(len(target), -1)
+    if task.is_classification:
+        return np.any([(weights @ one > 0) & (weights @ ~one > 0) for one in columns.T], axis=0)
+    is_drawn = weights > 0
+    return np.all([_varies(one, is_drawn) for one in columns.T], axis=0)
+
+
+def _varies(numbers: Floats, is_drawn: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+    greatest = np.where(is_drawn, numbers, -np.inf).max(axis=1)
+    least = np.where(is_drawn, numbers, np.inf).min(axis=1)
+    varies: npt.NDArray[np.bool_] = greatest > least
+    return varies
+
+
+def _of_classes(metric: Metric, target: Truth, probabilities: Floats, weights: Floats) -> Floats:
+    """Compute accuracy and losses over all classes, and of the others the mean of each class.
+
+    Source:
+        scikit-learn 1.7: `average="macro"`, `multi_class="ovr"`, and Brier's own sum over classes, which is
+        twice that of a yes and a no.
+    """
+    classes = np.arange(probabilities.shape[1])
+    called = probabilities.argmax(axis=1)
+    if metric is Metric.ACCURACY:
+        return average((called == target).astype(np.float64), weights)
+    if metric is Metric.LOG_LOSS:
+        of_truth = probabilities[np.arange(len(target)), target]
+        return average(-np.log(np.clip(of_truth, LEAST_PROBABILITY, 1)), weights)
+    if metric is Metric.BRIER:
+        return average(((probabilities - (target[:, None] == classes)) ** 2).sum(axis=1), weights)
+    # What is called decides precision, recall and F1: as a probability it lies beside the threshold.
+    is_called = metric in (Metric.PRECISION, Metric.RECALL, Metric.F1)
+    scores = (called[:, None] == classes).astype(np.float64) if is_called else probabilities
+    needs_others = not is_called
+    return _mean_of_each(
+        metric, [target == one for one in classes], scores, weights, needs_others=needs_others
+    )
+
+
+def _of_labels(metric: Metric, target: Truth, probabilities: Floats, weights: Floats) -> Floats:
+    if metric is Metric.SUBSET_ACCURACY:
+        is_right = ((probabilities >= THRESHOLD) == target).all(axis=1)
+        return average(is_right.astype(np.float64), weights)
+    return _mean_of_each(metric, list(target.T), probabilities, weights, needs_others=True)
+
+
+def _mean_of_each(
+    metric: Metric,
+    targets: list[npt.NDArray[np.bool_]],
+    scores: Floats,
+    weights: Floats,
+    *,
+    needs_others: bool,
+) -> Floats:
+    """Average a metric over those targets that each weighting has rows of, and of others where need be."""
+    total, counted = np.zeros(len(weights)), np.zeros(len(weights))
+    for place, one in enumerate(targets):
+        is_there = weights @ one > 0
+        if needs_others:
+            is_there &= weights @ ~one > 0
+        if is_there.any():
+            total[is_there] += measure(metric, one, scores[:, place], weights[is_there])
+            counted += is_there
+    return ratio(total, counted)
+
+
+def _of_numbers(metric: Metric, target: Truth, predicted: Floats, weights: Floats) -> Floats:
+    """Compute the mean over the targets, each in its own unit.
+
+    Source:
+        scikit-learn 1.7: `multioutput="uniform_average"`.
+    """
+    columns = zip(target.reshape(len(target), -1).T, predicted.reshape(len(target), -1).T, strict=True)
+    parts = [_of_number(metric, true, given, weights) for true, given in columns]
+    mean: Floats = np.mean(parts, axis=0)
+    return mean
+
+
+def _of_number(metric: Metric, target: Floats, predicted: Floats, weights: Floats) -> Floats:
+    match metric:
+        case Metric.MAE:
+            return average(np.abs(predicted - target), weights)
+        case Metric.RMSE:
+            return np.sqrt(average((predicted - target) ** 2, weights))
+        case Metric.R2:
+            # Around a mean of all rows first, so that great numbers keep their digits.
+            centred = target - target.mean()
+            variance = average(centred**2, weights) - average(centred, weights) ** 2
+            return 1 - average((predicted - target) ** 2, weights) / variance
+    raise ValueError(f"{metric} is no metric of a number")

@@ -1,0 +1,4 @@
+"""Start the rollout of a deployed model's new version, and wait for its verdict where that is asked."""
+
+# The sections of project.yaml that this step reads; the cache goes by them.
+PROJECT_SECTIONS: frozenset[str] = frozenset({"name", "rollout"})

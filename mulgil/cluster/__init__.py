@@ -1,0 +1,1 @@
+"""The cluster platform: what is sent to Kubeflow Pipelines and to Kubernetes."""

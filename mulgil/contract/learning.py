@@ -1,0 +1,191 @@
+"""What kind of prediction is made, how a model is fitted, and what it must show."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Annotated
+
+from pydantic import Field
+
+from mulgil.contract.dictionary import ColumnType, Contract, DataDictionary
+
+Ratio = Annotated[float, Field(gt=0, lt=1)]
+# What numpy, scikit-learn and Keras all take.
+Seed = Annotated[int, Field(ge=0, lt=2**32)]
+
+
+class Task(StrEnum):
+    """What kind of prediction a project makes."""
+
+    BINARY_CLASSIFICATION = "binary_classification"
+    MULTICLASS_CLASSIFICATION = "multiclass_classification"
+    MULTILABEL_CLASSIFICATION = "multilabel_classification"
+    SCALAR_REGRESSION = "scalar_regression"
+    VECTOR_REGRESSION = "vector_regression"
+
+    @property
+    def is_classification(self) -> bool:
+        """Whether the model gives probabilities."""
+        return self not in (Task.SCALAR_REGRESSION, Task.VECTOR_REGRESSION)
+
+
+class Metric(StrEnum):
+    """What is measured on the test rows; all but the losses and errors are better high.
+
+    Of several classes the mean of each against the rest, of several labels or targets the mean over them.
+    """
+
+    ROC_AUC = "roc_auc"
+    PR_AUC = "pr_auc"
+    ACCURACY = "accuracy"
+    PRECISION = "precision"
+    RECALL = "recall"
+    F1 = "f1"
+    LOG_LOSS = "log_loss"
+    BRIER = "brier"
+    FALSE_POSITIVE_RATE = "false_positive_rate"
+    FALSE_NEGATIVE_RATE = "false_negative_rate"
+    SUBSET_ACCURACY = "subset_accuracy"
+    R2 = "r2"
+    MAE = "mae"
+    RMSE = "rmse"
+
+    @property
+    def is_better_high(self) -> bool:
+        """Whether a greater value is a better model."""
+        return self not in _BETTER_LOW
+
+
+_BETTER_LOW = frozenset(
+    {
+        Metric.LOG_LOSS,
+        Metric.BRIER,
+        Metric.FALSE_POSITIVE_RATE,
+        Metric.FALSE_NEGATIVE_RATE,
+        Metric.MAE,
+        Metric.RMSE,
+    }
+)
+_OF_PROBABILITIES = (Metric.ROC_AUC, Metric.PR_AUC, Metric.LOG_LOSS, Metric.BRIER)
+_OF_CALLS = (Metric.ACCURACY, Metric.PRECISION, Metric.RECALL, Metric.F1)
+_OF_ERRORS = (Metric.FALSE_POSITIVE_RATE, Metric.FALSE_NEGATIVE_RATE)
+_OF_NUMBERS = (Metric.R2, Metric.MAE, Metric.RMSE)
+
+
+@dataclass(frozen=True)
+class TaskForm:
+    """What a task asks of the dictionary, and what it is judged by.
+
+    Attributes:
+        target_types: What a target column may hold.
+        has_several_targets: Whether two columns or more have the role target, or exactly one.
+        metrics: What is measured, in the order of the report.
+        primary_metric: The one that comparisons use where the project names none.
+        output: Name of the output in the model itself.
+    """
+
+    target_types: frozenset[ColumnType]
+    has_several_targets: bool
+    metrics: tuple[Metric, ...]
+    primary_metric: Metric
+    output: str
+
+
+_NUMBERS = frozenset({ColumnType.FLOAT, ColumnType.INTEGER})
+
+TASK_FORMS = {
+    Task.BINARY_CLASSIFICATION: TaskForm(
+        target_types=frozenset({ColumnType.BOOLEAN}),
+        has_several_targets=False,
+        metrics=(*_OF_PROBABILITIES[:2], *_OF_CALLS, *_OF_PROBABILITIES[2:], *_OF_ERRORS),
+        primary_metric=Metric.ROC_AUC,
+        output="probability",
+    ),
+    Task.MULTICLASS_CLASSIFICATION: TaskForm(
+        target_types=frozenset({ColumnType.CATEGORY}),
+        has_several_targets=False,
+        metrics=(*_OF_CALLS, *_OF_PROBABILITIES),
+        primary_metric=Metric.ACCURACY,
+        output="probabilities",
+    ),
+    Task.MULTILABEL_CLASSIFICATION: TaskForm(
+        target_types=frozenset({ColumnType.BOOLEAN}),
+        has_several_targets=True,
+        metrics=(
+            *_OF_PROBABILITIES[:2],
+            Metric.SUBSET_ACCURACY,
+            *_OF_CALLS,
+            *_OF_PROBABILITIES[2:],
+            *_OF_ERRORS,
+        ),
+        primary_metric=Metric.ROC_AUC,
+        output="probabilities",
+    ),
+    Task.SCALAR_REGRESSION: TaskForm(
+        target_types=_NUMBERS,
+        has_several_targets=False,
+        metrics=_OF_NUMBERS,
+        primary_metric=Metric.R2,
+        output="prediction",
+    ),
+    Task.VECTOR_REGRESSION: TaskForm(
+        target_types=_NUMBERS,
+        has_several_targets=True,
+        metrics=_OF_NUMBERS,
+        primary_metric=Metric.R2,
+        output="predictions",
+    ),
+}
+
+
+class Training(Contract):
+    """The multilayer perceptron and how it is fitted."""
+
+    hidden_units: tuple[Annotated[int, Field(gt=0)], ...] = Field(
+        default=(16,), description="Units of each hidden layer; none is logistic or linear regression."
+    )
+    # Of the few values tried, these had the least mean log loss on the validation rows of ten splits of the
+    # shipped breast cancer table.
+    dropout: float = Field(default=0.3, ge=0, lt=1, description="Share of units dropped after each layer.")
+    l2: float = Field(default=0.003, ge=0, description="Weight of the squared norm in the loss.")
+    learning_rate: float = Field(default=0.01, gt=0, description="Of Adam.")
+    batch_size: int = Field(default=32, gt=0, description="Rows a step.")
+    max_epochs: int = Field(default=200, gt=0, description="Passes over the training rows, at most.")
+    patience: int = Field(
+        default=20, gt=0, description="Epochs without a better validation loss before it stops."
+    )
+    seed: Seed = Field(default=0, description="Of the initial weights, the shuffles and the dropout.")
+
+
+class Gates(Contract):
+    """What a model must show before it is registered and deployed."""
+
+    primary_metric: Metric | None = Field(
+        default=None, description="The one that comparisons use; if not given, the task's first."
+    )
+    floors: dict[Metric, float] = Field(
+        default_factory=dict, description="Least value on the test rows, or greatest for a loss, by metric."
+    )
+    baseline_margin: float = Field(
+        default=0.0, ge=0, description="How much better than the baseline the primary metric must be."
+    )
+    champion_margin: float = Field(
+        default=0.01, ge=0, description="How much worse than the champion the primary metric may be."
+    )
+    confidence: Ratio = Field(default=0.95, description="Of the bootstrap intervals.")
+
+
+def explain_targets(task: Task, dictionary: DataDictionary) -> str | None:
+    """Say why a dictionary's targets are not a task's; `None` where they are."""
+    form = TASK_FORMS[task]
+    targets = dictionary.targets
+    received = ", ".join(f"{column.name} ({column.type})" for column in targets)
+    types = " or ".join(sorted(form.target_types))
+    has_number = len(targets) > 1 if form.has_several_targets else len(targets) == 1
+    if not has_number or any(column.type not in form.target_types for column in targets):
+        number = "several columns" if form.has_several_targets else "one column"
+        return f"{task} predicts {number} of type {types}; received {received}"
+    if task is Task.MULTICLASS_CLASSIFICATION and len(targets[0].categories or ()) < 2:
+        return f"{task} predicts one of at least two categories; received {received} of one"
+    return None

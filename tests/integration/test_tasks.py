@@ -1,0 +1,183 @@
+"""Every task from rows to a served model: trained, judged, registered, and answering as it was trained."""
+
+import json
+import random
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from learning_project import CATEGORIES, TARGETS, write_task_project
+from registry_template import write_empty_registry
+
+from components.evaluate_model.core import evaluate_model
+from components.register_model.core import register_model
+from components.train_model.core import train_model
+from mulgil import registry
+from mulgil.artifacts import Evaluation, TrainingHistory, WarmUpExample, read_bundle
+from mulgil.contract import ColumnType, Task
+from mulgil.contract.answers import AnswerForm, differ
+from mulgil.contract.learning import TASK_FORMS
+from mulgil.errors import GateRejectedError, InputError
+from mulgil.preprocessing import MISSING_CODE
+from mulgil.serving.model import TOLERANCE, ServedModel
+
+TASKS = [task for task in Task if task is not Task.BINARY_CLASSIFICATION]
+
+
+class TaskRun:
+    """A task's project after training and evaluation."""
+
+    def __init__(self, root, task, **changes):
+        self.task, self.root = task, root
+        self.project = write_task_project(root, task, **changes)
+        train_model(
+            project_path=self.project.path,
+            training_rows_path=self.project.rows_path,
+            feature_service_path=self.project.feature_service_path,
+            bundle_path=root / "bundle",
+            history_path=root / "history.json",
+        )
+        self.bundle = read_bundle(root / "bundle")
+
+    def evaluate(self):
+        return evaluate_model(
+            project_path=self.project.path,
+            training_rows_path=self.project.rows_path,
+            bundle_path=self.root / "bundle",
+            evaluation_path=self.root / "evaluation.json",
+            verdict_path=self.root / "verdict.json",
+        )
+
+    @property
+    def dictionary(self):
+        return self.project.folder.dictionary
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path, monkeypatch):
+    monkeypatch.setenv("MULGIL_HOME", str(tmp_path / "home"))
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    write_empty_registry(tmp_path / "home")
+
+
+@pytest.fixture(scope="module", params=TASKS)
+def run(request, tmp_path_factory):
+    return TaskRun(tmp_path_factory.mktemp("task"), request.param)
+
+
+def raw_rows(dictionary, count):
+    generator = random.Random(4)
+    values = {
+        ColumnType.FLOAT: lambda: generator.uniform(-100, 100),
+        ColumnType.INTEGER: lambda: generator.randint(-100, 100),
+        ColumnType.BOOLEAN: lambda: generator.random() < 0.5,
+        ColumnType.CATEGORY: lambda: generator.choice(CATEGORIES),
+    }
+    return [
+        {
+            column.name: None
+            if not column.missing.is_value_required and generator.random() < 0.3
+            else values[column.type]()
+            for column in dictionary.features
+        }
+        for _ in range(count)
+    ]
+
+
+def test_the_server_answers_what_the_saved_model_does_on_every_type_and_missing_policy(run):
+    rows = raw_rows(run.dictionary, 40)
+    columns = {name: [row[name] for row in rows] for name in rows[0]}
+    tensors = {
+        column.name: tf.constant([MISSING_CODE if v is None else v for v in columns[column.name]])
+        if column.type is ColumnType.CATEGORY
+        else tf.constant([np.nan if v is None else v for v in columns[column.name]], tf.float32)
+        for column in run.dictionary.features
+    }
+    trained = tf.saved_model.load(str(run.root / "bundle" / "saved_model")).signatures["serving_default"]
+    expected = trained(**tensors)[TASK_FORMS[run.task].output].numpy().tolist()
+
+    served = ServedModel(run.root / "bundle").predict(columns, len(rows))
+
+    assert len({str(row) for row in served}) > len(rows) / 2, "the comparison is of something"
+    for one, other in zip(served, expected, strict=True):
+        assert not differ(one, other, TOLERANCE), (one, other)
+
+
+def test_probabilities_of_classes_sum_to_one_and_numbers_are_in_the_targets_unit(run):
+    example = WarmUpExample.read(run.root / "bundle" / "example.json")
+    numbers = np.atleast_1d(example.prediction)
+
+    assert len(numbers) == AnswerForm.of(run.task, run.dictionary).width
+    if run.task is Task.MULTICLASS_CLASSIFICATION:
+        assert numbers.sum() == pytest.approx(1, abs=1e-6)
+    elif not run.task.is_classification:
+        assert 1000 < numbers[0] < 9000
+
+
+def test_a_good_model_is_approved_on_the_tasks_metrics_and_registered(run, tmp_path):
+    verdict = run.evaluate()
+
+    assert verdict.is_approved
+    evaluation = Evaluation.read(run.root / "evaluation.json")
+    assert evaluation.task == run.task
+    form = TASK_FORMS[run.task]
+    assert tuple(evaluation.metrics) == tuple(form.metrics)
+    primary = evaluation.metrics[form.primary_metric]
+    assert evaluation.primary_metric == form.primary_metric
+    assert evaluation.baseline[form.primary_metric].value < primary.low
+    assert evaluation.improvements["baseline"].low > 0
+    pictures = {
+        Task.MULTICLASS_CLASSIFICATION: evaluation.confusions,
+        Task.MULTILABEL_CLASSIFICATION: evaluation.curves,
+    }.get(run.task, evaluation.fits)
+    assert pictures
+    if run.task is Task.MULTICLASS_CLASSIFICATION:
+        counts = np.array(evaluation.confusions["model"].counts)
+        assert counts.sum() == evaluation.rows
+        assert np.trace(counts) / evaluation.rows == pytest.approx(primary.value)
+    history = TrainingHistory.read(run.root / "history.json")
+    assert history.val_loss[history.best_epoch - 1] == min(history.val_loss)
+
+    registered = register_model(
+        project_path=run.project.path,
+        bundle_path=run.root / "bundle",
+        history_path=run.root / "history.json",
+        evaluation_path=run.root / "evaluation.json",
+        evaluation_verdict_path=run.root / "verdict.json",
+        run_id="r1",
+        registered_model_path=tmp_path / "registered.json",
+    )
+    registry.promote(registered.name, registered.version)
+    again = run.evaluate()
+    (check,) = [check for check in again.checks if "champion" in check.name]
+    assert check.is_passed
+    assert check.value == 0
+
+
+@pytest.mark.parametrize("task", [Task.MULTICLASS_CLASSIFICATION, Task.SCALAR_REGRESSION])
+def test_a_model_that_learned_nothing_is_rejected(task, tmp_path):
+    training = {"hidden_units": [4], "max_epochs": 1, "learning_rate": 1e-9}
+    worthless = TaskRun(tmp_path, task, training=training)
+
+    with pytest.raises(GateRejectedError, match="better than the baseline's by"):
+        worthless.evaluate()
+
+
+def test_gates_of_another_task_than_the_bundles_are_refused(run):
+    task = next(task for task in TARGETS if task is not run.task)
+    (run.root / "other").mkdir(exist_ok=True)
+    other = json.loads((run.project.path / "project.yaml").read_text())
+    folder = run.root / "other"
+    (folder / "project.yaml").write_text(json.dumps({**other, "task": task}))
+    from learning_project import columns
+
+    (folder / "data_dictionary.yaml").write_text(json.dumps({"columns": columns(task)}))
+
+    with pytest.raises(InputError, match="trained for another task"):
+        evaluate_model(
+            project_path=folder,
+            training_rows_path=run.project.rows_path,
+            bundle_path=run.root / "bundle",
+            evaluation_path=run.root / "e.json",
+            verdict_path=run.root / "v.json",
+        )
