@@ -81,11 +81,10 @@ def test_a_revision_that_still_serves_while_a_newer_one_starts_is_needed(home):
     state["revisions"] = [
         {
             "name": "heart-predictor-00001",
-            "predictor": {"model": {"storageUri": "file:///store/heart/bundle"}},
+            "workload": "heart-predictor",
+            "template": {"predictor": {"model": {"storageUri": "file:///store/heart/bundle"}}},
             "fingerprint": "f",
-            "phase": "ready",
-            "since": 0,
-            "due_at": 0,
+            "replicas": 1,
         }
     ]
     plane.write_state(key, type(plane.read_state(key)).model_validate(state))

@@ -2,8 +2,9 @@
 
 import pytest
 
-from mulgil.local.plane.revisions import ServiceState
+from mulgil.local.plane.revisions import ServerKey, ServiceState
 from mulgil.local.plane.store import PlaneStore, ServiceKey
+from mulgil.local.plane.traffic_policy import TrafficPolicy
 
 KEY = ServiceKey("clinic", "heart")
 
@@ -50,9 +51,28 @@ def test_a_lock_is_one_holders(store):
 
 
 def test_the_end_of_a_log_is_read(store):
-    path = store.log_path(KEY, "heart-predictor-00001")
-    assert store.read_log_tail(KEY, "heart-predictor-00001") == ""
+    server = ServerKey("heart-predictor-00001", 0)
+    path = store.log_path(KEY, server)
+    assert store.read_log_tail(KEY, server) == ""
     path.parent.mkdir(parents=True)
     path.write_text("".join(f"line {n}\n" for n in range(100)), encoding="utf-8")
 
-    assert store.read_log_tail(KEY, "heart-predictor-00001", lines=2) == "line 98\nline 99"
+    assert store.read_log_tail(KEY, server, lines=2) == "line 98\nline 99"
+
+
+def test_what_another_version_knew_is_not_known(store):
+    store.write_state(KEY, ServiceState(observed_generation=3))
+    path = store.folder / "states" / "clinic" / "heart.json"
+    path.write_text('{"observed_generation": 3, "a_field_of_old": 1}', encoding="utf-8")
+
+    assert store.read_state(KEY) == ServiceState()
+
+
+def test_a_policy_holds_until_the_service_is_deleted(store):
+    assert store.read_policy(KEY) == TrafficPolicy()
+    store.write_policy(KEY, TrafficPolicy(mirror_percent=5))
+    assert store.read_policy(KEY).mirror_percent == 5
+
+    store.delete_object(KEY)
+
+    assert store.read_policy(KEY) == TrafficPolicy()

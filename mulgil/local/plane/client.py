@@ -13,11 +13,15 @@ from typing import Any
 from mulgil.errors import InputError, PermanentError, TemporaryError, describe
 from mulgil.home import home
 from mulgil.local.plane import processes
-from mulgil.local.plane.envoy_config import HOST
-from mulgil.local.plane.objects import KIND, InferenceService, parse_inference_service
-from mulgil.local.plane.revisions import STOP_SECONDS, rest
-from mulgil.local.plane.status import failure_of, fill_status, is_ready, write_time
+from mulgil.local.plane.envoy_config import HOST, service_prefix
+from mulgil.local.plane.envoy_process import Envoy
+from mulgil.local.plane.objects import KIND, MODE_ANNOTATION, InferenceService, parse_inference_service
+from mulgil.local.plane.revisions import STOP_SECONDS, ServerKey, rest
+from mulgil.local.plane.status import failure_of, fill_status, is_ready, revision_path, write_time
 from mulgil.local.plane.store import PlaneRecord, PlaneStore, ServiceKey, read_tail
+from mulgil.local.plane.traffic_policy import TrafficPolicy
+from mulgil.local.plane.traffic_statistics import TrafficStatistics, read_statistics
+from mulgil.local.plane.wanted import read_wanted
 
 PREFERRED_PORT = 8080
 
@@ -82,12 +86,14 @@ class ServingPlane:
             processes.stop_processes(processes.find_marked(self._store.folder), STOP_SECONDS)
             now = time.time()
             for key in self._store.list_keys():
-                if self._store.read_object(key) is None:
+                content = self._store.read_object(key)
+                if content is None:
                     self._store.forget(key)
                     continue
                 state = rest(self._store.read_state(key), now)
                 url = state.status.get("url", "")
-                status = fill_status(state, url=url, is_up=False, is_routed=False, now=now)
+                wanted = read_wanted(parse_inference_service(content), content["metadata"]["generation"])
+                status = fill_status(state, wanted, url=url, is_up=False, is_routed=False, now=now)
                 self._store.write_state(key, state.model_copy(update={"status": status}))
 
     def apply(self, manifest: dict[str, Any]) -> None:
@@ -102,6 +108,8 @@ class ServingPlane:
         key = ServiceKey(service.metadata.namespace, service.metadata.name)
         with self._store.lock(_CLIENT_LOCK):
             before = self._store.read_object(key)
+            if before is not None:
+                _check_mode(parse_inference_service(before), service)
             content = _merge(before, service, manifest["spec"])
             if content != before:
                 self._store.write_object(key, content)
@@ -140,6 +148,52 @@ class ServingPlane:
                     found.append(self._read(key))
         return found
 
+    def set_traffic_policy(self, name: str, namespace: str, policy: TrafficPolicy) -> None:
+        """Say what is to hold beside a service's shares: mirrored, sticky or matched requests.
+
+        It lasts until it is set anew or the service is deleted, and is no part of the InferenceService.
+
+        Raises:
+            InputError: There is no service of that name.
+        """
+        key = ServiceKey(namespace, name)
+        self._read(key)
+        self._store.write_policy(key, policy)
+
+    def traffic_policy(self, name: str, namespace: str = "default") -> TrafficPolicy:
+        """Return what holds beside a service's shares."""
+        return self._store.read_policy(ServiceKey(namespace, name))
+
+    def revision_urls(self, name: str, namespace: str = "default") -> dict[str, str]:
+        """Return where each revision answers alone, whatever its share.
+
+        Raises:
+            InputError: There is no service of that name.
+        """
+        key = ServiceKey(namespace, name)
+        self._read(key)
+        base = f"{self.base_url}{service_prefix(*key)}"
+        revisions = self._store.read_state(key).revisions
+        return {r.name: f"{base}{revision_path(r.name)}" for r in revisions if r.is_up}
+
+    def read_traffic_statistics(self, name: str, namespace: str = "default") -> TrafficStatistics:
+        """Return what Envoy counted of each revision of a service.
+
+        Raises:
+            InputError: There is no service of that name.
+            TemporaryError: The plane is down.
+        """
+        key = ServiceKey(namespace, name)
+        self._read(key)
+        record = self._store.read_record()
+        if record is None or record.envoy is None or not self.is_up:
+            raise TemporaryError(describe("The serving plane is down", next_step="run `mulgil up`"))
+        answer = Envoy(self._store.envoy_folder, self._preferred_port).read_statistics(f"{namespace}/{name}-")
+        backends = {r.name: f"{namespace}/{r.name}" for r in self._store.read_state(key).revisions}
+        return read_statistics(
+            answer, backends, f"{record.envoy.process.boot}/{record.envoy.process.started}"
+        )
+
     def wait_ready(self, name: str, namespace: str, timeout_seconds: float) -> dict[str, Any]:
         """Wait until what was applied last is served.
 
@@ -160,13 +214,13 @@ class ServingPlane:
                 return item
             failure = failure_of(status, generation)
             if failure is not None:
-                wrong = f"Revision {_newest(item)} of {namespace}/{name} cannot be served"
+                wrong = f"Revision {self._newest(key)} of {namespace}/{name} cannot be served"
                 raise PermanentError(describe(wrong, received=failure))
             if time.monotonic() > deadline:
                 raise TemporaryError(
                     describe(
                         f"{namespace}/{name} is not ready after {timeout_seconds:g} s",
-                        received=self._store.read_log_tail(key, _newest(item)) or "an empty log",
+                        received=self._newest_log_tail(key) or "an empty log",
                         next_step=f"read {self._log_path}",
                     )
                 )
@@ -180,12 +234,25 @@ class ServingPlane:
         Raises:
             InputError: There is none of that name.
         """
-        newest = _newest(self.get(name, namespace))
-        return self._store.read_log_tail(ServiceKey(namespace, name), newest)
+        key = ServiceKey(namespace, name)
+        self._read(key)
+        return self._newest_log_tail(key)
 
     @property
     def _log_path(self) -> Path:
         return self._store.supervisor_log_path
+
+    def _newest(self, key: ServiceKey) -> str:
+        newest = self._store.read_state(key).newest
+        return newest.name if newest else ""
+
+    def _newest_log_tail(self, key: ServiceKey) -> str:
+        """Return the end of the log of the newest revision's server that fares worst."""
+        newest = self._store.read_state(key).newest
+        if newest is None:
+            return ""
+        server = newest.failed_server or next(iter(newest.servers), None)
+        return self._store.read_log_tail(key, ServerKey(newest.name, server.index if server else 0))
 
     def _ensure_up(self) -> None:
         if self.is_up:
@@ -247,9 +314,18 @@ def _merge(
     }
 
 
-def _newest(item: dict[str, Any]) -> str:
-    predictor = item["status"].get("components", {}).get("predictor", {})
-    return str(predictor.get("latestCreatedRevision", ""))
+def _check_mode(before: InferenceService, service: InferenceService) -> None:
+    """Refuse the change of form that KServe refuses."""
+    if service.mode is not before.mode:
+        name = f"{service.metadata.namespace}/{service.metadata.name}"
+        raise InputError(
+            describe(
+                f"The form of {name} cannot be changed",
+                expected=f"{MODE_ANNOTATION}={before.mode}",
+                received=f"{MODE_ANNOTATION}={service.mode}",
+                next_step=f"delete it first: `mulgil delete isvc {service.metadata.name}`",
+            )
+        )
 
 
 def _runs(record: PlaneRecord | None) -> bool:

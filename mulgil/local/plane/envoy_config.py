@@ -8,11 +8,12 @@ Source:
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from mulgil.artifacts import fingerprint_json
+from mulgil.local.plane.traffic_policy import TrafficPolicy
 
 HOST = "127.0.0.1"
 ROUTES = "inference_services"
@@ -24,27 +25,93 @@ _TYPES = "type.googleapis.com/envoy"
 _HTTP = f"{_TYPES}.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"
 _ROUTER = f"{_TYPES}.extensions.filters.http.router.v3.Router"
 
-# A prediction changes nothing, so that one whose server died is asked again. Back-offs are drawn from a range
-# that doubles up to the greatest: sixteen last about six seconds, and a server is back in one.
+# A prediction changes nothing, so that one whose server died is asked again, at another server where there is
+# one. An answer is an answer, also one of 500: nothing here asks again for it. Back-offs are drawn from a
+# range that doubles up to the greatest: sixteen last about six seconds, and a server is back in one.
 _RETRIES = {
     "retry_on": "connect-failure,refused-stream,reset",
     "num_retries": 16,
     "retry_back_off": {"base_interval": "0.025s", "max_interval": "1s"},
+    "retry_host_predicate": [
+        {
+            "name": "previous_hosts",
+            "typed_config": {
+                "@type": f"{_TYPES}.extensions.retry.host.previous_hosts.v3.PreviousHostsPredicate"
+            },
+        }
+    ],
+    "host_selection_retry_max_attempts": 3,
 }
-_REQUEST_SECONDS = 60
+# A server that does not answer the door is passed over for a while, whoever notices it first; the supervisor
+# takes it out soon after, if it lives. What a server answers never counts: an error is the model's, not the
+# machine's.
+_OUTLIERS = {
+    "split_external_local_origin_errors": True,
+    "consecutive_local_origin_failure": 2,
+    "enforcing_consecutive_local_origin_failure": 100,
+    "enforcing_consecutive_5xx": 0,
+    "enforcing_consecutive_gateway_failure": 0,
+    "enforcing_success_rate": 0,
+    "enforcing_local_origin_success_rate": 0,
+    "interval": "1s",
+    "base_ejection_time": "1s",
+    "max_ejection_time": "5s",
+    "max_ejection_percent": 50,
+}
+REQUEST_SECONDS = 60
+# Upper bounds in milliseconds, in which Envoy measures; the default ones are too few to tell a fifth from
+# nothing.
+LATENCY_BUCKETS = (
+    *(
+        1,
+        2,
+        3,
+        4,
+        5,
+        6,
+        7,
+        8,
+        9,
+        10,
+        12,
+        14,
+        17,
+        20,
+        24,
+        29,
+        35,
+        42,
+        50,
+        60,
+        72,
+        86,
+        100,
+        120,
+        150,
+        180,
+        220,
+        260,
+    ),
+    *(320, 380, 460, 550, 660, 800, 1000, 1200, 1500, 2000, 3000, 5000, 10_000, 20_000, 60_000),
+)
 
 
 @dataclass(frozen=True)
 class Backend:
-    """One revision's server.
+    """One revision's servers.
 
     Attributes:
         name: The cluster's name.
-        port: On this machine.
+        ports: On this machine.
     """
 
     name: str
-    port: int
+    ports: tuple[int, ...]
+
+    @property
+    def purposes(self) -> tuple[str, ...]:
+        """The names of its clusters: one a purpose, so that each is counted for itself."""
+        return self.name, direct(self.name), mirror(self.name)
 
 
 @dataclass(frozen=True)
@@ -54,10 +121,28 @@ class ServiceRoute:
     Attributes:
         prefix: Without a slash at its end; it is cut off before the request goes on.
         weights: Percent by backend; empty where none is ready yet.
+        direct: Backends with a path of their own below the prefix, by that path.
+        candidate: The backend that is on trial.
+        policy: What holds beside the weights.
+        timeout_seconds: Longest wait for an answer.
     """
 
     prefix: str
     weights: Mapping[str, int]
+    direct: Mapping[str, str] = field(default_factory=dict)
+    candidate: str | None = None
+    policy: TrafficPolicy = field(default_factory=TrafficPolicy)
+    timeout_seconds: int = REQUEST_SECONDS
+
+
+def direct(backend: str) -> str:
+    """Return the cluster of a revision that is asked for by name, and not by its share."""
+    return f"{backend}#direct"
+
+
+def mirror(backend: str) -> str:
+    """Return the cluster of a revision that is asked in the shadow of another."""
+    return f"{backend}#mirror"
 
 
 def service_prefix(namespace: str, name: str) -> str:
@@ -97,30 +182,32 @@ def bootstrap(*, port: int, clusters_path: Path, routes_path: Path) -> dict[str,
         "admin": {"address": _address(0), "allow_paths": [{"exact": "/ready"}, {"prefix": "/stats"}]},
         "dynamic_resources": {"cds_config": _file(clusters_path)},
         "static_resources": {"listeners": [listener]},
+        "stats_config": {
+            "histogram_bucket_settings": [
+                {"match": {"suffix": "upstream_rq_time"}, "buckets": list(LATENCY_BUCKETS)}
+            ]
+        },
     }
 
 
 def clusters(backends: Sequence[Backend]) -> dict[str, Any]:
     """Return the clusters file's content."""
-    return _versioned(
-        [
-            {
-                "@type": f"{_TYPES}.config.cluster.v3.Cluster",
-                "name": backend.name,
-                "type": "STATIC",
-                "connect_timeout": "1s",
-                # Envoy's own limit of 3 retries at a time is below what is under way when a server dies.
-                "circuit_breakers": {"thresholds": [{"max_retries": 1024}]},
-                "load_assignment": {
-                    "cluster_name": backend.name,
-                    "endpoints": [
-                        {"lb_endpoints": [{"endpoint": {"address": _address(backend.port)}}]},
-                    ],
-                },
-            }
-            for backend in backends
-        ]
-    )
+    return _versioned([_cluster(name, backend.ports) for backend in backends for name in backend.purposes])
+
+
+def _cluster(name: str, ports: Sequence[int]) -> dict[str, Any]:
+    endpoints = [{"endpoint": {"address": _address(port)}} for port in ports]
+    return {
+        "@type": f"{_TYPES}.config.cluster.v3.Cluster",
+        "name": name,
+        "type": "STATIC",
+        "lb_policy": "LEAST_REQUEST",
+        "connect_timeout": "1s",
+        # Envoy's own limit of 3 retries at a time is below what is under way when a server dies.
+        "circuit_breakers": {"thresholds": [{"max_retries": 1024}]},
+        "outlier_detection": _OUTLIERS,
+        "load_assignment": {"cluster_name": name, "endpoints": [{"lb_endpoints": endpoints}]},
+    }
 
 
 def routes(services: Sequence[ServiceRoute]) -> dict[str, Any]:
@@ -139,19 +226,54 @@ def routes(services: Sequence[ServiceRoute]) -> dict[str, Any]:
 
 
 def _service_routes(service: ServiceRoute) -> list[dict[str, Any]]:
-    # Two matches, for a prefix without the slash would take in `heart-2` with `heart`.
-    matches: list[dict[str, Any]] = [{"prefix": f"{service.prefix}/"}, {"path": service.prefix}]
+    listed = []
+    for path, backend in service.direct.items():
+        action = _action(service, {"cluster": direct(backend)})
+        listed += [{"match": match, "route": action} for match in _matches(f"{service.prefix}{path}")]
+    matches = _matches(service.prefix)
     if not service.weights:
-        return [_reply(match, 503, "The InferenceService is not ready yet.") for match in matches]
-    action = {
+        return listed + [_reply(match, 503, "The InferenceService is not ready yet.") for match in matches]
+    policy, candidate = service.policy, service.candidate
+    if policy.match_header is not None and candidate is not None:
+        value = policy.match_value
+        wanted = {"present_match": True} if value is None else {"string_match": {"exact": value}}
+        header = {"name": policy.match_header, **wanted}
+        action = _action(service, {"cluster": candidate})
+        listed += [{"match": {**match, "headers": [header]}, "route": action} for match in matches]
+    action = _action(service, _weighted(service))
+    if policy.mirror_percent and candidate is not None:
+        share = {"numerator": round(policy.mirror_percent * 100), "denominator": "TEN_THOUSAND"}
+        action["request_mirror_policies"] = [
+            {"cluster": mirror(candidate), "runtime_fraction": {"default_value": share}}
+        ]
+    return listed + [{"match": match, "route": action} for match in matches]
+
+
+def _matches(prefix: str) -> list[dict[str, Any]]:
+    # Two matches, for a prefix without the slash would take in `heart-2` with `heart`.
+    return [{"prefix": f"{prefix}/"}, {"path": prefix}]
+
+
+def _action(service: ServiceRoute, target: dict[str, Any]) -> dict[str, Any]:
+    return {
         "prefix_rewrite": "/",
-        "timeout": f"{_REQUEST_SECONDS}s",
+        "timeout": f"{service.timeout_seconds}s",
         "retry_policy": _RETRIES,
-        "weighted_clusters": {
-            "clusters": [{"name": name, "weight": weight} for name, weight in service.weights.items()]
-        },
+        **target,
     }
-    return [{"match": match, "route": action} for match in matches]
+
+
+def _weighted(service: ServiceRoute) -> dict[str, Any]:
+    # The candidate first: a hash below its share stays below it while the share grows.
+    names = sorted(service.weights, key=lambda name: name != service.candidate)
+    listed = [{"name": name, "weight": service.weights[name]} for name in names]
+    header = service.policy.sticky_header
+    if header is None:
+        return {"weighted_clusters": {"clusters": listed}}
+    return {
+        "weighted_clusters": {"clusters": listed, "use_hash_policy": True},
+        "hash_policy": [{"header": {"header_name": header}}],
+    }
 
 
 def _reply(match: dict[str, Any], status: int, text: str) -> dict[str, Any]:

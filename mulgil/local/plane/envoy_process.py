@@ -5,10 +5,13 @@ from __future__ import annotations
 import http.client
 import json
 import os
+import re
 import socket
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
+from urllib.parse import quote
 
 from mulgil.artifacts import Record, write_text
 from mulgil.errors import PermanentError, TemporaryError, describe
@@ -112,6 +115,21 @@ class Envoy:
             return False
         self._applied = versions
         return True
+
+    def read_statistics(self, cluster_prefix: str) -> dict[str, Any]:
+        """Return what Envoy counted of the clusters whose names begin so.
+
+        Raises:
+            TemporaryError: It does not answer.
+        """
+        pattern = quote(
+            rf"^cluster\.{re.escape(cluster_prefix)}.*\.upstream_rq_([1-5]xx|retry|time)$", safe=""
+        )
+        text = self._ask(f"/stats?format=json&histogram_buckets=disjoint&filter={pattern}")
+        if not text:
+            raise TemporaryError(describe("Envoy does not answer", next_step="run `mulgil up`"))
+        content: dict[str, Any] = json.loads(text)
+        return content
 
     def _write_missing_files(self) -> None:
         if not self._clusters_path.exists():

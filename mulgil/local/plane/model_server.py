@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import socket
 import sys
+from pathlib import Path
 
 from mulgil.local.plane.envoy_config import HOST
 from mulgil.local.plane.objects import Predictor
@@ -15,17 +16,18 @@ VERSION_VARIABLE = "MODEL_VERSION"
 _ANSWER_SECONDS = 0.5
 
 
-def command_line(predictor: Predictor, *, name: str, revision: str, port: int) -> list[str]:
+def command_line(predictor: Predictor, *, name: str, revision: str, model_path: Path, port: int) -> list[str]:
     """Return the server's command: what the ServingRuntime runs in a container."""
     return [
         # Without the folder that the plane happened to be started from on the module path.
         *(sys.executable, "-P", "-m", "mulgil.serving"),
         *("--model-name", name),
-        *("--model-path", predictor.model.storageUri),
+        *("--model-path", str(model_path)),
         *("--model-version", predictor.environment.get(VERSION_VARIABLE, revision)),
         *("--http-port", str(port), "--host", HOST),
         # Envoy has left it before it is told to stop.
         *("--drain-seconds", "0"),
+        *predictor.model.args,
     ]
 
 

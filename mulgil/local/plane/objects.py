@@ -2,32 +2,58 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Final, Literal
+import re
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import Annotated, Any, Final, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    model_validator,
+)
+from pydantic_core import PydanticCustomError
 
-from mulgil.artifacts import fingerprint_json
 from mulgil.contract.project import ResourceName
 from mulgil.errors import InputError, describe
+from mulgil.local.plane import kserve_fields
+from mulgil.local.plane.storage import check_uri
 
 API_VERSION = "serving.kserve.io/v1beta1"
 KIND = "InferenceService"
 RUNTIME: Final = "mulgil-model-server"
+
+MODE_ANNOTATION = "serving.kserve.io/deploymentMode"
+TAGS_ANNOTATION = "serving.kserve.io/enable-tag-routing"
+# Those that mean something to KServe or Knative, and so must mean it here or be refused.
+_MEANINGFUL = re.compile(r"(.+\.)?(serving\.kserve\.io|serving\.knative\.dev|autoscaling\.knative\.dev)/.+")
+_AUTOSCALER_ANNOTATION = "serving.kserve.io/autoscalerClass"
+
+
+class DeploymentMode(StrEnum):
+    """Which of KServe's two forms an object has."""
+
+    KNATIVE = "Knative"
+    STANDARD = "Standard"
+
+
+# The older names that KServe still reads.
+_MODES = {mode.value: mode for mode in DeploymentMode} | {
+    "Serverless": DeploymentMode.KNATIVE,
+    "RawDeployment": DeploymentMode.STANDARD,
+}
 
 
 class _Part(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-def _local_path(value: Any) -> Any:
-    """Read a storage URI into the path that it names on this machine."""
-    if not isinstance(value, str):
-        return value
-    # Taken as it is, nothing unescaped: so does KServe's storage initializer.
-    path = value.removeprefix("file://")
-    if not path.startswith("/"):
-        raise ValueError("expected file:///… or an absolute path")
-    return path
+Percent = Annotated[int, Field(ge=0, le=100, strict=True)]
+# `predictor.name` in the CRD.
+VariantName = Annotated[str, Field(pattern=r"^[a-z]([-a-z0-9]*[a-z0-9])?$", max_length=63)]
 
 
 class EnvironmentVariable(_Part):
@@ -43,28 +69,45 @@ class ModelFormat(_Part):
     name: Literal["mulgil"]
 
 
-class Model(_Part):
-    """`spec.predictor.model`."""
+StorageUri = Annotated[str, AfterValidator(check_uri)]
+
+
+class CanaryModel(_Part):
+    """`spec.canary[].predictor.model`: what it does not say, the stable predictor says."""
 
     modelFormat: ModelFormat  # noqa: N815 - KServe's name
     runtime: Literal["mulgil-model-server"] = RUNTIME
     # The server speaks both, whichever is named.
     protocolVersion: Literal["v1", "v2"] = "v1"  # noqa: N815
-    storageUri: Annotated[str, BeforeValidator(_local_path)]  # noqa: N815
+    storageUri: StorageUri | None = None  # noqa: N815
     env: tuple[EnvironmentVariable, ...] = ()
+    args: tuple[str, ...] = ()
+
+
+class Model(CanaryModel):
+    """`spec.predictor.model`."""
+
+    storageUri: StorageUri  # noqa: N815
 
 
 class Predictor(_Part):
-    """`spec.predictor`: what a change of makes a new revision."""
+    """`spec.predictor`."""
 
-    # One server a revision.
-    minReplicas: Literal[1] = 1  # noqa: N815
+    name: VariantName | Literal[""] = ""
+    minReplicas: Annotated[int, Field(ge=1, strict=True)] = 1  # noqa: N815
+    maxReplicas: Annotated[int, Field(strict=True)] | None = None  # noqa: N815
+    canaryTrafficPercent: Percent | None = None  # noqa: N815
+    timeout: Annotated[int, Field(ge=1, strict=True)] | None = None
+    labels: dict[str, str] = Field(default_factory=dict)
+    annotations: dict[str, str] = Field(default_factory=dict)
     model: Model
 
-    @property
-    def fingerprint(self) -> str:
-        """Hash of everything that a revision is made from."""
-        return fingerprint_json(self.model_dump(mode="json"))
+    @model_validator(mode="after")
+    def _scales_to_nothing_else(self) -> Self:
+        # Nothing scales here: as many as there are at least are as many as there are at most.
+        if self.maxReplicas not in (None, 0, self.minReplicas):
+            raise _wrong(f"maxReplicas={self.maxReplicas}", f"minReplicas={self.minReplicas}, or left out")
+        return self
 
     @property
     def environment(self) -> dict[str, str]:
@@ -72,10 +115,59 @@ class Predictor(_Part):
         return {variable.name: variable.value for variable in self.model.env}
 
 
+class CanaryPredictor(_Part):
+    """`spec.canary[].predictor`."""
+
+    name: VariantName
+    minReplicas: Annotated[int, Field(ge=0, strict=True)] | None = None  # noqa: N815
+    timeout: Annotated[int, Field(ge=1, strict=True)] | None = None
+    labels: dict[str, str] = Field(default_factory=dict)
+    annotations: dict[str, str] = Field(default_factory=dict)
+    model: CanaryModel
+
+
+class Canary(_Part):
+    """`spec.canary[]`."""
+
+    predictor: CanaryPredictor
+    trafficPercent: Percent  # noqa: N815
+
+    @property
+    def replicas(self) -> int | None:
+        """Its servers, where it says so."""
+        return self.predictor.minReplicas
+
+    def merged_into(self, stable: Predictor) -> Predictor:
+        """Return the predictor that runs: the stable one's, and over it what the canary says.
+
+        KServe's `buildCanaryPredictor`. A list is replaced whole, and an empty value says nothing.
+        """
+        over = self.predictor.model_dump(exclude_unset=True, exclude={"minReplicas"})
+        return Predictor.model_validate(_merge(stable.model_dump(exclude_unset=True), over))
+
+
 class Specification(_Part):
     """`spec`."""
 
     predictor: Predictor
+    canary: tuple[Canary, ...] = ()
+
+    @model_validator(mode="after")
+    def _canaries_fit(self) -> Self:
+        names = [self.predictor.name, *(canary.predictor.name for canary in self.canary)]
+        for index, name in enumerate(names[1:]):
+            if name in names[: index + 1]:
+                raise _wrong(f"canary.{index}.predictor.name={name}", "a name that no other predictor has")
+        total = sum(canary.trafficPercent for canary in self.canary)
+        if total > 100:
+            raise _wrong(f"trafficPercent={total} in all canaries together", "at most 100")
+        for index, canary in enumerate(self.canary):
+            if (canary.replicas or 0) > self.predictor.minReplicas:
+                raise _wrong(
+                    f"canary.{index}.predictor.minReplicas={canary.replicas}",
+                    f"at most the stable predictor's minReplicas={self.predictor.minReplicas}",
+                )
+        return self
 
 
 class Metadata(BaseModel):
@@ -99,6 +191,35 @@ class InferenceService(_Part):
     # An object that was read back may be applied again.
     status: Any = None
 
+    @model_validator(mode="after")
+    def _has_one_form(self) -> Self:
+        _check_annotations(self.metadata.annotations)
+        predictor = self.spec.predictor
+        if self.mode is DeploymentMode.KNATIVE:
+            standard_form = f"annotation {MODE_ANNOTATION}: {DeploymentMode.STANDARD}"
+            if self.spec.canary:
+                raise _wrong(
+                    "spec.canary in the Knative form", f"canaryTrafficPercent, or the {standard_form}"
+                )
+            if predictor.name:
+                raise _wrong("spec.predictor.name in the Knative form", f"no name, or the {standard_form}")
+        elif predictor.canaryTrafficPercent is not None:
+            # KServe ignores it without a word.
+            raise _wrong(
+                "spec.predictor.canaryTrafficPercent in the Standard form", "spec.canary[].trafficPercent"
+            )
+        return self
+
+    @property
+    def mode(self) -> DeploymentMode:
+        """Which form it has; Knative's where it does not say."""
+        return _MODES[self.metadata.annotations.get(MODE_ANNOTATION, DeploymentMode.KNATIVE)]
+
+    @property
+    def has_tags(self) -> bool:
+        """Whether the latest revision too has an address of its own."""
+        return self.metadata.annotations.get(TAGS_ANNOTATION) == "true"
+
 
 def parse_inference_service(manifest: object) -> InferenceService:
     """Check a manifest.
@@ -114,14 +235,52 @@ def parse_inference_service(manifest: object) -> InferenceService:
         ) from exc
 
 
+def _check_annotations(annotations: Mapping[str, str]) -> None:
+    mode = annotations.get(MODE_ANNOTATION)
+    if mode is not None and mode not in _MODES:
+        raise _wrong(f"{MODE_ANNOTATION}={mode}", " or ".join(DeploymentMode))
+    for name, value in annotations.items():
+        is_honoured = name in (MODE_ANNOTATION, TAGS_ANNOTATION) or (
+            # Who scales, where nobody does.
+            name == _AUTOSCALER_ANNOTATION and value in ("none", "external")
+        )
+        if _MEANINGFUL.fullmatch(name) and not is_honoured:
+            raise _wrong(
+                f"metadata.annotations.{name}={value}",
+                "the annotation to be left out: the local serving plane does not honour it",
+            )
+
+
+def _wrong(received: str, expected: str) -> PydanticCustomError:
+    return PydanticCustomError("wrong", "{expected}", {"received": received, "expected": expected})
+
+
+def _merge(base: Any, over: Any) -> Any:
+    if not isinstance(base, dict) or not isinstance(over, dict):
+        return over
+    said = {key: value for key, value in over.items() if value not in (None, "", (), [], {})}
+    return {**base, **{key: _merge(base.get(key), value) for key, value in said.items()}}
+
+
 def _explain(error: Any) -> str:
     path = ".".join(str(part) for part in error["loc"]) or "the manifest"
     context = error.get("ctx", {})
     match error["type"]:
+        case "extra_forbidden" if kserve_fields.is_known(error["loc"]):
+            wrong = f"{path} is a field of KServe that the local serving plane does not honour"
+            expected = "the field to be left out"
         case "extra_forbidden":
-            wrong, expected = f"{path} is not honoured by the local serving plane", "the field to be left out"
+            wrong = f"{path} is not a field of KServe's InferenceService"
+            meant = kserve_fields.suggest(error["loc"])
+            expected = f"{meant}, or the field to be left out" if meant else "the field to be left out"
         case "missing":
             return describe(f"{path} is missing", expected="a value")
+        case "wrong":
+            return describe(
+                f"{path} is not what the local serving plane runs",
+                expected=context["expected"],
+                received=context["received"],
+            )
         case "literal_error":
             wrong, expected = f"{path} is not what the local serving plane runs", str(context["expected"])
         case _:

@@ -1,7 +1,8 @@
-"""What happens to a service's revisions: pure decisions from what is wanted and what was seen.
+"""Revisions and their servers: what they are, and how they live from one look at the machine to the next.
 
-A revision is one server process made from one `spec.predictor`. It is begun, and begun again whenever it
-dies; once it is ready it takes the traffic; and when a newer one has taken it over, it ends.
+A revision is one predictor as it was written at one time. Its servers are begun, and begun again whenever
+they die; which revisions are to run, and who has which share of the traffic, is decided in `knative` and
+`standard`.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
+from typing import Any, NamedTuple
 
 from pydantic import Field
 
@@ -17,7 +18,7 @@ from mulgil.artifacts import Record
 from mulgil.errors import TemporaryError
 from mulgil.local.plane.processes import ProcessIdentity
 
-# How long a revision without traffic still answers what Envoy sent it. Requests take milliseconds.
+# How long a server without traffic still answers what Envoy sent it. Requests take milliseconds.
 DRAIN_SECONDS = 2.0
 # How long a server may take to end before it is killed: its own patience with the last requests, and some.
 STOP_SECONDS = 10.0
@@ -30,7 +31,7 @@ _MOST_FAILURES = 3
 
 
 class Phase(StrEnum):
-    """Where a revision is in its life."""
+    """Where a server is in its life."""
 
     PENDING = "pending"
     STARTING = "starting"
@@ -42,6 +43,13 @@ class Phase(StrEnum):
     def is_wanted(self) -> bool:
         """Whether the server is to run."""
         return self not in (Phase.RETIRING, Phase.STOPPING)
+
+
+class ServerKey(NamedTuple):
+    """Which server."""
+
+    revision: str
+    number: int
 
 
 class Failure(Record):
@@ -58,25 +66,21 @@ class Failure(Record):
     at: float
 
 
-class Revision(Record):
-    """One `spec.predictor`, and its server.
+class Server(Record):
+    """One server of a revision: what a pod is on a cluster.
 
     Attributes:
-        name: Such as `heart-predictor-00002`.
-        predictor: The part of the object that it was made from.
-        fingerprint: Of that.
+        index: Its number within the revision, from 0.
         phase: Where it is in its life.
         since: When it came there, in seconds since the epoch.
         due_at: When the next thing is to be done: start a pending one, stop a retiring, kill a stopping.
-        port: Where the server listens.
-        process: The server.
+        port: Where it listens.
+        process: Who it is.
         failures: Times in a row that it ended unasked.
         failure: The last of them.
     """
 
-    name: str
-    predictor: dict[str, Any]
-    fingerprint: str
+    index: int
     phase: Phase
     since: float
     due_at: float
@@ -94,9 +98,75 @@ class Revision(Record):
         killed = self.failure.exit_code is not None and self.failure.exit_code < 0
         return self.failures >= _MOST_FAILURES or not (self.failure.exit_code in passing or killed)
 
-    def enter(self, phase: Phase, now: float, *, wait: float = 0.0, **changes: Any) -> Revision:
-        """Return the revision in another phase."""
+    def enter(self, phase: Phase, now: float, *, wait: float = 0.0, **changes: Any) -> Server:
+        """Return the server in another phase."""
         return self.model_copy(update={"phase": phase, "since": now, "due_at": now + wait, **changes})
+
+
+class Revision(Record):
+    """One predictor as it was written at one time, and its servers.
+
+    Attributes:
+        name: Such as `heart-predictor-00002`.
+        workload: What it is a revision of: Knative's configuration, or Kubernetes' deployment.
+        template: All that a server is made from.
+        fingerprint: Of that.
+        replicas: Servers that are to run; 0 for one that is only remembered, so that it can come back.
+        was_ready: Whether so many were ready at one time.
+        servers: Those that there are.
+    """
+
+    name: str
+    workload: str
+    template: dict[str, Any]
+    fingerprint: str
+    replicas: int
+    was_ready: bool = False
+    servers: tuple[Server, ...] = ()
+
+    @property
+    def ready_servers(self) -> tuple[Server, ...]:
+        """Those that answer."""
+        return tuple(server for server in self.servers if server.phase is Phase.READY)
+
+    @property
+    def is_up(self) -> bool:
+        """Whether it answers now."""
+        return bool(self.ready_servers)
+
+    @property
+    def failed_server(self) -> Server | None:
+        """The server for which waiting is of no use."""
+        return next((server for server in self.servers if server.has_failed), None)
+
+    @property
+    def has_failed(self) -> bool:
+        """Whether waiting for it is of no use."""
+        return self.failed_server is not None and not (self.is_up and self.was_ready)
+
+    @property
+    def last_failure(self) -> Failure | None:
+        """How the last of its servers that ended unasked did so."""
+        failures = [server.failure for server in self.servers if server.failure is not None]
+        return max(failures, key=lambda failure: failure.at, default=None)
+
+
+class Target(Record):
+    """A share of the traffic.
+
+    Attributes:
+        revision: Whose.
+        percent: How much.
+        is_latest: Whether it follows the latest revision that is ready (Knative's `latestRevision`).
+        tag: Under which it has an address of its own (Knative's).
+        variant: The canary's `predictor.name` in the standard form.
+    """
+
+    revision: str
+    percent: int
+    is_latest: bool = False
+    tag: str = ""
+    variant: str = ""
 
 
 class ServiceState(Record):
@@ -106,9 +176,10 @@ class ServiceState(Record):
         observed_generation: Of the object that was last acted on.
         counter: Number of the newest revision.
         revisions: Oldest first.
-        latest_ready: The newest that was ever ready: it has the traffic.
-        rolled_out: The newest that had all the traffic.
-        previous_rolled_out: The one before.
+        latest_ready: The newest that was ever ready.
+        rolled_out: The newest that had all the traffic (Knative form).
+        previous_rolled_out: The one before (Knative form).
+        traffic: Who has which share; empty until something is ready.
         status: The object's status, as it was last written.
     """
 
@@ -118,32 +189,34 @@ class ServiceState(Record):
     latest_ready: str | None = None
     rolled_out: str | None = None
     previous_rolled_out: str | None = None
+    traffic: tuple[Target, ...] = ()
     status: dict[str, Any] = Field(default_factory=dict)
 
     @property
     def newest(self) -> Revision | None:
-        """The revision that is to have the traffic."""
-        wanted = [revision for revision in self.revisions if revision.phase.is_wanted]
-        return wanted[-1] if wanted else None
+        """The revision that was created last."""
+        return self.revisions[-1] if self.revisions else None
 
     @property
-    def serving(self) -> Revision | None:
-        """The revision that has the traffic."""
-        return self.find(self.latest_ready)
+    def weights(self) -> dict[str, int]:
+        """Percent of the traffic by revision, those that have none included."""
+        weights: dict[str, int] = {}
+        for target in self.traffic:
+            weights[target.revision] = weights.get(target.revision, 0) + target.percent
+        return weights
+
+    @property
+    def servers(self) -> dict[ServerKey, Server]:
+        """Every server."""
+        return {ServerKey(r.name, server.index): server for r in self.revisions for server in r.servers}
 
     def find(self, name: str | None) -> Revision | None:
         """Return a revision by name."""
         return next((revision for revision in self.revisions if revision.name == name), None)
 
-
-@dataclass(frozen=True)
-class Wanted:
-    """What the object asks for."""
-
-    name: str
-    generation: int
-    predictor: dict[str, Any]
-    fingerprint: str
+    def newest_of(self, workload: str) -> Revision | None:
+        """Return a workload's newest revision."""
+        return next((r for r in reversed(self.revisions) if r.workload == workload), None)
 
 
 @dataclass(frozen=True)
@@ -163,104 +236,108 @@ class Observation:
     log_tail: str = ""
 
 
-def reconcile(
-    state: ServiceState, wanted: Wanted | None, seen: Mapping[str, Observation], now: float
-) -> ServiceState:
-    """Decide what every revision is to be.
+def observe(state: ServiceState, seen: Mapping[ServerKey, Observation], now: float) -> ServiceState:
+    """Move every server by what was seen of it.
 
     Args:
         state: What was known.
-        wanted: What the object asks for; `None` where it is deleted.
-        seen: What was seen of every revision that has a process, by name.
+        seen: What was seen of every server that has a process.
         now: Seconds since the epoch.
-
-    Returns:
-        What is known now. Pending, retiring and stopping revisions that are due wait to be acted on.
     """
-    observed = (_observe(revision, seen.get(revision.name), now) for revision in state.revisions)
-    state = state.model_copy(update={"revisions": tuple(r for r in observed if r is not None)})
-    if wanted is None:
-        return _retire(state, keep=(), now=now, wait=0.0).model_copy(update={"latest_ready": None})
-    state = _admit(state, wanted, now)
-    newest = state.newest
-    if newest is not None and newest.phase is Phase.READY and newest.name != state.latest_ready:
-        state = state.model_copy(
-            update={
-                "latest_ready": newest.name,
-                "rolled_out": newest.name,
-                "previous_rolled_out": state.rolled_out,
-            }
+    revisions = []
+    for revision in state.revisions:
+        observed = (
+            _observe(server, seen.get(ServerKey(revision.name, server.index)), now)
+            for server in revision.servers
         )
-        state = _retire(state, keep=(newest.name,), now=now, wait=DRAIN_SECONDS)
-    return state.model_copy(update={"observed_generation": wanted.generation})
+        revision = revision.model_copy(update={"servers": tuple(s for s in observed if s is not None)})
+        was_ready = revision.was_ready or 0 < revision.replicas <= len(revision.ready_servers)
+        revisions.append(revision.model_copy(update={"was_ready": was_ready}))
+    return state.model_copy(update={"revisions": tuple(revisions)})
+
+
+def add_revision(
+    state: ServiceState, *, workload: str, template: dict[str, Any], fingerprint: str, replicas: int
+) -> ServiceState:
+    """Create a workload's next revision."""
+    number = state.counter + 1
+    revision = Revision(
+        name=f"{workload}-{number:05d}",
+        workload=workload,
+        template=template,
+        fingerprint=fingerprint,
+        replicas=replicas,
+    )
+    return state.model_copy(update={"counter": number, "revisions": (*state.revisions, revision)})
+
+
+def run(state: ServiceState, replicas: Mapping[str, int], kept: set[str | None], now: float) -> ServiceState:
+    """See that every revision has as many servers as it is to have.
+
+    Args:
+        state: What is known.
+        replicas: Servers by revision; none for the others.
+        kept: Revisions that are remembered though they have no server.
+        now: Seconds since the epoch.
+    """
+    scaled = (_scale(revision, replicas.get(revision.name, 0), now) for revision in state.revisions)
+    left = tuple(r for r in scaled if r.servers or r.replicas or r.name in kept)
+    return state.model_copy(update={"revisions": left})
 
 
 def rest(state: ServiceState, now: float) -> ServiceState:
     """Return the state after every process was stopped on purpose: what is wanted waits to be started."""
-    wanted = (revision for revision in state.revisions if revision.phase.is_wanted)
-    revisions = (
-        revision.enter(Phase.PENDING, now, process=None, failures=0, failure=None) for revision in wanted
-    )
+    revisions = []
+    for revision in state.revisions:
+        wanted = (server for server in revision.servers if server.phase.is_wanted)
+        servers = tuple(
+            server.enter(Phase.PENDING, now, process=None, failures=0, failure=None) for server in wanted
+        )
+        revisions.append(revision.model_copy(update={"servers": servers}))
     return state.model_copy(update={"revisions": tuple(revisions)})
 
 
-def _admit(state: ServiceState, wanted: Wanted, now: float) -> ServiceState:
-    """See that the newest revision is the wanted one."""
-    newest, serving = state.newest, state.serving
-    if newest is not None and newest.fingerprint == wanted.fingerprint:
-        return state
-    if serving is not None and serving.phase.is_wanted and serving.fingerprint == wanted.fingerprint:
-        # Back to what serves: whatever was on its way to replace it is not wanted any more.
-        return _retire(state, keep=(serving.name,), now=now, wait=0.0)
-    number = state.counter + 1
-    revision = Revision(
-        name=f"{wanted.name}-predictor-{number:05d}",
-        predictor=wanted.predictor,
-        fingerprint=wanted.fingerprint,
-        phase=Phase.PENDING,
-        since=now,
-        due_at=now,
-    )
-    keep = () if serving is None else (serving.name,)
-    state = _retire(state, keep=keep, now=now, wait=0.0)
-    return state.model_copy(update={"counter": number, "revisions": (*state.revisions, revision)})
+def _scale(revision: Revision, replicas: int, now: float) -> Revision:
+    wanted = [server for server in revision.servers if server.phase.is_wanted]
+    # Those that answer stay before those that do not.
+    wanted.sort(key=lambda server: (server.phase is not Phase.READY, server.index))
+    extra = {server.index for server in wanted[replicas:]}
+    taken = {server.index for server in revision.servers}
+    free = (index for index in range(len(taken) + replicas) if index not in taken)
+    servers = [_retire(server, now) if server.index in extra else server for server in revision.servers]
+    servers += [
+        Server(index=index, phase=Phase.PENDING, since=now, due_at=now)
+        for index, _ in zip(free, range(replicas - len(wanted)), strict=False)
+    ]
+    return revision.model_copy(update={"replicas": replicas, "servers": tuple(servers)})
 
 
-def _retire(state: ServiceState, *, keep: tuple[str, ...], now: float, wait: float) -> ServiceState:
-    return state.model_copy(
-        update={
-            "revisions": tuple(
-                revision
-                if revision.name in keep or not revision.phase.is_wanted
-                else revision.enter(Phase.RETIRING, now, wait=wait)
-                for revision in state.revisions
-            )
-        }
-    )
+def _retire(server: Server, now: float) -> Server:
+    return server.enter(Phase.RETIRING, now, wait=DRAIN_SECONDS if server.phase is Phase.READY else 0.0)
 
 
-def _observe(revision: Revision, seen: Observation | None, now: float) -> Revision | None:
-    """Move a revision by what was seen; `None` where it is over."""
+def _observe(server: Server, seen: Observation | None, now: float) -> Server | None:
+    """Move a server by what was seen; `None` where it is over."""
     is_alive = seen is not None and seen.is_alive
-    if not revision.phase.is_wanted:
-        return revision if is_alive else None
-    if revision.phase is Phase.PENDING:
-        return revision
+    if not server.phase.is_wanted:
+        return server if is_alive else None
+    if server.phase is Phase.PENDING:
+        return server
     if seen is None or not seen.is_alive:
-        failures = revision.failures + 1
+        failures = server.failures + 1
         exit_code = seen.exit_code if seen else None
-        return revision.enter(
+        return server.enter(
             Phase.PENDING,
             now,
             wait=min(_FIRST_WAIT_SECONDS * 2 ** (failures - 1), _GREATEST_WAIT_SECONDS),
             process=None,
             # The server's word for a port that another program has taken.
-            port=None if exit_code == TemporaryError.exit_code else revision.port,
+            port=None if exit_code == TemporaryError.exit_code else server.port,
             failures=failures,
             failure=Failure(exit_code=exit_code, message=seen.log_tail if seen else "", at=now),
         )
-    if revision.phase is Phase.STARTING and seen.is_ready:
-        return revision.enter(Phase.READY, now)
-    if revision.failures and revision.phase is Phase.READY and now - revision.since > _STABLE_SECONDS:
-        return revision.model_copy(update={"failures": 0})
-    return revision
+    if server.phase is Phase.STARTING and seen.is_ready:
+        return server.enter(Phase.READY, now)
+    if server.failures and server.phase is Phase.READY and now - server.since > _STABLE_SECONDS:
+        return server.model_copy(update={"failures": 0})
+    return server

@@ -14,9 +14,11 @@ from pathlib import Path
 from typing import Any, NamedTuple, TextIO
 
 from mulgil.artifacts import Record, write_text
+from mulgil.errors import InputError
 from mulgil.local.plane.envoy_process import EnvoyRecord
 from mulgil.local.plane.processes import ProcessIdentity
-from mulgil.local.plane.revisions import ServiceState
+from mulgil.local.plane.revisions import ServerKey, ServiceState
+from mulgil.local.plane.traffic_policy import TrafficPolicy
 
 
 class ServiceKey(NamedTuple):
@@ -48,9 +50,12 @@ class PlaneStore:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.envoy_folder = folder / "envoy"
+        self.volumes_folder = folder / "volumes"
+        self.models_folder = folder / "models"
         self.supervisor_log_path = folder / "supervisor.log"
         self._objects = folder / "objects"
         self._states = folder / "states"
+        self._policies = folder / "policies"
         self._record_path = folder / "plane.json"
 
     def read_record(self) -> PlaneRecord | None:
@@ -81,28 +86,44 @@ class PlaneStore:
 
     def delete_object(self, key: ServiceKey) -> None:
         """Say that nothing is wanted."""
+        _path(self._policies, key).unlink(missing_ok=True)
         _path(self._objects, key).unlink(missing_ok=True)
 
     def read_state(self, key: ServiceKey) -> ServiceState:
-        """Return what is known of a service."""
+        """Return what is known of a service.
+
+        What another version wrote is not known: its servers end as strays, and the object starts others.
+        """
         path = _path(self._states, key)
-        return ServiceState.read(path) if path.exists() else ServiceState()
+        try:
+            return ServiceState.read(path) if path.exists() else ServiceState()
+        except InputError:
+            return ServiceState()
 
     def write_state(self, key: ServiceKey, state: ServiceState) -> None:
         """Write down what is known."""
         state.write(_path(self._states, key))
 
+    def read_policy(self, key: ServiceKey) -> TrafficPolicy:
+        """Return what holds beside a service's shares."""
+        path = _path(self._policies, key)
+        return TrafficPolicy.read(path) if path.exists() else TrafficPolicy()
+
+    def write_policy(self, key: ServiceKey, policy: TrafficPolicy) -> None:
+        """Say what is to hold beside a service's shares."""
+        policy.write(_path(self._policies, key))
+
     def forget(self, key: ServiceKey) -> None:
         """Remove what was known of a deleted service; its logs stay."""
         _path(self._states, key).unlink(missing_ok=True)
 
-    def log_path(self, key: ServiceKey, revision: str) -> Path:
-        """Return where a revision's server writes."""
-        return self.folder / "logs" / key.namespace / f"{revision}.log"
+    def log_path(self, key: ServiceKey, server: ServerKey) -> Path:
+        """Return where a server writes."""
+        return self.folder / "logs" / key.namespace / f"{server.revision}-{server.number}.log"
 
-    def read_log_tail(self, key: ServiceKey, revision: str, lines: int = 20) -> str:
-        """Return the end of a revision's log."""
-        return read_tail(self.log_path(key, revision), lines)
+    def read_log_tail(self, key: ServiceKey, server: ServerKey, lines: int = 20) -> str:
+        """Return the end of a server's log."""
+        return read_tail(self.log_path(key, server), lines)
 
     @contextlib.contextmanager
     def lock(self, name: str) -> Iterator[None]:

@@ -14,21 +14,24 @@ from pathlib import Path
 from typing import Any
 
 from mulgil.errors import MulgilError
-from mulgil.local.plane import model_server, processes
-from mulgil.local.plane.envoy_config import HOST, Backend, ServiceRoute, service_prefix
+from mulgil.local.plane import model_server, processes, storage
+from mulgil.local.plane.envoy_config import HOST, REQUEST_SECONDS, Backend, ServiceRoute, service_prefix
 from mulgil.local.plane.envoy_process import Envoy, EnvoyRecord
 from mulgil.local.plane.objects import Predictor, parse_inference_service
+from mulgil.local.plane.reconcile import reconcile
 from mulgil.local.plane.revisions import (
     STOP_SECONDS,
     Observation,
     Phase,
     Revision,
+    Server,
+    ServerKey,
     ServiceState,
-    Wanted,
-    reconcile,
 )
-from mulgil.local.plane.status import fill_status
+from mulgil.local.plane.status import fill_status, revision_path, tag_path
 from mulgil.local.plane.store import PlaneRecord, PlaneStore, ServiceKey
+from mulgil.local.plane.traffic_policy import TrafficPolicy, candidate_of
+from mulgil.local.plane.wanted import Wanted, read_wanted
 
 # Often enough for a person who waits, seldom enough to cost nothing. Chosen by eye.
 _TICK_SECONDS = 0.1
@@ -67,20 +70,26 @@ class Supervisor:
         envoy = self._ensure_envoy()
         now = time.time()
         before = {key: self._store.read_state(key) for key in self._store.list_keys()}
-        objects = {key: self._store.read_object(key) for key in before}
-        states = {key: self._reconcile(key, state, objects[key], now) for key, state in before.items()}
-        is_routed = self._route(states, wanted={key for key in states if objects[key] is not None})
+        wanted = {key: _wanted(self._store.read_object(key)) for key in before}
+        states = {
+            key: reconcile(state, wanted[key], self._observe(key, state), now)
+            for key, state in before.items()
+        }
+        is_routed = self._route({key: state for key, state in states.items() if wanted[key]}, states)
         for key, state in states.items():
             # A supervisor that is killed between the act and the writing leaves a stray: see `_end_strays`.
             revisions = (self._act(key, revision, now, is_routed=is_routed) for revision in state.revisions)
             acted = state.model_copy(update={"revisions": tuple(revisions)})
-            url = f"http://{HOST}:{envoy.port}{service_prefix(*key)}"
-            status = fill_status(acted, url=url, is_up=True, is_routed=is_routed, now=now)
-            acted = acted.model_copy(update={"status": status})
-            if objects[key] is None and not acted.revisions:
+            asked = wanted[key]
+            if asked is not None:
+                url = f"http://{HOST}:{envoy.port}{service_prefix(*key)}"
+                status = fill_status(acted, asked, url=url, is_up=True, is_routed=is_routed, now=now)
+                acted = acted.model_copy(update={"status": status})
+            elif not acted.revisions:
                 self._store.forget(key)
                 _log(f"{key.namespace}/{key.name}: deleted")
-            elif acted != before[key]:
+                continue
+            if acted != before[key]:
                 self._store.write_state(key, acted)
                 _log_changes(key, before[key], acted)
 
@@ -96,78 +105,87 @@ class Supervisor:
                 _log(f"envoy {envoy.process.pid} listens on {HOST}:{envoy.port}")
         return envoy
 
-    def _reconcile(
-        self, key: ServiceKey, state: ServiceState, content: dict[str, Any] | None, now: float
-    ) -> ServiceState:
-        seen = {
-            revision.name: self._observe(key, revision)
-            for revision in state.revisions
-            if revision.process is not None
+    def _observe(self, key: ServiceKey, state: ServiceState) -> dict[ServerKey, Observation]:
+        return {
+            name: self._look_at(key, name, server)
+            for name, server in state.servers.items()
+            if server.process is not None
         }
-        return reconcile(state, _wanted(content), seen, now)
 
-    def _observe(self, key: ServiceKey, revision: Revision) -> Observation:
-        process, port = revision.process, revision.port
+    def _look_at(self, key: ServiceKey, name: ServerKey, server: Server) -> Observation:
+        process, port = server.process, server.port
         assert process is not None
         exit_code = processes.reap(process)
         if not processes.is_alive(process):
-            return Observation(
-                is_alive=False,
-                exit_code=exit_code,
-                log_tail=self._store.read_log_tail(key, revision.name),
-            )
-        is_ready = revision.phase is Phase.READY or (
-            port is not None and revision.phase is Phase.STARTING and model_server.is_ready(port, key.name)
+            log_tail = self._store.read_log_tail(key, name)
+            return Observation(is_alive=False, exit_code=exit_code, log_tail=log_tail)
+        is_ready = server.phase is Phase.READY or (
+            port is not None and server.phase is Phase.STARTING and model_server.is_ready(port, key.name)
         )
         return Observation(is_alive=True, is_ready=is_ready)
 
-    def _route(self, states: dict[ServiceKey, ServiceState], wanted: set[ServiceKey]) -> bool:
+    def _route(self, wanted: dict[ServiceKey, ServiceState], states: dict[ServiceKey, ServiceState]) -> bool:
         """Lead clients to what serves; a deleted service has no route, and its servers end after that."""
         backends = [
-            Backend(_backend(key, revision), revision.port)
+            Backend(_backend(key, revision.name), ports)
             for key, state in states.items()
             for revision in state.revisions
-            if revision.port is not None
+            if (ports := _ports(revision))
         ]
         reachable = {backend.name for backend in backends}
-        services = []
-        for key in sorted(wanted):
-            serving = states[key].serving
-            name = _backend(key, serving) if serving else ""
-            services.append(ServiceRoute(service_prefix(*key), {name: 100} if name in reachable else {}))
+        services = [
+            _service_route(key, state, reachable, self._store.read_policy(key))
+            for key, state in sorted(wanted.items())
+        ]
         return self._envoy.apply(backends, services)
 
     def _act(self, key: ServiceKey, revision: Revision, now: float, *, is_routed: bool) -> Revision:
-        """Do what is due. No server is stopped that Envoy may still lead to."""
-        if now < revision.due_at:
-            return revision
-        match revision.phase:
-            case Phase.PENDING:
-                return self._start(key, revision, now)
-            case Phase.RETIRING if revision.process is not None and is_routed:
-                processes.send_signal(revision.process, signal.SIGTERM)
-                return revision.enter(Phase.STOPPING, now, wait=STOP_SECONDS)
-            case Phase.STOPPING if revision.process is not None:
-                processes.send_signal(revision.process, signal.SIGKILL)
-        return revision
+        servers = (
+            self._act_on(key, revision, server, now, is_routed=is_routed) for server in revision.servers
+        )
+        return revision.model_copy(update={"servers": tuple(servers)})
 
-    def _start(self, key: ServiceKey, revision: Revision, now: float) -> Revision:
-        predictor = Predictor.model_validate(revision.predictor)
-        port = revision.port or model_server.free_port()
+    def _act_on(
+        self, key: ServiceKey, revision: Revision, server: Server, now: float, *, is_routed: bool
+    ) -> Server:
+        """Do what is due. No server is stopped that Envoy may still lead to."""
+        if now < server.due_at:
+            return server
+        match server.phase:
+            case Phase.PENDING:
+                return self._start(key, revision, server, now)
+            case Phase.RETIRING if server.process is not None and is_routed:
+                processes.send_signal(server.process, signal.SIGTERM)
+                return server.enter(Phase.STOPPING, now, wait=STOP_SECONDS)
+            case Phase.STOPPING if server.process is not None:
+                processes.send_signal(server.process, signal.SIGKILL)
+        return server
+
+    def _start(self, key: ServiceKey, revision: Revision, server: Server, now: float) -> Server:
+        predictor = Predictor.model_validate(revision.template["predictor"])
+        port = server.port or model_server.free_port()
         process = processes.start_process(
-            model_server.command_line(predictor, name=key.name, revision=revision.name, port=port),
-            log_path=self._store.log_path(key, revision.name),
+            model_server.command_line(
+                predictor,
+                name=key.name,
+                revision=revision.name,
+                model_path=storage.local_path(predictor.model.storageUri, self._store.volumes_folder),
+                port=port,
+            ),
+            log_path=self._store.log_path(key, ServerKey(revision.name, server.index)),
             environment=predictor.environment,
             mark=self._store.folder,
         )
-        return revision.enter(Phase.STARTING, now, process=process, port=port)
+        return server.enter(Phase.STARTING, now, process=process, port=port)
 
     def _end_strays(self) -> None:
         """End what an earlier supervisor began and was killed before it wrote down."""
         record = self._store.read_record()
         known = {record.envoy.process} if record and record.envoy else set()
         for key in self._store.list_keys():
-            known |= {r.process for r in self._store.read_state(key).revisions if r.process is not None}
+            known |= {
+                s.process for s in self._store.read_state(key).servers.values() if s.process is not None
+            }
         strays = [process for process in processes.find_marked(self._store.folder) if process not in known]
         processes.stop_processes(strays, STOP_SECONDS)
 
@@ -188,24 +206,58 @@ def supervise(*, state_path: Path, http_port: int) -> None:
 def _wanted(content: dict[str, Any] | None) -> Wanted | None:
     if content is None:
         return None
-    service = parse_inference_service(content)
-    return Wanted(
-        name=service.metadata.name,
-        generation=content["metadata"]["generation"],
-        predictor=service.spec.predictor.model_dump(mode="json"),
-        fingerprint=service.spec.predictor.fingerprint,
+    return read_wanted(parse_inference_service(content), content["metadata"]["generation"])
+
+
+def _ports(revision: Revision) -> tuple[int, ...]:
+    """Return where a revision is asked: at those that answer, else those coming back or still draining."""
+    serving = [s for s in revision.servers if s.port is not None and s.phase is not Phase.STOPPING]
+    ready = [server for server in serving if server.phase is Phase.READY]
+    kept = [server for server in serving if server.phase.is_wanted]
+    return tuple(server.port for server in ready or kept or serving if server.port is not None)
+
+
+def _service_route(
+    key: ServiceKey, state: ServiceState, reachable: set[str], policy: TrafficPolicy
+) -> ServiceRoute:
+    weights = {_backend(key, name): percent for name, percent in state.weights.items()}
+    candidate = candidate_of(state)
+    addressed = {
+        revision_path(revision.name): revision.name for revision in state.revisions if revision.is_up
+    }
+    addressed |= {tag_path(target.tag): target.revision for target in state.traffic if target.tag}
+    return ServiceRoute(
+        service_prefix(*key),
+        weights if weights.keys() <= reachable else {},
+        direct={
+            path: backend for path, name in addressed.items() if (backend := _backend(key, name)) in reachable
+        },
+        candidate=_backend(key, candidate.revision) if candidate else None,
+        policy=policy,
+        timeout_seconds=_timeout_seconds(state),
     )
 
 
-def _backend(key: ServiceKey, revision: Revision) -> str:
-    return f"{key.namespace}/{revision.name}"
+def _timeout_seconds(state: ServiceState) -> int:
+    """Return the longest patience among those with a share: the route is theirs together."""
+    shared = (state.find(name) for name in state.weights)
+    asked = (revision.template["predictor"].get("timeout") for revision in shared if revision)
+    return max((seconds or REQUEST_SECONDS for seconds in asked), default=REQUEST_SECONDS)
+
+
+def _backend(key: ServiceKey, revision: str) -> str:
+    return f"{key.namespace}/{revision}"
 
 
 def _log_changes(key: ServiceKey, before: ServiceState, after: ServiceState) -> None:
-    for revision in after.revisions:
-        old = before.find(revision.name)
-        if old is None or old.phase is not revision.phase:
-            _log(f"{key.namespace}/{revision.name}: {revision.phase}")
+    known = before.servers
+    for name, server in after.servers.items():
+        old = known.get(name)
+        if old is None or old.phase is not server.phase:
+            _log(f"{key.namespace}/{name.revision}-{name.number}: {server.phase}")
+    if after.traffic != before.traffic:
+        shares = ", ".join(f"{target.revision} {target.percent} %" for target in after.traffic)
+        _log(f"{key.namespace}/{key.name}: {shares or 'no traffic'}")
 
 
 def _log(text: str) -> None:
