@@ -1,0 +1,43 @@
+"""Gives a model server a fault, by the variable FAULT: it is imported before the server is."""
+
+import os
+import random
+import time
+
+FAULT = os.environ.get("FAULT")
+
+
+def _spoil():
+    from mulgil.serving.application import Application
+    from mulgil.serving.http import Response
+
+    predict = Application._predict_v1
+
+    def spoiled(self, request, identifier):
+        if FAULT == "errors" and random.random() < 0.1:
+            return Response(503, b'{"error": "a fault"}')
+        if FAULT == "slow":
+            time.sleep(0.02)
+        return predict(self, request, identifier)
+
+    Application._predict_v1 = spoiled
+
+
+def _drift():
+    """Let the answers be others once the first few hundred were as they should."""
+    from mulgil.serving.model import NumericModel
+
+    predict, answered = NumericModel.predict, [0]
+
+    def drifted(self, encoded):
+        answered[0] += len(encoded)
+        numbers = predict(self, encoded)
+        return numbers if answered[0] < 480 else 0.5 + 0.5 * numbers
+
+    NumericModel.predict = drifted
+
+
+if FAULT in ("errors", "slow"):
+    _spoil()
+elif FAULT == "drift":
+    _drift()
