@@ -2,16 +2,20 @@
 
     python -m benchmarks.entity_lookup
 
-Both servers read the same SQLite store, which Feast wrote, and run the same LiteRT model of 13 columns; ours
-checks the contract and counts. Each request is V1 with one key, by 16 connections. Both run at the same time,
-each pinned to one core, and are loaded in turn from the other; the first round only warms them up.
+All servers have the same rows, materialized by Feast, and run the same LiteRT model of 13 columns. Ours reads
+our own online store and checks the contract and counts; the peer reads Feast's stock store by
+`get_online_features`, in SQLite and in Redis. Each request is V1 with one key, by 16 connections. All run at
+the same time, the servers pinned to one core and loaded in turn from the other, which Redis has too; the
+first round only warms them up.
 
-It needs two cores, and wrk (on Debian: `apt-get install wrk`).
+It needs two cores, wrk, and for Redis redis-server (on Debian: `apt-get install wrk redis-server`).
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
+import io
 import json
 import os
 import platform
@@ -25,54 +29,110 @@ from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 
+from benchmarks.redis_server import run_redis
 from benchmarks.serving.bundle import PROJECT, make_bundle, make_rows
 from benchmarks.serving.load import Load, run_wrk, write_script
 from benchmarks.serving.servers import Server, run_server
 from components.tensorflow_startup import start_tensorflow
+from feature_repo.online_places import FEAST_PROJECT
 from mulgil.artifacts import FeatureServiceReference, write_text
 from mulgil.contract import load_project
-from mulgil.contract.specifications import specify_features
+from mulgil.contract.specifications import FeatureSpecification, specify_features
+from mulgil.online_rows import FORM, table_name
+from mulgil.online_stores import URL_VARIABLE
 
 RESULTS = Path(__file__).parent / "results" / "entity_lookup.json"
-_PACKAGES = ("ai-edge-litert", "feast", "kserve", "msgspec", "numpy", "uvloop")
+_PACKAGES = ("ai-edge-litert", "feast", "hiredis", "kserve", "msgspec", "numpy", "redis", "uvloop")
 _SERVER_CORE, _LOAD_CORE = 0, 1
 _PATH = "/v1/models/bench:predict"
 
 
-def write_store(root: Path) -> tuple[FeatureServiceReference, Path]:
-    """Have Feast write a store of made-up rows; return what a bundle says of it, and its registry."""
+def write_rows(path: Path, specification: FeatureSpecification) -> pa.Table:
+    """Write the offline file of made-up rows."""
     from components.materialize_features.offline import write_offline
+
+    rows = make_rows(load_project(PROJECT).dictionary)
+    times = pa.array([datetime(2020, 1, 1, tzinfo=UTC) + timedelta(hours=i) for i in range(len(rows))])
+    rows = rows.append_column(specification.event_timestamp, times)
+    rows = rows.append_column(specification.entity, pa.array(range(len(rows)), pa.int64()))
+    write_offline(path, rows, specification)
+    return rows
+
+
+def write_store(root: Path, online_store: dict[str, Any]) -> tuple[FeatureServiceReference, Path]:
+    """Have Feast write a store of made-up rows; return what a bundle says of it, and its registry.
+
+    Args:
+        root: A folder.
+        online_store: Feast's section of that name.
+    """
     from components.materialize_features.online import materialize
-    from components.materialize_features.staging import staged_store
-    from feature_repo.layout import StoreLayout
+    from feature_repo.feature_store import open_feature_store
     from feature_repo.translation import translate
 
     folder = load_project(PROJECT)
     specification = specify_features(folder.dictionary)
-    layout = StoreLayout(root)
-    name, store_version = folder.project.name, specification.version
-    online, offline = layout.online(name, store_version), layout.offline(name, store_version)
-    objects = translate(name, specification, offline)
-    rows = make_rows(folder.dictionary)
-    times = pa.array([datetime(2020, 1, 1, tzinfo=UTC) + timedelta(hours=i) for i in range(len(rows))])
-    rows = rows.append_column(specification.event_timestamp, times)
-    rows = rows.append_column(specification.entity, pa.array(range(len(rows)), pa.int64()))
-    with staged_store(layout, online) as store:
-        write_offline(offline, rows, specification)
-        store.apply([objects.entity, objects.source, objects.view, objects.service])
+    offline, registry = root / "features.parquet", root / "registry.db"
+    rows = write_rows(offline, specification)
+    objects = translate(folder.project.name, specification, offline)
+    store = open_feature_store(registry, online_store)
+    store.apply([objects.entity, objects.source, objects.view, objects.service])
+    with contextlib.redirect_stdout(io.StringIO()):
         materialize(store, objects.view, rows[specification.event_timestamp])
+    name = objects.service.name
+    is_redis = "path" not in online_store
     reference = FeatureServiceReference(
-        name=objects.service.name,
-        project="mulgil",
-        store_version=store_version,
-        online_store=str(online),
+        name=name,
+        project=FEAST_PROJECT,
+        store_version=specification.version,
+        store_kind="redis" if is_redis else "sqlite",
+        online_store=table_name(FEAST_PROJECT, name) if is_redis else online_store["path"],
+        row_form=FORM,
         entity=specification.entity,
         features=tuple(feature.name for feature in specification.features),
     )
-    return reference, layout.registry
+    return reference, registry
+
+
+def start_servers(work: Path, stack: ExitStack) -> list[Server]:
+    """Start ours and the peer on each store that there can be here."""
+    sections: dict[str, dict[str, dict[str, Any]]] = {
+        "sqlite": {
+            "mulgil": {
+                "type": "feature_repo.sqlite_online_store.SqliteRowOnlineStore",
+                "path": str(work / "rows.db"),
+            },
+            "kserve_feast": {"type": "sqlite", "path": str(work / "stock.db")},
+        }
+    }
+    if shutil.which("redis-server"):
+        redis = stack.enter_context(run_redis(work, prefix=("taskset", "-c", str(_LOAD_CORE))))
+        os.environ[URL_VARIABLE] = redis.url
+        sections["redis"] = {
+            "mulgil": {"type": "feature_repo.redis_online_store.RedisRowOnlineStore", "url": redis.url},
+            "kserve_feast": {"type": "redis", "connection_string": redis.connection_string},
+        }
+    servers = []
+    for kind, by_server in sections.items():
+        for server, section in by_server.items():
+            name = f"{server}_{kind}"
+            root = work / name
+            root.mkdir()
+            reference, registry = write_store(root, section)
+            path = ["--model-path", str(root / "bundle")]
+            make_bundle(root / "bundle", reference)
+            flags = ["mulgil.serving", *path, "--model-name", "bench", "--model-version", "1"]
+            if server == "kserve_feast":
+                flags = [
+                    *("benchmarks.serving.peers.kserve_feast", *path, "--registry-path", str(registry)),
+                    *("--online-store", json.dumps(section)),
+                ]
+            servers.append(stack.enter_context(run_server(name, flags, _SERVER_CORE)))
+    return servers
 
 
 def check_agreement(servers: Sequence[Server], body: object) -> None:
@@ -108,24 +168,11 @@ def main(argv: Sequence[str] | None = None) -> int:
             f"two cores, wrk and taskset are needed; missing: {', '.join(missing) or 'a second core'}"
         )
     start_tensorflow()
-    loads: dict[str, list[Load]] = {"mulgil": [], "kserve_feast": []}
-    cpu: dict[str, list[float]] = {name: [] for name in loads}
     with tempfile.TemporaryDirectory() as work, ExitStack() as stack:
-        reference, registry = write_store(Path(work, "store"))
-        bundle = Path(work, "bundle")
-        make_bundle(bundle, reference)
-        path = ["--model-path", str(bundle)]
-        commands = {
-            "mulgil": ["mulgil.serving", *path, "--model-name", "bench", "--model-version", "1"],
-            "kserve_feast": [
-                *("benchmarks.serving.peers.kserve_feast", *path),
-                *("--registry-path", str(registry)),
-            ],
-        }
-        servers = [
-            stack.enter_context(run_server(name, flags, _SERVER_CORE)) for name, flags in commands.items()
-        ]
-        body = {"instances": [{reference.entity: 7}]}
+        servers = start_servers(Path(work), stack)
+        loads: dict[str, list[Load]] = {server.name: [] for server in servers}
+        cpu: dict[str, list[float]] = {name: [] for name in loads}
+        body = {"instances": [{load_project(PROJECT).dictionary.entity.name: 7}]}
         check_agreement(servers, body)
         script = Path(work, "body.lua")
         write_script(script, body)
@@ -149,14 +196,21 @@ def main(argv: Sequence[str] | None = None) -> int:
     rates = {name: [load.requests_per_second for load in loads[name]] for name in loads}
     for name, counted in rates.items():
         print(
-            f"{name:<14} {statistics.median(counted):>8.0f} req/s, {min(counted):.0f} to {max(counted):.0f}; "
+            f"{name:<19} {statistics.median(counted):>8.0f} req/s, {min(counted):.0f} to {max(counted):.0f}; "
+            f"p99 {statistics.median(load.p99_seconds for load in loads[name]) * 1e3:.2f} ms; "
             f"{statistics.median(cpu[name]) * 1e6:.0f} us of CPU a request"
         )
-    pairs = zip(rates["mulgil"], rates["kserve_feast"], strict=True)
-    ratio = statistics.median(ours / theirs for ours, theirs in pairs)
-    work_pairs = zip(cpu["kserve_feast"], cpu["mulgil"], strict=True)
-    cpu_ratio = statistics.median(theirs / ours for theirs, ours in work_pairs)
-    print(f"result: local_ratio={ratio:.1f} local_cpu_ratio={cpu_ratio:.1f}")
+    results = []
+    for kind, word in (("sqlite", "local"), ("redis", "redis")):
+        if f"mulgil_{kind}" not in rates:
+            print(f"no {kind}: its program is not here")
+            continue
+        ours, theirs = rates[f"mulgil_{kind}"], rates[f"kserve_feast_{kind}"]
+        ratio = statistics.median(a / b for a, b in zip(ours, theirs, strict=True))
+        work_pairs = zip(cpu[f"kserve_feast_{kind}"], cpu[f"mulgil_{kind}"], strict=True)
+        cpu_ratio = statistics.median(a / b for a, b in work_pairs)
+        results.append(f"{word}_ratio={ratio:.1f} {word}_cpu_ratio={cpu_ratio:.1f}")
+    print("result: " + " ".join(results))
     return 0
 
 

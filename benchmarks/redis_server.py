@@ -16,7 +16,7 @@ _PATIENCE_SECONDS = 10.0
 
 @dataclass(frozen=True)
 class RedisServer:
-    """A running one, which listens on a socket in a folder alone, or on a port.
+    """A running one, on a port of this machine.
 
     Attributes:
         url: As our store and server take it.
@@ -35,18 +35,21 @@ class RedisServer:
 
 
 @contextmanager
-def run_redis(folder: Path, port: int | None = None, flags: tuple[str, ...] = ()) -> Iterator[RedisServer]:
+def run_redis(
+    folder: Path, port: int | None = None, flags: tuple[str, ...] = (), prefix: tuple[str, ...] = ()
+) -> Iterator[RedisServer]:
     """Start one that keeps nothing on the disk.
 
     Args:
         folder: Where it works.
         port: Where it listens on 127.0.0.1; a free one if left out.
         flags: More of its flags.
+        prefix: A command that starts it, such as taskset.
     """
     from benchmarks.serving.servers import free_port
 
     port = port or free_port()
-    command = ["redis-server", "--port", str(port), "--bind", "127.0.0.1", "--dir", str(folder)]
+    command = [*prefix, "redis-server", "--port", str(port), "--bind", "127.0.0.1", "--dir", str(folder)]
     process = subprocess.Popen(
         [*command, "--save", "", "--appendonly", "no", *flags],
         stdout=subprocess.DEVNULL,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -21,25 +22,32 @@ def read_typed_cell(column: Column, cell: Any) -> Value:
     return _read(column, cell, read_json)
 
 
-def text_cell_reader(missing_values: frozenset[str], decimal: str) -> ReadCell:
-    """Return what reads the cells of a text file.
+@dataclass(frozen=True)
+class TextCells:
+    """Reads the cells of a text file.
 
-    Args:
+    Attributes:
         missing_values: What stands for a missing value in every column.
         decimal: The sign before a number's fraction.
     """
 
-    def read_cell(column: Column, cell: str) -> Value:
+    missing_values: frozenset[str]
+    decimal: str = "."
+
+    def __call__(self, column: Column, cell: str) -> Value:
+        """Read a cell.
+
+        Raises:
+            ValueMismatchError: It is not of the column's type. The domain is not checked.
+        """
         cell = cell.strip()
-        if cell in missing_values:
+        if cell in self.missing_values:
             return None
-        if decimal == "," and column.type.is_numeric:
+        if self.decimal == "," and column.type.is_numeric:
             if "." in cell:
                 raise ValueMismatchError(column, "a number with a comma before its fraction", cell)
             cell = cell.replace(",", ".")
         return _read(column, cell, read_text)
-
-    return read_cell
 
 
 def _read(column: Column, cell: Any, read: ReadCell) -> Value:

@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+import tempfile
+from collections import Counter
 from datetime import UTC, datetime
 from pathlib import Path
 
 from components.ingest_data import PROJECT_SECTIONS
-from components.ingest_data.dataset import Columns, fingerprint_rows, write_dataset
-from components.ingest_data.quarantine import QUARANTINED_ROWS, commonest_reasons, write_quarantine
-from components.ingest_data.rows import ReadRows, read_rows
+from components.ingest_data.dataset import RowStore
+from components.ingest_data.quarantine import QUARANTINED_ROWS, Quarantine, commonest_reasons, quarantine_at
+from components.ingest_data.rows import RowReader
 from components.ingest_data.sources import describe_source, read_source
-from components.ingest_data.splits import split_rows
+from components.ingest_data.splits import Places, split_rows
 from components.ingest_data.strata import find_strata
 from components.ingest_data.structure import check_structure
-from mulgil.artifacts import DatasetManifest
+from components.ingest_data.table import RawTable
+from mulgil.artifacts import (
+    DATASET_MANIFEST,
+    DatasetManifest,
+    QuarantineSummary,
+    staged_directory,
+)
 from mulgil.contract import ProjectFolder, load_project
 from mulgil.errors import InputError
 
@@ -22,6 +30,9 @@ def ingest_data(
     *, project_path: Path, source: str, dataset_path: Path, quarantine_path: Path
 ) -> DatasetManifest:
     """Read a project's source into a split, typed dataset, and set aside the rows that are wrong.
+
+    The rows go through in batches, from the source to a file and from there to the splits, so that the memory
+    does not grow with them but for some 20 bytes a row.
 
     Args:
         project_path: Folder with the project file and the data dictionary.
@@ -37,45 +48,60 @@ def ingest_data(
         TemporaryError: The source's server did not answer.
     """
     folder = load_project(project_path, PROJECT_SECTIONS)
-    table = read_source(folder, source)
-    check_structure(table, folder.dictionary, describe_source(folder.project.source))
-    rows = read_rows(table, folder.dictionary, datetime.now(UTC))
-    # Before anything can be refused: it is where the reasons are.
-    write_quarantine(quarantine_path, rows.quarantined)
-    splits = _split(rows, folder, quarantine_path)
-    manifest = DatasetManifest(
-        fingerprint=fingerprint_rows(splits, folder.dictionary),
-        dictionary_fingerprint=folder.dictionary.fingerprint,
-        source=table.location,
-        rows_read=len(table.rows),
-        rows={name: len(columns[folder.dictionary.entity.name]) for name, columns in splits.items()},
-        rows_quarantined=len(rows.quarantined),
-        rows_deduplicated=rows.repeated,
-    )
-    _check_sum(manifest)
-    write_dataset(dataset_path, splits, folder.dictionary, manifest)
-    _report(manifest, rows)
+    with staged_directory(dataset_path) as staged, tempfile.TemporaryDirectory(dir=staged) as scratch:
+        store = RowStore(Path(scratch) / "rows.parquet", folder.dictionary)
+        table = read_source(folder, source, Path(scratch))
+        # It is there before anything can be refused for its rows: it is where the reasons are.
+        with quarantine_at(quarantine_path) as quarantine, store.written():
+            rows_read = _read_rows(table, folder, store, quarantine)
+        first = store.find_first()
+        places = _split(store, first, folder, quarantine, quarantine_path)
+        fingerprint, missing = store.divide(staged, {name: first[part] for name, part in places.items()})
+        manifest = DatasetManifest(
+            fingerprint=fingerprint,
+            dictionary_fingerprint=folder.dictionary.fingerprint,
+            source=table.location,
+            rows_read=rows_read,
+            rows={name: len(part) for name, part in places.items()},
+            rows_quarantined=quarantine.rows,
+            rows_deduplicated=rows_read - quarantine.rows - len(first),
+        )
+        _check_sum(manifest)
+        manifest.write(staged / DATASET_MANIFEST)
+    _report(manifest, quarantine.summarise(), missing)
     return manifest
 
 
-def _split(rows: ReadRows, folder: ProjectFolder, quarantine_path: Path) -> dict[str, Columns]:
-    targets = folder.dictionary.targets
+def _read_rows(table: RawTable, folder: ProjectFolder, store: RowStore, quarantine: Quarantine) -> int:
+    """Read every row into the store or the quarantine, and return how many there are."""
+    reader: RowReader | None = None
+    rows_read = 0
+    for batch in table.batches:
+        if reader is None:
+            check_structure(table, batch, folder.dictionary, describe_source(folder.project.source))
+            reader = RowReader(table.header, table.read_cell, folder.dictionary, datetime.now(UTC))
+        read = reader.read(batch)
+        store.add(read.rows, read.identities)
+        quarantine.add(read.quarantined)
+        rows_read += len(batch.numbers) + len(batch.misfits)
+    return rows_read
+
+
+def _split(
+    store: RowStore, first: Places, folder: ProjectFolder, quarantine: Quarantine, quarantine_path: Path
+) -> dict[str, Places]:
     split = folder.project.split
     try:
-        strata = find_strata(targets, [rows.columns[target.name] for target in targets], split)
-        places = split_rows(strata.of_rows, split, are_classes=strata.are_classes)
+        strata = find_strata(folder.dictionary.targets, store.targets_of(first), split)
+        return split_rows(strata.of_rows, split, are_classes=strata.are_classes)
     except InputError as exc:
-        if not rows.quarantined:
+        if not quarantine.rows:
             raise
-        reasons = "\n".join(f"    {reason}" for reason in commonest_reasons(rows.quarantined))
+        reasons = "\n".join(f"    {reason}" for reason in commonest_reasons(quarantine.summarise()))
         raise InputError(
-            f"{exc}\n  {len(rows.quarantined)} rows were quarantined, most often for:\n{reasons}\n"
+            f"{exc}\n  {quarantine.rows} rows were quarantined, most often for:\n{reasons}\n"
             f"  All of them: {quarantine_path / QUARANTINED_ROWS}"
         ) from exc
-    return {
-        name: {column: [values[i] for i in part] for column, values in rows.columns.items()}
-        for name, part in places.items()
-    }
 
 
 def _check_sum(manifest: DatasetManifest) -> None:
@@ -84,12 +110,12 @@ def _check_sum(manifest: DatasetManifest) -> None:
         raise AssertionError(f"{manifest.rows_read} rows were read and {accounted} are accounted for")
 
 
-def _report(manifest: DatasetManifest, rows: ReadRows) -> None:
+def _report(manifest: DatasetManifest, quarantined: QuarantineSummary, missing: Counter[str]) -> None:
     print(f"read {manifest.rows_read} rows from {manifest.source}")
     print(", ".join(f"{name} {count}" for name, count in manifest.rows.items()), end="; ")
     print(f"quarantined {manifest.rows_quarantined}, repeated {manifest.rows_deduplicated}")
-    for reason in commonest_reasons(rows.quarantined):
+    for reason in commonest_reasons(quarantined):
         print(f"  quarantined {reason}")
-    missing = {name: values.count(None) for name, values in rows.columns.items() if None in values}
-    if missing:
-        print("without a value: " + ", ".join(f"{name} {count}" for name, count in missing.items()))
+    absent = [f"{name} {count}" for name, count in missing.items() if count]
+    if absent:
+        print("without a value: " + ", ".join(absent))

@@ -2,52 +2,103 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
-from collections.abc import Mapping, Sequence
-from datetime import datetime
+import contextlib
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from mulgil.artifacts import DATASET_MANIFEST, DatasetManifest, staged_directory
-from mulgil.contract.dictionary import ColumnType, DataDictionary
-from mulgil.contract.values import Value
+from components.ingest_data.columns import ARROW_TYPES
+from components.ingest_data.fingerprint import RowsFingerprint
+from components.ingest_data.identity import Identities, find_repetitions
+from components.ingest_data.splits import Places
+from mulgil.contract.dictionary import DataDictionary
 
-# Types that pyarrow 10, the validation environment's, reads back as they are.
-_ARROW_TYPES = {
-    ColumnType.FLOAT: pa.float64(),
-    ColumnType.INTEGER: pa.int64(),
-    ColumnType.BOOLEAN: pa.bool_(),
-    ColumnType.CATEGORY: pa.string(),
-    ColumnType.TEXT: pa.string(),
-    ColumnType.TIMESTAMP: pa.timestamp("us", tz="UTC"),
-}
-
-Columns = Mapping[str, Sequence[Value]]
+# Greater row groups are read faster, smaller ones take less memory; chosen by eye.
+_GROUP_ROWS = 1 << 18
 
 
-def fingerprint_rows(splits: Mapping[str, Columns], dictionary: DataDictionary) -> str:
-    """Return the SHA-256 over every value, its column, type and split; the file format has no part in it."""
-    digest = hashlib.sha256()
-    for name, columns in splits.items():
-        for column in dictionary.kept:
-            content = [name, column.name, column.type, columns[column.name]]
-            digest.update(json.dumps(content, default=datetime.isoformat).encode())
-            digest.update(b"\n")
-    return digest.hexdigest()
+class RowStore:
+    """Rows on disk in the order of the source, of which only identities and targets are kept in memory.
+
+    Args:
+        path: The file to write.
+        dictionary: What the columns are.
+    """
+
+    def __init__(self, path: Path, dictionary: DataDictionary) -> None:
+        self._path = path
+        self._dictionary = dictionary
+        self._identities: list[Identities] = []
+        self._targets: list[pa.RecordBatch] = []
+
+    @contextlib.contextmanager
+    def written(self) -> Iterator[None]:
+        """Keep the file open while rows are added."""
+        with pq.ParquetWriter(self._path, schema_of(self._dictionary)) as self._writer:
+            yield
+
+    def add(self, rows: pa.RecordBatch, identities: Identities) -> None:
+        """Add some rows."""
+        if rows.num_rows:
+            self._writer.write_batch(rows)
+            self._identities.append(identities)
+            names = [column.name for column in self._dictionary.targets]
+            self._targets.append(rows.select(names))
+
+    def find_first(self) -> Places:
+        """Return the places of the rows that repeat no earlier one."""
+        if not self._identities:
+            return np.empty(0, dtype=np.int64)
+        identities = np.concatenate(self._identities)
+        self._identities.clear()
+        return np.flatnonzero(~find_repetitions(identities))
+
+    def targets_of(self, places: Places) -> list[pa.Array]:
+        """Return the targets of some rows, an array a column."""
+        schema = pa.schema([(column.name, ARROW_TYPES[column.type]) for column in self._dictionary.targets])
+        targets = pa.Table.from_batches(self._targets, schema).take(pa.array(places))
+        return [column.combine_chunks() for column in targets.columns]
+
+    def divide(self, folder: Path, places: Mapping[str, Places]) -> tuple[str, Counter[str]]:
+        """Write a Parquet file a split.
+
+        Args:
+            folder: Where.
+            places: The rows of each split, by their place among those that were added.
+
+        Returns:
+            The fingerprint of all, and how often each column has no value.
+        """
+        total = sum(batch.num_rows for batch in self._targets)
+        split_of = np.full(total, len(places), dtype=np.uint8)
+        for number, rows in enumerate(places.values()):
+            split_of[rows] = number
+        fingerprint = RowsFingerprint(self._dictionary)
+        missing: Counter[str] = Counter()
+        start = 0
+        with contextlib.ExitStack() as stack:
+            writers = {
+                split: stack.enter_context(
+                    pq.ParquetWriter(folder / f"{split}.parquet", schema_of(self._dictionary))
+                )
+                for split in places
+            }
+            with pq.ParquetFile(self._path) as file:
+                for batch in file.iter_batches(_GROUP_ROWS):
+                    among = split_of[start : start + batch.num_rows]
+                    start += batch.num_rows
+                    for number, (split, writer) in enumerate(writers.items()):
+                        rows = batch.filter(pa.array(among == number))
+                        writer.write_batch(rows)
+                        fingerprint.add(split, rows)
+                        missing.update({name: rows[name].null_count for name in rows.schema.names})
+        return fingerprint.value, missing
 
 
-def write_dataset(
-    path: Path, splits: Mapping[str, Columns], dictionary: DataDictionary, manifest: DatasetManifest
-) -> None:
-    """Write a dataset's folder, whole or not at all."""
-    schema = pa.schema([pa.field(column.name, _ARROW_TYPES[column.type]) for column in dictionary.kept])
-    with staged_directory(path) as staged:
-        for name, columns in splits.items():
-            table = pa.table(
-                {field.name: pa.array(columns[field.name], field.type) for field in schema}, schema
-            )
-            pq.write_table(table, staged / f"{name}.parquet")
-        manifest.write(staged / DATASET_MANIFEST)
+def schema_of(dictionary: DataDictionary) -> pa.Schema:
+    """Return the columns of the dataset's files."""
+    return pa.schema([pa.field(column.name, ARROW_TYPES[column.type]) for column in dictionary.kept])

@@ -1,4 +1,4 @@
-"""Fetching the bytes at a path or an HTTP(S) URL."""
+"""Bringing what is at a path or an HTTP(S) URL to a file of this machine."""
 
 from __future__ import annotations
 
@@ -28,23 +28,29 @@ def resolve(location: str, base: Path) -> str:
     return location if is_url(location) else str((base / location).resolve())
 
 
-def read_location(location: str, timeout_seconds: float = _TIMEOUT_SECONDS) -> bytes:
-    """Return the bytes at a resolved location.
+def fetch_location(location: str, folder: Path, timeout_seconds: float = _TIMEOUT_SECONDS) -> Path:
+    """Return a file with the content of a resolved location.
 
     Args:
         location: A path or an HTTP(S) URL.
+        folder: Where a download goes.
         timeout_seconds: How long a server may say nothing.
 
     Raises:
         InputError: There is no such thing, or it cannot be read.
-        TemporaryError: The server did not answer, or said to come again.
+        TemporaryError: The server did not answer, broke off, or said to come again.
     """
-    return _download(location, timeout_seconds) if is_url(location) else _read_file(Path(location))
+    if is_url(location):
+        return _download(location, folder / "downloaded", timeout_seconds)
+    path = Path(location)
+    _require_file(path)
+    return path
 
 
-def _read_file(path: Path) -> bytes:
+def _require_file(path: Path) -> None:
     try:
-        return path.read_bytes()
+        with path.open("rb"):
+            return
     except OSError as exc:
         raise InputError(
             describe(
@@ -56,9 +62,15 @@ def _read_file(path: Path) -> bytes:
         ) from exc
 
 
-def _download(url: str, timeout_seconds: float) -> bytes:
+def _download(url: str, path: Path, timeout_seconds: float) -> Path:
     try:
-        response = httpx.get(url, timeout=timeout_seconds, follow_redirects=True)
+        # Of a broken download httpx knows, where the server said how long it is.
+        with httpx.stream("GET", url, timeout=timeout_seconds, follow_redirects=True) as response:
+            _require_success(response, url)
+            with path.open("wb") as file:
+                for part in response.iter_bytes():
+                    file.write(part)
+        return path
     except (httpx.InvalidURL, httpx.UnsupportedProtocol, httpx.TooManyRedirects) as exc:
         raise InputError(
             describe(
@@ -83,8 +95,11 @@ def _download(url: str, timeout_seconds: float) -> bytes:
                 next_step=f"check the network and run again, {_ANOTHER_FILE}",
             )
         ) from exc
+
+
+def _require_success(response: httpx.Response, url: str) -> None:
     if response.is_success:
-        return response.content
+        return
     answer = f"{response.status_code} {response.reason_phrase}".strip()
     if response.is_server_error or response.status_code in _TEMPORARY_STATUSES:
         raise TemporaryError(

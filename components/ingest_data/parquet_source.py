@@ -1,29 +1,50 @@
-"""A Parquet file, read into a raw table."""
+"""A Parquet file, read into a raw table row group by row group."""
 
 from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from components.ingest_data.cells import read_typed_cell
-from components.ingest_data.table import RawTable
-from components.ingest_data.typed_cells import plain
+from components.ingest_data.table import BATCH_ROWS, Cells, RawTable, number_batches
 from mulgil.errors import InputError, describe
 
 
-def read_parquet(content: bytes, location: str) -> RawTable:
+def read_parquet(path: Path, location: str) -> RawTable:
     """Read a Parquet file.
 
     Raises:
-        InputError: It is none, or it has no rows.
+        InputError: It is none, or it has no rows. Where a part of it is damaged, the batches say so.
     """
     try:
-        table = pq.ParquetFile(pa.BufferReader(content)).read()
+        file = pq.ParquetFile(path)
     except (pa.ArrowException, OSError) as exc:
         raise InputError(
             describe(f"The source is not a Parquet file: {location}", received=str(exc).splitlines()[0])
         ) from exc
-    if not table.num_rows:
+    if not file.metadata.num_rows:
+        file.close()
         raise InputError(describe(f"The source has columns and no rows: {location}", expected="rows"))
-    columns = [[plain(cell) for cell in column.to_pylist()] for column in table.columns]
-    return RawTable(location, tuple(table.column_names), list(zip(*columns, strict=True)), read_typed_cell)
+    batches = number_batches(_read(file, location))
+    return RawTable(location, tuple(file.schema_arrow.names), batches, read_typed_cell)
+
+
+def _read(file: pq.ParquetFile, location: str) -> Iterator[tuple[Cells, ...]]:
+    rows = 0
+    try:
+        with file:
+            for batch in file.iter_batches(BATCH_ROWS):
+                rows += batch.num_rows
+                yield tuple(batch.columns)
+    except (pa.ArrowException, OSError) as exc:
+        raise InputError(
+            describe(
+                f"The source is damaged after row {rows}: {location}",
+                expected=f"a Parquet file of {file.metadata.num_rows} rows",
+                received=str(exc).splitlines()[0],
+                next_step="fetch or write it again",
+            )
+        ) from exc

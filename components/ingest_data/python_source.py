@@ -6,14 +6,15 @@ import sys
 import traceback
 import types
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import pyarrow as pa
 
 from components.ingest_data.cells import read_typed_cell
-from components.ingest_data.table import RawTable
+from components.ingest_data.table import BATCH_ROWS, Cells, RawTable, number_batches
 from components.ingest_data.typed_cells import plain
 from mulgil.contract.sources import PythonSource
 from mulgil.errors import InputError, MulgilError, describe
@@ -39,9 +40,21 @@ def read_python(source: PythonSource, folder: Path) -> RawTable:
         raise InputError(
             describe(f"{location} returned an empty table", expected="rows", received=f"shape={frame.shape}")
         )
-    columns = [[plain(cell) for cell in frame.iloc[:, i].tolist()] for i in range(frame.shape[1])]
     header = tuple(str(name) for name in frame.columns)
-    return RawTable(location, header, list(zip(*columns, strict=True)), read_typed_cell)
+    return RawTable(location, header, number_batches(_divide(frame)), read_typed_cell)
+
+
+def _divide(frame: pd.DataFrame) -> Iterator[tuple[Cells, ...]]:
+    for start in range(0, len(frame), BATCH_ROWS):
+        part = frame.iloc[start : start + BATCH_ROWS]
+        yield tuple(_as_cells(part.iloc[:, place]) for place in range(part.shape[1]))
+
+
+def _as_cells(values: pd.Series) -> Cells:
+    # An object can be anything, and Arrow would make one thing of them all.
+    if values.dtype == object or isinstance(values.dtype, pd.PeriodDtype | pd.IntervalDtype):
+        return [plain(cell) for cell in values.tolist()]
+    return pa.array(values, from_pandas=True)
 
 
 def _call(path: Path, function: str, location: str) -> Any:

@@ -2,58 +2,77 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import TextIO
 
 from components.ingest_data.rows import QuarantinedRow
-from mulgil.artifacts import SUMMARY, QuarantineReason, QuarantineSummary, staged_directory, write_text
+from mulgil.artifacts import SUMMARY, QuarantineReason, QuarantineSummary, staged_directory
 
 QUARANTINED_ROWS = "rows.jsonl"
 
 _REASONS_SHOWN = 3
 
 
-def write_quarantine(path: Path, rows: Sequence[QuarantinedRow]) -> None:
-    """Write the quarantine's folder: a line a row, with `row_number`, `reason` and `cells`, and a summary.
+class Quarantine:
+    """Writes rows that are set aside as they come, and counts them by what is wrong.
 
-    The reason hides sensitive values. The cells do not, so the folder is to be guarded as the source is.
+    A line a row, with `row_number`, `reason` and `cells`, and at the end a summary. The reason hides
+    sensitive values. The cells do not, so the folder is to be guarded as the source is.
+
+    Attributes:
+        rows: How many there are.
     """
-    lines = [
-        json.dumps(
-            {
+
+    def __init__(self, file: TextIO) -> None:
+        self.rows = 0
+        self._file = file
+        self._counts: Counter[tuple[str, str]] = Counter()
+        self._examples: dict[tuple[str, str], str] = {}
+
+    def add(self, rows: Sequence[QuarantinedRow]) -> None:
+        """Set rows aside."""
+        for row in rows:
+            self.rows += 1
+            content = {
                 "row_number": row.row_number,
                 "reason": "; ".join(map(str, row.mistakes)),
                 "cells": row.cells,
-            },
-            ensure_ascii=False,
-            default=str,
-        )
-        for row in rows
-    ]
-    with staged_directory(path) as staged:
-        write_text(staged / QUARANTINED_ROWS, "".join(f"{line}\n" for line in lines))
-        summarise_quarantine(rows).write(staged / SUMMARY)
+            }
+            self._file.write(json.dumps(content, ensure_ascii=False, default=str) + "\n")
+            for mistake in row.mistakes:
+                self._counts[mistake.column, mistake.expected] += 1
+                self._examples[mistake.column, mistake.expected] = mistake.received
 
-
-def summarise_quarantine(rows: Sequence[QuarantinedRow]) -> QuarantineSummary:
-    """Count the rows by what is wrong with them, with an example of what was received."""
-    examples = {(m.column, m.expected): m.received for row in rows for m in row.mistakes}
-    counts = Counter((m.column, m.expected) for row in rows for m in row.mistakes)
-    return QuarantineSummary(
-        reasons=tuple(
-            QuarantineReason(
-                column=column, expected=expected, received=examples[column, expected], rows=count
+    def summarise(self) -> QuarantineSummary:
+        """Count the rows by what is wrong with them, with an example of what was received."""
+        return QuarantineSummary(
+            reasons=tuple(
+                QuarantineReason(
+                    column=column, expected=expected, received=self._examples[column, expected], rows=count
+                )
+                for (column, expected), count in self._counts.most_common()
             )
-            for (column, expected), count in counts.most_common()
         )
-    )
 
 
-def commonest_reasons(rows: Sequence[QuarantinedRow]) -> list[str]:
+@contextlib.contextmanager
+def quarantine_at(path: Path) -> Iterator[Quarantine]:
+    """Open a quarantine whose folder is there, whole, when the block ends without an error."""
+    with staged_directory(path) as staged:
+        # Halves of surrogate pairs, which a source can hold, cannot be written as they are.
+        with (staged / QUARANTINED_ROWS).open("w", encoding="utf-8", errors="backslashreplace") as file:
+            quarantine = Quarantine(file)
+            yield quarantine
+        quarantine.summarise().write(staged / SUMMARY)
+
+
+def commonest_reasons(summary: QuarantineSummary) -> list[str]:
     """Say what was wrong most often, a line a reason, with an example of what was received."""
     return [
         f"{reason.rows} x {reason.column}: expected {reason.expected}, received such as {reason.received}"
-        for reason in summarise_quarantine(rows).reasons[:_REASONS_SHOWN]
+        for reason in summary.reasons[:_REASONS_SHOWN]
     ]

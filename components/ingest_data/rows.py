@@ -1,16 +1,23 @@
-"""From raw cells to values, row by row: what is read, what is set aside and why, what is a repetition."""
+"""From raw cells to values, batch by batch: what is read, what is set aside and why."""
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from components.ingest_data.table import RawTable
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from components.ingest_data.cells import ReadCell
+from components.ingest_data.columns import ARROW_TYPES, ReadColumn, read_column
+from components.ingest_data.identity import Identities, identify_rows
+from components.ingest_data.table import Batch, Cells
 from mulgil.contract.dictionary import Column, ColumnRole, DataDictionary, MissingPolicy
 from mulgil.contract.expressions import Expression
-from mulgil.contract.values import Value, ValueMismatchError, read_json
+from mulgil.contract.values import ValueMismatchError, read_json
 
 _KEYS = {ColumnRole.TARGET, ColumnRole.ENTITY, ColumnRole.EVENT_TIMESTAMP}
 
@@ -53,140 +60,187 @@ class QuarantinedRow:
 
 @dataclass(frozen=True)
 class ReadRows:
-    """A source's rows, read.
+    """A batch's rows, read.
 
     Attributes:
-        columns: Values of the dictionary's kept columns, in its order, for the rows that are right.
+        rows: The rows that are right, with the dictionary's kept columns in its order.
+        identities: What two of them share if they are the same in every column of the source.
         quarantined: The rows that are wrong.
-        repeated: How many rows repeat an earlier one.
     """
 
-    columns: dict[str, list[Value]]
+    rows: pa.RecordBatch
+    identities: Identities
     quarantined: tuple[QuarantinedRow, ...]
-    repeated: int
 
 
-def read_rows(table: RawTable, dictionary: DataDictionary, now: datetime) -> ReadRows:
-    """Read every row of a table whose columns are the dictionary's.
+class RowReader:
+    """Reads the rows of a table whose columns are the dictionary's.
 
     A value outside its column's range or categories is kept: whether too many are is for validation to judge.
 
     Args:
-        table: The source.
+        header: The columns of the source.
+        read_cell: What its cells mean.
         dictionary: What its columns mean.
         now: No row can have become true later.
     """
-    reader = _RowReader(table, dictionary, now)
-    columns: dict[str, list[Value]] = {column.name: [] for column in dictionary.kept}
-    quarantined = []
-    seen: set[tuple[Hashable, ...]] = set()
-    repeated = 0
-    for number, row in enumerate(table.rows, start=1):
-        values, mistakes = reader.read(number, row)
-        if mistakes:
-            quarantined.append(QuarantinedRow(number, tuple(mistakes), _name_cells(table.header, row)))
-            continue
-        identity = reader.identify(row, values)
-        if identity in seen:
-            repeated += 1
-            continue
-        seen.add(identity)
-        for name, column in columns.items():
-            column.append(values[name])
-    return ReadRows(columns, tuple(quarantined), repeated)
 
-
-class _RowReader:
-    """Reads one row at a time; it remembers the cells that it has read, because a table repeats them."""
-
-    def __init__(self, table: RawTable, dictionary: DataDictionary, now: datetime) -> None:
-        self._event_timestamp = dictionary.event_timestamp
-        self._latest = now + _AHEAD
+    def __init__(
+        self, header: Sequence[str], read_cell: ReadCell, dictionary: DataDictionary, now: datetime
+    ) -> None:
         derived = [(column, column.expression) for column in dictionary.columns]
         self._derived = [(column, expression) for column, expression in derived if expression is not None]
         self._generated = [column for column in dictionary.columns if column.generated is not None]
-        self._required = [
-            column
+        self._required = {
+            column.name
             for column in dictionary.kept
             if column.role in _KEYS or column.missing is MissingPolicy.REJECT
-        ]
+        }
         operands = {name for _, expression in self._derived for name in expression.columns}
-        in_source = [
-            (column, table.header.index(column.name_in_source))
-            for column in dictionary.columns
-            if column.is_in_source
-        ]
+        in_source = [(c, header.index(c.name_in_source)) for c in dictionary.columns if c.is_in_source]
         # What is ignored and no derived column needs may hold anything, and is only compared.
         self._read = [(c, at) for c, at in in_source if c.role is not ColumnRole.IGNORE or c.name in operands]
         self._unread = [at for c, at in in_source if c.role is ColumnRole.IGNORE and c.name not in operands]
-        self._width = len(table.header)
-        self._read_cell = table.read_cell
-        # By column, then by cell and type: to a dict, 1 and True are one key.
-        self._known: dict[str, dict[Hashable, Value | Mistake]] = {
-            column.name: {} for column, _ in self._read
-        }
+        self._header = tuple(header)
+        self._read_cell = read_cell
+        self._kept = dictionary.kept
+        self._event_timestamp = dictionary.event_timestamp
+        self._latest = now + _AHEAD
 
-    def read(self, number: int, row: Sequence[Any]) -> tuple[dict[str, Value], list[Mistake]]:
-        """Return a row's values, and everything that is wrong with it; a value that is wrong is left out."""
-        if len(row) != self._width:
-            return {}, [Mistake("the row", f"{self._width} cells", str(len(row)))]
-        outcomes = {column.name: self._outcome(column, row[place]) for column, place in self._read}
+    def read(self, batch: Batch) -> ReadRows:
+        """Read a batch."""
+        columns = {c.name: read_column(c, batch.columns[at], self._read_cell) for c, at in self._read}
         for column, expression in self._derived:
-            if not any(isinstance(outcomes[name], Mistake) for name in expression.columns):
-                outcomes[column.name] = _derive(column, expression, outcomes)
+            columns[column.name] = _derive(column, expression, columns, len(batch.numbers))
         for column in self._generated:
-            outcomes[column.name] = (
-                number if column.generated == "row_number" else read_json(column, column.generated)
+            columns[column.name] = ReadColumn(_generate(column, batch), {})
+        self._refuse_the_future(columns)
+        mistakes = self._collect_mistakes(columns)
+        is_right = np.ones(len(batch.numbers), dtype=bool)
+        is_right[list(mistakes)] = False
+        mask = pa.array(is_right)
+        read = [columns[column.name].values for column, _ in self._read]
+        unread = [_as_words(batch.columns[at]) for at in self._unread]
+        arrays = [columns[column.name].values.filter(mask) for column in self._kept]
+        return ReadRows(
+            rows=pa.RecordBatch.from_arrays(arrays, names=[column.name for column in self._kept]),
+            identities=identify_rows([*read, *unread])[is_right],
+            quarantined=self._set_aside(batch, mistakes),
+        )
+
+    def _refuse_the_future(self, columns: dict[str, ReadColumn]) -> None:
+        column = self._event_timestamp
+        moments = columns[column.name]
+        if not len(moments.values) or not moments.values.null_count < len(moments.values):
+            return
+        latest = pa.scalar(self._latest, ARROW_TYPES[column.type])
+        is_ahead = pc.fill_null(pc.greater(moments.values, latest), False)
+        for place in np.flatnonzero(is_ahead.to_numpy(zero_copy_only=False)):
+            received = moments.values[int(place)].as_py().isoformat()
+            moments.mistakes[int(place)] = ValueMismatchError(
+                column, "a time that is not in the future", received
             )
-        for column in self._required:
-            if column.name in outcomes and outcomes[column.name] is None:
-                expected = f"a value of {column.derived}" if column.derived else "a value"
-                outcomes[column.name] = Mistake(column.name, expected, "nothing")
-        happened = outcomes.get(self._event_timestamp.name)
-        if isinstance(happened, datetime) and happened > self._latest:
-            expected = "a time that is not in the future"
-            outcomes[self._event_timestamp.name] = _mistake(
-                ValueMismatchError(self._event_timestamp, expected, happened.isoformat())
+
+    def _collect_mistakes(self, columns: Mapping[str, ReadColumn]) -> dict[int, list[Mistake]]:
+        """Return what is wrong by row, in the order of the columns."""
+        derived = {column.name: column.derived for column, _ in self._derived}
+        found: dict[int, list[Mistake]] = {}
+        for name, column in columns.items():
+            wrong: dict[int, Mistake] = {}
+            if name in self._required and column.values.null_count:
+                expected = f"a value of {derived[name]}" if name in derived else "a value"
+                nothing = Mistake(name, expected, "nothing")
+                places = np.flatnonzero(pc.is_null(column.values).to_numpy(zero_copy_only=False))
+                wrong = dict.fromkeys(places.tolist(), nothing)
+            for place, exc in column.mistakes.items():
+                wrong[place] = Mistake(exc.column, exc.expected, exc.received)
+            for place in _unknown(name, self._derived, columns):
+                wrong.pop(place, None)
+            for place, mistake in wrong.items():
+                found.setdefault(place, []).append(mistake)
+        return found
+
+    def _set_aside(self, batch: Batch, mistakes: Mapping[int, list[Mistake]]) -> tuple[QuarantinedRow, ...]:
+        rows = [
+            QuarantinedRow(
+                int(batch.numbers[place]),
+                tuple(wrong),
+                {
+                    name: _as_python(cells[place])
+                    for name, cells in zip(self._header, batch.columns, strict=True)
+                },
             )
-        mistakes = [outcome for outcome in outcomes.values() if isinstance(outcome, Mistake)]
-        return {n: outcome for n, outcome in outcomes.items() if not isinstance(outcome, Mistake)}, mistakes
-
-    def identify(self, row: Sequence[Any], values: Mapping[str, Value]) -> tuple[Hashable, ...]:
-        """Return what two rows share if they are the same in every column of the source."""
-        read = (values[column.name] for column, _ in self._read)
-        return (*read, *(repr(row[place]) for place in self._unread))
-
-    def _outcome(self, column: Column, cell: Any) -> Value | Mistake:
-        known = self._known[column.name]
-        try:
-            return known[type(cell), cell]
-        except KeyError:
-            outcome = known[type(cell), cell] = self._judge(column, cell)
-            return outcome
-        except TypeError:
-            # A list or the like is no key of a dict.
-            return self._judge(column, cell)
-
-    def _judge(self, column: Column, cell: Any) -> Value | Mistake:
-        try:
-            return self._read_cell(column, cell)
-        except ValueMismatchError as exc:
-            return _mistake(exc)
+            for place, wrong in mistakes.items()
+        ]
+        rows += [
+            QuarantinedRow(
+                misfit.number, (Mistake("the row", misfit.expected, misfit.received),), misfit.cells
+            )
+            for misfit in batch.misfits
+        ]
+        return tuple(sorted(rows, key=lambda row: row.row_number))
 
 
-def _mistake(exc: ValueMismatchError) -> Mistake:
-    return Mistake(exc.column, exc.expected, exc.received)
+def _derive(
+    column: Column, expression: Expression, columns: Mapping[str, ReadColumn], rows: int
+) -> ReadColumn:
+    """Evaluate an expression, once for each different combination of what it reads."""
+    operands = sorted(expression.columns)
+    wrong = {place for name in operands for place in columns[name].mistakes}
+    known: dict[tuple[Any, ...], Any] = {}
+    values: list[Any] = []
+    mistakes: dict[int, ValueMismatchError] = {}
+    cells = [columns[name].values.to_pylist() for name in operands]
+    for place, key in enumerate(zip(*cells, strict=True) if cells else [()] * rows):
+        if place in wrong:
+            values.append(None)
+            continue
+        if key not in known:
+            known[key] = _evaluate(column, expression, dict(zip(operands, key, strict=True)))
+        value = known[key]
+        if isinstance(value, ValueMismatchError):
+            mistakes[place] = value
+            value = None
+        values.append(value)
+    return ReadColumn(pa.array(values, ARROW_TYPES[column.type]), mistakes)
 
 
-def _derive(column: Column, expression: Expression, values: Mapping[str, Any]) -> Value | Mistake:
+def _evaluate(column: Column, expression: Expression, row: Mapping[str, Any]) -> Any:
     try:
-        return read_json(column, expression.evaluate(values))
+        return read_json(column, expression.evaluate(row))
     except ValueMismatchError as exc:
-        return _mistake(exc)
+        return exc
     except ValueError as exc:
-        return Mistake(column.name, "a value", str(exc))
+        mismatch = ValueMismatchError(column, "a value", "")
+        mismatch.received = str(exc)
+        return mismatch
 
 
-def _name_cells(header: Sequence[str], row: Sequence[Any]) -> dict[str, Any]:
-    names = [*header, *(f"cell {place}" for place in range(len(header) + 1, len(row) + 1))]
-    return dict(zip(names, row, strict=False))
+def _unknown(
+    name: str, derived: Sequence[tuple[Column, Expression]], columns: Mapping[str, ReadColumn]
+) -> set[int]:
+    """Return the rows where a derived column is not known because of a mistake that is told already."""
+    return {
+        place
+        for column, expression in derived
+        if column.name == name
+        for operand in expression.columns
+        for place in columns[operand].mistakes
+    }
+
+
+def _generate(column: Column, batch: Batch) -> pa.Array:
+    if column.generated == "row_number":
+        return pa.array(batch.numbers, pa.int64())
+    moment = pa.scalar(read_json(column, column.generated), ARROW_TYPES[column.type])
+    return pa.repeat(moment, len(batch.numbers))
+
+
+def _as_words(cells: Cells) -> pa.Array:
+    if isinstance(cells, pa.Array) and pa.types.is_string(cells.type):
+        return cells
+    return pa.array([repr(_as_python(cell)) for cell in cells], pa.string())
+
+
+def _as_python(cell: Any) -> Any:
+    return cell.as_py() if isinstance(cell, pa.Scalar) else cell

@@ -6,7 +6,7 @@ import re
 from pathlib import Path, PurePosixPath
 
 from components.ingest_data.csv_source import read_csv
-from components.ingest_data.locations import is_url, read_location, resolve
+from components.ingest_data.locations import fetch_location, is_url, resolve
 from components.ingest_data.parquet_source import read_parquet
 from components.ingest_data.python_source import read_python
 from components.ingest_data.table import RawTable
@@ -20,12 +20,13 @@ _PARQUET_SUFFIXES = {".parquet", ".pq"}
 _CSV_SUFFIXES = {".csv", ".data", ".txt"}
 
 
-def read_source(folder: ProjectFolder, replacement: str) -> RawTable:
+def read_source(folder: ProjectFolder, replacement: str, scratch: Path) -> RawTable:
     """Read the project's source.
 
     Args:
         folder: The project.
         replacement: A path or URL that replaces the project's location; empty where nothing does.
+        scratch: Where a download goes; it must stay until the rows are read.
 
     Raises:
         InputError: The source is missing, or is not what the project says.
@@ -35,11 +36,11 @@ def read_source(folder: ProjectFolder, replacement: str) -> RawTable:
     if isinstance(source, PythonSource):
         return read_python(source, folder.path)
     location = resolve(source.location, folder.path)
-    content = read_location(location)
+    path = fetch_location(location, scratch)
     if isinstance(source, ParquetSource):
-        return read_parquet(content, location)
+        return read_parquet(path, location)
     names = [column.name_in_source for column in folder.dictionary.columns if column.is_in_source]
-    return read_csv(content, location, source, names)
+    return read_csv(path, location, source, names)
 
 
 def choose_source(project: AnySource, replacement: str) -> AnySource:

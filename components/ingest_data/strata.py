@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from mulgil.contract import Column
 from mulgil.contract.project import Split
-from mulgil.contract.values import Value
 from mulgil.errors import InputError, describe
 
 # Deciles follow a number's distribution closely; more would be finer than a split of few rows can keep.
@@ -28,16 +28,16 @@ class Strata:
         are_classes: Whether every split must have every stratum, since it is a class to be learned.
     """
 
-    of_rows: list[Value]
+    of_rows: pa.Array
     are_classes: bool
 
 
-def find_strata(columns: Sequence[Column], targets: Sequence[Sequence[Value]], split: Split) -> Strata:
+def find_strata(columns: Sequence[Column], targets: Sequence[pa.Array], split: Split) -> Strata:
     """Sort rows into strata by their targets.
 
     Args:
         columns: The targets.
-        targets: Their values, a list a column.
+        targets: Their values, an array a column.
         split: Shares, which say how fine numbers can be told apart.
 
     Raises:
@@ -48,20 +48,28 @@ def find_strata(columns: Sequence[Column], targets: Sequence[Sequence[Value]], s
             _refuse_constant(column, values)
         return Strata(_bin(targets[0], split), are_classes=False)
     if len(columns) == 1:
-        return Strata(list(targets[0]), are_classes=True)
-    sets = ["".join("1" if value else "0" for value in row) for row in zip(*targets, strict=True)]
-    counts = Counter(sets)
-    pooled: list[Value] = [labels if counts[labels] >= _LEAST_ROWS_OF_A_SET else "others" for labels in sets]
+        return Strata(targets[0], are_classes=True)
+    return Strata(_pool(targets), are_classes=False)
+
+
+def _pool(targets: Sequence[pa.Array]) -> pa.Array:
+    """Return each row's set of labels; rare sets are one."""
+    marks = [pc.if_else(target, "1", "0") for target in targets]
+    sets = pc.binary_join_element_wise(*marks, "")
+    counts = {str(entry["values"]): int(entry["counts"]) for entry in pc.value_counts(sets).to_pylist()}
+    rare = [labels for labels, rows in counts.items() if rows < _LEAST_ROWS_OF_A_SET]
+    if not rare:
+        return sets
     # A pool too small to be kept joins the commonest set.
-    if 0 < pooled.count("others") < _LEAST_ROWS_OF_A_SET and len(set(pooled)) > 1:
-        commonest = counts.most_common(1)[0][0]
-        pooled = [commonest if labels == "others" else labels for labels in pooled]
-    return Strata(pooled, are_classes=False)
+    is_small = sum(counts[labels] for labels in rare) < _LEAST_ROWS_OF_A_SET and len(rare) < len(counts)
+    pool = max(counts, key=lambda labels: counts[labels]) if is_small else "others"
+    return pc.if_else(pc.is_in(sets, value_set=pa.array(rare)), pool, sets)
 
 
-def _refuse_constant(column: Column, values: Sequence[Value]) -> None:
-    if values and min(values) == max(values):  # type: ignore[type-var]
-        shown = "" if column.sensitive else f"; received {values[0]}"
+def _refuse_constant(column: Column, values: pa.Array) -> None:
+    extremes = pc.min_max(values).as_py()
+    if len(values) and extremes["min"] == extremes["max"]:
+        shown = "" if column.sensitive else f"; received {extremes['min']}"
         raise InputError(
             describe(
                 f"There is nothing to learn: {column.name} has the same value in every row{shown}",
@@ -70,10 +78,10 @@ def _refuse_constant(column: Column, values: Sequence[Value]) -> None:
         )
 
 
-def _bin(values: Sequence[Value], split: Split) -> list[Value]:
-    numbers = np.array(values, dtype=np.float64)
+def _bin(values: pa.Array, split: Split) -> pa.Array:
+    numbers = pc.cast(values, pa.float64()).to_numpy()
     bins = min(_MOST_BINS, int(min(split.test_ratio, split.validation_ratio) * len(numbers)) // 2)
     if bins < 2:
-        return [0] * len(numbers)
+        return pa.array(np.zeros(len(numbers), dtype=np.int64))
     edges = np.unique(np.quantile(numbers, np.arange(1, bins) / bins))
-    return [int(place) for place in np.searchsorted(edges, numbers, side="left")]
+    return pa.array(np.searchsorted(edges, numbers, side="left"))

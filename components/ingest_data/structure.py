@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 
-from components.ingest_data.table import RawTable
+import pyarrow as pa
+
+from components.ingest_data.table import Batch, RawTable
+from components.ingest_data.typed_cells import plain
 from mulgil.contract.dictionary import Column, DataDictionary
 from mulgil.contract.values import ValueMismatchError, check_domain
 from mulgil.errors import InputError, describe
@@ -14,7 +17,7 @@ from mulgil.errors import InputError, describe
 _VALUES_SHOWN = 5
 
 
-def check_structure(table: RawTable, dictionary: DataDictionary, own_location: str) -> None:
+def check_structure(table: RawTable, beginning: Batch, dictionary: DataDictionary, own_location: str) -> None:
     """Hold the source's columns against the dictionary's.
 
     A table with other columns often has other codes too. So where it is refused, the message also names the
@@ -22,6 +25,7 @@ def check_structure(table: RawTable, dictionary: DataDictionary, own_location: s
 
     Args:
         table: The source.
+        beginning: Its first rows.
         dictionary: What it should be.
         own_location: Where the project itself takes its rows from, for advice.
 
@@ -43,7 +47,7 @@ def check_structure(table: RawTable, dictionary: DataDictionary, own_location: s
         *([f"columns that the dictionary does not have: {shown}"] if unknown else []),
         *([f"columns that are there twice: {', '.join(twice)}"] if twice else []),
     ]
-    strange = list(_describe_strange_values(table, shared))
+    strange = list(_describe_strange_values(table, beginning, shared))
     if strange:
         facts += ["in the columns that it does have, values that the dictionary does not know:", *strange]
     remedy = f"give the file that the dictionary describes (the project's own is {own_location}), or write a"
@@ -57,16 +61,14 @@ def check_structure(table: RawTable, dictionary: DataDictionary, own_location: s
     )
 
 
-def _describe_strange_values(table: RawTable, columns: dict[str, Column]) -> Iterator[str]:
+def _describe_strange_values(table: RawTable, beginning: Batch, columns: dict[str, Column]) -> Iterator[str]:
     for name, column in columns.items():
-        place = table.header.index(name)
+        cells = beginning.columns[table.header.index(name)]
         counts: Counter[str] = Counter()
         expected = ""
-        for row in table.rows:
-            if len(row) != len(table.header):
-                continue
+        for cell in cells.to_pylist() if isinstance(cells, pa.Array) else cells:
             try:
-                value = table.read_cell(column, row[place])
+                value = table.read_cell(column, plain(cell))
                 if value is not None:
                     check_domain(column, value)
             except ValueMismatchError as exc:

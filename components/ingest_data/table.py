@@ -2,26 +2,76 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from mulgil.contract.dictionary import Column
-from mulgil.contract.values import Value
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from components.ingest_data.cells import ReadCell
+
+# Rows that are looked at together: enough for Arrow's own pace, and a few megabytes. Chosen by eye.
+BATCH_ROWS = 1 << 16
+
+# The cells of one column: an Arrow array, or Python's own values where they are of several types.
+Cells = pa.Array | Sequence[Any]
+
+
+@dataclass(frozen=True)
+class Misfit:
+    """A row that does not have the table's columns.
+
+    Attributes:
+        number: Its position in the source, from 1.
+        expected: What a row is.
+        received: What it is.
+        cells: What it has, by column as far as that can be told.
+    """
+
+    number: int
+    expected: str
+    received: str
+    cells: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Some rows of raw cells.
+
+    Attributes:
+        numbers: The rows' positions in the source, from 1.
+        columns: Their cells, one array a column of the header.
+        misfits: Rows between them that have other columns.
+    """
+
+    numbers: npt.NDArray[np.int64]
+    columns: tuple[Cells, ...]
+    misfits: tuple[Misfit, ...] = ()
 
 
 @dataclass(frozen=True)
 class RawTable:
-    """Rows of raw cells.
+    """Rows of raw cells, read as they are asked for.
 
     Attributes:
-        location: Where they came from, for messages and the manifest.
+        location: Where they come from, for messages and the manifest.
         header: The columns' names in the source.
-        rows: One sequence of cells a row; a row of a text file may have too few or too many.
+        batches: The rows; they can be gone through once. The first one is there.
         read_cell: Reads a cell as a value of a column; `None` is missing. It raises `ValueMismatchError`.
     """
 
     location: str
     header: tuple[str, ...]
-    rows: Sequence[Sequence[Any]]
-    read_cell: Callable[[Column, Any], Value]
+    batches: Iterator[Batch]
+    read_cell: ReadCell
+
+
+def number_batches(columns: Iterator[tuple[Cells, ...]]) -> Iterator[Batch]:
+    """Number the rows of a source that has no misfits."""
+    first = 1
+    for cells in columns:
+        rows = len(cells[0]) if cells else 0
+        yield Batch(np.arange(first, first + rows), cells)
+        first += rows

@@ -6,13 +6,15 @@ import codecs
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.csv
-import pyarrow.parquet as pq
 
+from components.ingest_data.compression import open_uncompressed
 from components.ingest_data.dialect import detect_dialect, detect_encoding, is_utf8
-from components.ingest_data.locations import read_location
+from components.ingest_data.locations import fetch_location
+from components.ingest_data.parquet_source import read_parquet
 from mulgil.errors import InputError, describe
 
 _CHARACTERS_JUDGED = 1_000_000
@@ -31,34 +33,34 @@ class UndescribedTable:
     columns: dict[str, pa.ChunkedArray]
 
 
-def read_undescribed(location: str, header: Sequence[str] | None) -> UndescribedTable:
+def read_undescribed(location: str, header: Sequence[str] | None, scratch: Path) -> UndescribedTable:
     """Read a CSV or Parquet file.
 
     Args:
         location: A resolved path or URL.
         header: The columns, where the file has no header line.
+        scratch: A folder for a download.
 
     Raises:
         InputError: It is neither, has no rows, no header or a column twice.
         TemporaryError: A server did not answer.
     """
-    content = read_location(location)
+    path = fetch_location(location, scratch)
+    with open_uncompressed(path, location) as file:
+        content = file.read()
     if not content:
         raise InputError(describe(f"The source is empty: {location}", expected="rows"))
     if content.startswith(b"PAR1"):
-        return _read_parquet(content, location)
+        return _read_parquet(path, location)
     return _read_text(content, location, header)
 
 
-def _read_parquet(content: bytes, location: str) -> UndescribedTable:
-    try:
-        table = pq.ParquetFile(pa.BufferReader(content)).read()
-    except (pa.ArrowException, OSError) as exc:
-        raise InputError(
-            describe(f"The source is not a Parquet file: {location}", received=str(exc).splitlines()[0])
-        ) from exc
-    _require_rows(table.num_rows, table.column_names, location)
-    return UndescribedTable({"kind": "parquet"}, dict(zip(table.column_names, table.columns, strict=True)))
+def _read_parquet(path: Path, location: str) -> UndescribedTable:
+    table = read_parquet(path, location)
+    batches = [batch.columns for batch in table.batches]
+    _require_names(table.header, location)
+    columns = [pa.chunked_array(parts) for parts in zip(*batches, strict=True)]
+    return UndescribedTable({"kind": "parquet"}, dict(zip(table.header, columns, strict=True)))
 
 
 def _read_text(content: bytes, location: str, header: Sequence[str] | None) -> UndescribedTable:
@@ -107,7 +109,7 @@ def _divide(
     try:
         with pyarrow.csv.open_csv(pa.BufferReader(content), read, parse) as reader:
             names = reader.schema.names
-        _require_rows(1, names, location)
+        _require_names(names, location)
         convert = pyarrow.csv.ConvertOptions(
             column_types=dict.fromkeys(names, pa.string()), strings_can_be_null=False
         )
@@ -120,11 +122,18 @@ def _divide(
                 received=str(exc).splitlines()[0],
             )
         ) from exc
-    _require_rows(table.num_rows, names, location)
+    if not table.num_rows:
+        raise InputError(
+            describe(
+                f"The source has a header and no rows: {location}",
+                expected="at least one row under the header",
+                received=f"header={','.join(names)}",
+            )
+        )
     return {name.strip(): column for name, column in zip(names, table.columns, strict=True)}
 
 
-def _require_rows(rows: int, names: Sequence[str], location: str) -> None:
+def _require_names(names: Sequence[str], location: str) -> None:
     twice = [name for name, times in Counter(name.strip() for name in names).items() if times > 1]
     if twice:
         raise InputError(
@@ -133,14 +142,6 @@ def _require_rows(rows: int, names: Sequence[str], location: str) -> None:
                 expected="each name once",
                 received=", ".join(twice),
                 next_step="rename one of them in the file",
-            )
-        )
-    if not rows:
-        raise InputError(
-            describe(
-                f"The source has a header and no rows: {location}",
-                expected="at least one row under the header",
-                received=f"header={','.join(names)}",
             )
         )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
@@ -60,7 +61,8 @@ def _draft(
 
     location = resolve(source, Path.cwd())
     names = [name.strip() for name in header.split(",")] if header else None
-    table = read_undescribed(location, names)
+    with tempfile.TemporaryDirectory() as scratch:
+        table = read_undescribed(location, names, Path(scratch))
     decimal = str(table.source.get("decimal", "."))
     profiles = [profile_column(name, cells, decimal=decimal) for name, cells in table.columns.items()]
     kind, *others = table.source.items()

@@ -54,21 +54,33 @@ def load_project(path: Path, sections: Collection[str] | None = None) -> Project
         for model, name in ((Project, PROJECT_FILE), (DataDictionary, DICTIONARY_FILE))
     )
     if isinstance(project, Project) and isinstance(dictionary, DataDictionary):
-        _check_targets(path, project, dictionary)
+        check_targets(project, read_yaml(path / PROJECT_FILE), dictionary, path / DICTIONARY_FILE)
         return ProjectFolder(path, project.restricted_to(sections), dictionary)
     raise ContractError(
         "\n".join(str(part) for part in (project, dictionary) if isinstance(part, ContractError))
     )
 
 
-def _check_targets(path: Path, project: Project, dictionary: DataDictionary) -> None:
+def check_targets(
+    project: Project, document: YamlDocument, dictionary: DataDictionary, dictionary_path: Path
+) -> None:
+    """Hold a project's task against its dictionary's targets.
+
+    Args:
+        project: The project.
+        document: The file that it was read from.
+        dictionary: The dictionary.
+        dictionary_path: Its file.
+
+    Raises:
+        ContractError: The task takes other targets.
+    """
     mistake = explain_targets(project.task, dictionary)
     if mistake is not None:
-        document = read_yaml(path / PROJECT_FILE)
         line = document.line_of(("task",))
         raise ContractError(
             f"{document.path}:{line}: task: {mistake}; "
-            f"the columns with `role: target` stand in {path / DICTIONARY_FILE}"
+            f"the columns with `role: target` stand in {dictionary_path}"
         )
 
 

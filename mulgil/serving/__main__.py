@@ -34,6 +34,16 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
     parser.add_argument(
+        "--log-url",
+        help=(
+            "collector that every prediction is recorded at, `python -m mulgil.prediction_log`; "
+            "nothing is recorded without this flag"
+        ),
+    )
+    parser.add_argument(
+        "--namespace", default="default", help="the service's, in what is recorded (default: %(default)s)"
+    )
+    parser.add_argument(
         "--drain-seconds",
         type=float,
         default=5.0,

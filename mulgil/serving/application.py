@@ -9,6 +9,7 @@ import sys
 import time
 import traceback
 from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
 
 import mulgil
 from mulgil.contract.answers import Numbers
@@ -32,6 +33,7 @@ from mulgil.serving.messages import (
 )
 from mulgil.serving.model import NoPredictionError, ServedModel
 from mulgil.serving.online_store import Rows, UnreadRowsError
+from mulgil.serving.prediction_log import PredictionLog
 from mulgil.serving.routes import Routes
 
 # An identifier that may be echoed into a header and a log. The length is chosen by eye.
@@ -47,6 +49,7 @@ class Application:
         version: Its version, which every response carries.
 
     Attributes:
+        log: Where predictions are recorded, if anywhere.
         name: The model's.
         version: The model's.
         answers: What the model answers, in the dictionary's names.
@@ -58,6 +61,7 @@ class Application:
 
     def __init__(self, model: ServedModel, *, name: str, version: str) -> None:
         self.is_draining = False
+        self.log: PredictionLog | None = None
         self._model = model
         self.name = name
         self.version = version
@@ -94,6 +98,12 @@ class Application:
         response.head += b"%bX-Request-Id: %b\r\n" % (self._version_line, identifier)
         return response
 
+    @property
+    def description(self) -> dict[str, Any]:
+        """What the columns of requests and the answers mean: for who records them."""
+        dictionary = self._model.dictionary.model_dump(mode="json")
+        return {"model": self.name, "version": self.version, "dictionary": dictionary}
+
     async def _handle_later(self, request: Request, unread: UnreadRowsError) -> Response:
         """Answer a request again, once the rows that it needs are there."""
         request.rows = await read_unread(unread)
@@ -105,14 +115,14 @@ class Application:
         self,
         request: protocol_v2.InferRequest,
         content: memoryview,
-        rows: Rows | RequestError | None = None,
+        carrier: Request,
     ) -> list[Numbers]:
         """Predict from tensors of any form.
 
         Args:
             request: The tensors.
             content: The bytes of those that are not in the request itself.
-            rows: Of the entities that it names, or why they cannot be read; `None` before that was tried.
+            carrier: What it came in; it has, or gets, the rows of the entities that are named.
 
         Raises:
             UnreadRowsError: It needs rows that come later.
@@ -127,7 +137,7 @@ class Application:
         keys = find_keys(columns, entity)
         if keys is None:
             return self._model.predict(columns, count)
-        return self._predict_entities(read_keys(keys, entity), rows)
+        return self._predict_entities(read_keys(keys, entity), carrier)
 
     def _lay_routes(self) -> Routes:
         routes = Routes(self.name)
@@ -155,7 +165,8 @@ class Application:
     def _timed(
         self, protocol: str, respond: Callable[[Request, bytes], Response]
     ) -> Callable[[Request, bytes], Response]:
-        """Count a prediction's requests, the client's mistakes included."""
+        """Count and record a prediction's requests, the client's mistakes included."""
+        name = protocol.encode()
 
         def timed(request: Request, identifier: bytes) -> Response:
             # One that waited for the online store is handled again, and has waited.
@@ -166,7 +177,10 @@ class Application:
                 response = error_response(RequestError(400, f"{exc}."))
             except RequestError as exc:
                 response = error_response(exc)
-            self.metrics.observe(protocol, response.status, time.perf_counter() - begun)
+            ended = time.perf_counter()
+            self.metrics.observe(protocol, response.status, ended - begun)
+            if self.log is not None:
+                self.log.append(name, identifier, request, response, begun, ended)
             return response
 
         return timed
@@ -174,7 +188,7 @@ class Application:
     def _predict_v1(self, request: Request, _: bytes) -> Response:
         keys = self._keys.read(request.body)
         if keys is not None:
-            return json_response(protocol_v1.answer(self._predict_entities(keys, request.rows), self.answers))
+            return json_response(protocol_v1.answer(self._predict_entities(keys, request), self.answers))
         instances = self._v1.read(request.body)
         predictions = self._model.predict_instances(instances) if instances else None
         if predictions is None:
@@ -182,7 +196,7 @@ class Application:
             entity = self._model.store.entity
             raw = find_keys_of_instances(body.instances, entity)
             if raw is not None:
-                predictions = self._predict_entities(read_keys(raw, entity), request.rows)
+                predictions = self._predict_entities(read_keys(raw, entity), request)
             else:
                 predictions = self._model.predict(*protocol_v1.read_columns(body, self._model.names))
         return json_response(protocol_v1.answer(predictions, self.answers))
@@ -195,7 +209,7 @@ class Application:
             identifier_given, wanted = typed.id, typed.wanted
         else:
             body = parse_body(protocol_v2.DECODER, text)
-            predictions = self.infer(body, content, request.rows)
+            predictions = self.infer(body, content, request)
             identifier_given, wanted = body.id, protocol_v2.read_outputs(body, self.outputs)
         return protocol_v2.answer(
             predictions,
@@ -206,13 +220,14 @@ class Application:
             wanted=wanted,
         )
 
-    def _predict_entities(self, keys: Sequence[int | str], rows: Rows | RequestError | None) -> list[Numbers]:
+    def _predict_entities(self, keys: Sequence[int | str], request: Request) -> list[Numbers]:
         """Predict from keys alone, by what the online store has of them."""
         store = self._model.store
-        if isinstance(rows, RequestError):
-            raise rows
-        if rows is None:
-            rows = store.read(keys)
+        if isinstance(request.rows, RequestError):
+            raise request.rows
+        if request.rows is None:
+            request.rows = store.read(keys)
+        rows = request.rows
         # An entity that is not known is no instance, and is left to what follows.
         instances = store.decode(rows)
         predictions = self._model.predict_instances(instances) if instances else None
@@ -243,7 +258,10 @@ class Application:
             raise RequestError(503, f"Model with name {self.name} is not ready: the server is shutting down.")
 
     def _render_metrics(self, _: Request, __: bytes) -> Response:
-        return Response(200, self.metrics.render(), metrics.CONTENT_TYPE)
+        page = self.metrics.render()
+        if self.log is not None:
+            page += metrics.render_log(self.name, self.version, self.log)
+        return Response(200, page, metrics.CONTENT_TYPE)
 
 
 async def read_unread(unread: UnreadRowsError) -> Rows | RequestError:

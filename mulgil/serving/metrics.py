@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections import Counter
+from typing import Protocol
 
 CONTENT_TYPE = b"text/plain; version=0.0.4; charset=utf-8"
 
@@ -84,3 +85,40 @@ class Metrics:
             )
         lines += [*self._requests.render(self._labels), *self._lookups.render(self._labels)]
         return ("\n".join(lines) + "\n").encode()
+
+
+class LogCounts(Protocol):
+    """What a prediction log counts."""
+
+    @property
+    def sent(self) -> int:
+        """Records that the collector acknowledged."""
+
+    @property
+    def dropped(self) -> int:
+        """Records that are lost."""
+
+    @property
+    def buffered(self) -> int:
+        """Records that wait."""
+
+
+def render_log(name: str, version: str, log: LogCounts) -> bytes:
+    """Write the page's part about the prediction log.
+
+    Args:
+        name: The model.
+        version: Its version.
+        log: The counts.
+    """
+    labels = f'model="{name}",version="{version}"'
+    lines = [
+        "# HELP mulgil_prediction_log_records_total Recorded predictions: taken by the collector, or lost.",
+        "# TYPE mulgil_prediction_log_records_total counter",
+        f'mulgil_prediction_log_records_total{{{labels},outcome="sent"}} {log.sent}',
+        f'mulgil_prediction_log_records_total{{{labels},outcome="dropped"}} {log.dropped}',
+        "# HELP mulgil_prediction_log_buffered Predictions that wait to be sent to the collector.",
+        "# TYPE mulgil_prediction_log_buffered gauge",
+        f"mulgil_prediction_log_buffered{{{labels}}} {log.buffered}",
+    ]
+    return ("\n".join(lines) + "\n").encode()

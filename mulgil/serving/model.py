@@ -124,6 +124,7 @@ class ServedModel:
         manifest = read_bundle(path)
         transform = FittedTransform.read(path / BUNDLE_TRANSFORM)
         dictionary = _read_dictionary(path / BUNDLE_DICTIONARY)
+        self.dictionary = dictionary
         self.answers = _read_answers(path, manifest.task, dictionary)
         self.store = OnlineStore(manifest.feature_service, dictionary)
         self.columns: dict[str, Column] = {column.name: column for column in dictionary.features}

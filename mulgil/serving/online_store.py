@@ -27,6 +27,8 @@ from mulgil.serving.typed_values import row_types
 
 Stored = float | int | bool | str | None
 Features = dict[str, Stored]
+# How long a file that was swapped may go unnoticed: looking costs as much as reading. Chosen by eye.
+_LOOK_SECONDS = 0.01
 Rows = list[bytes | None]
 
 # Feast's name of the type that a column has in a feature view: `feature_repo.translation` gives it.
@@ -146,6 +148,7 @@ class SqliteRows:
         self._query = f'SELECT row FROM "{quoted}" WHERE entity_key = ?'
         self._connection: sqlite3.Connection | None = None
         self._opened: tuple[int, int, int] | None = None
+        self._look_at = 0.0
 
     def read(self, keys: Sequence[bytes]) -> Rows:
         """Read rows by key.
@@ -161,8 +164,12 @@ class SqliteRows:
         return [None if row is None else row[0] for row in found]
 
     def _connect(self) -> sqlite3.Connection:
+        now = time.monotonic()
+        if self._connection is not None and now < self._look_at:
+            return self._connection
         # A materialization swaps the file: whoever has the old one open would read old values for ever.
-        status = os.stat(self._path)  # noqa: PTH116 - Path.stat costs as much again
+        status = self._path.stat()
+        self._look_at = now + _LOOK_SECONDS
         found = (status.st_dev, status.st_ino, status.st_mtime_ns)
         if self._connection is None or found != self._opened:
             if self._connection is not None:

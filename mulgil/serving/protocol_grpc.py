@@ -25,9 +25,9 @@ from mulgil.serving.binary_tensors import write_elements
 from mulgil.serving.contract_check import ContractViolationError
 from mulgil.serving.grpc_messages import SERVICE, make_messages
 from mulgil.serving.http import GREATEST_BODY_BYTES
-from mulgil.serving.messages import RequestError
+from mulgil.serving.messages import Request, RequestError, Response
 from mulgil.serving.model import NoPredictionError
-from mulgil.serving.online_store import Rows, UnreadRowsError
+from mulgil.serving.online_store import UnreadRowsError
 
 _CODES = {
     404: grpc.StatusCode.NOT_FOUND,
@@ -69,12 +69,12 @@ class GrpcService:
                 ("grpc.so_reuseport", 0),
             ]
         )
-        calls: dict[str, Callable[[Any], Any]] = {
-            "ServerLive": lambda _: self._reply("ServerLiveResponse", live=True),
-            "ServerReady": lambda _: self._reply(
+        calls: dict[str, Callable[[Any, Request], Any]] = {
+            "ServerLive": lambda _, __: self._reply("ServerLiveResponse", live=True),
+            "ServerReady": lambda _, __: self._reply(
                 "ServerReadyResponse", ready=not self._application.is_draining
             ),
-            "ServerMetadata": lambda _: self._reply(
+            "ServerMetadata": lambda _, __: self._reply(
                 "ServerMetadataResponse", name="mulgil", version=mulgil.__version__
             ),
             "ModelReady": self._report_ready,
@@ -98,7 +98,7 @@ class GrpcService:
         return server
 
     def _answer_by(
-        self, name: str, call: Callable[[Any], Any]
+        self, name: str, call: Callable[[Any, Request], Any]
     ) -> Callable[[bytes, grpc.aio.ServicerContext], Awaitable[bytes]]:
         """Wrap a call: bytes in and out, and the client's mistakes as gRPC's codes."""
         parse = self._messages[f"{name}Request"].FromString
@@ -107,12 +107,14 @@ class GrpcService:
             context.set_trailing_metadata((("x-model-version", self._application.version),))
             begun = time.perf_counter()
             status, encoded, message = 200, b"", ""
+            carrier = Request("POST", name, body=content)
             try:
-                message_in = parse(content)
+                received = parse(content)
                 try:
-                    reply = call(message_in)
+                    reply = call(received, carrier)
                 except UnreadRowsError as exc:
-                    reply = self._infer(message_in, await read_unread(exc))
+                    carrier.rows = await read_unread(exc)
+                    reply = call(received, carrier)
                 encoded = reply.SerializeToString()
             except RequestError as exc:
                 status, message = exc.status, exc.message
@@ -125,21 +127,29 @@ class GrpcService:
                 traceback.print_exc()
                 status, message = 500, "The server failed; its log says why."
             if name == "ModelInfer":
-                self._application.metrics.observe("grpc", status, time.perf_counter() - begun)
+                self._record(carrier, Response(status, encoded or message.encode()), begun)
             if status != 200:
                 await context.abort(_CODES.get(status, grpc.StatusCode.INVALID_ARGUMENT), message)
             return encoded
 
         return answer
 
+    def _record(self, request: Request, response: Response, begun: float) -> None:
+        """Count and record a prediction's call."""
+        application, ended = self._application, time.perf_counter()
+        application.metrics.observe("grpc", response.status, ended - begun)
+        if application.log is not None:
+            identifier = b"%b-%x" % (self._process.encode(), next(self._counter))
+            application.log.append(b"grpc", identifier, request, response, begun, ended)
+
     def _reply(self, message: str, /, **fields: object) -> Any:
         return self._messages[message](**fields)
 
-    def _report_ready(self, request: Any) -> Any:
+    def _report_ready(self, request: Any, _: Request) -> Any:
         self._check_model(request.name, request.version)
         return self._reply("ModelReadyResponse", ready=not self._application.is_draining)
 
-    def _describe_model(self, request: Any) -> Any:
+    def _describe_model(self, request: Any, _: Request) -> Any:
         self._check_model(request.name, request.version)
         # Of the form that REST's has, but for the outputs' labels, which this message has no place for.
         metadata: dict[str, Any] = dict(self._application.metadata)
@@ -149,11 +159,11 @@ class GrpcService:
         ]
         return self._reply("ModelMetadataResponse", **metadata)
 
-    def _infer(self, message: Any, rows: Rows | RequestError | None = None) -> Any:
+    def _infer(self, message: Any, carrier: Request) -> Any:
         self._check_model(message.model_name, message.model_version)
-        request, content = _read_request(message)
+        request, content = read_request(message)
         application = self._application
-        predictions = application.infer(request, content, rows)
+        predictions = application.infer(request, content, carrier)
         answers = application.answers
         wanted = protocol_v2.read_outputs(request, application.outputs)
         columns = answers.columns(predictions)
@@ -191,7 +201,7 @@ class GrpcService:
             raise RequestError(404, f"Model with name {name[:80]}{at} does not exist.")
 
 
-def _read_request(message: Any) -> tuple[protocol_v2.InferRequest, memoryview]:
+def read_request(message: Any) -> tuple[protocol_v2.InferRequest, memoryview]:
     """Turn a message into the form that REST's requests have.
 
     Raises:

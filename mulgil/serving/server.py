@@ -16,6 +16,7 @@ from mulgil.errors import PermanentError, TemporaryError, describe
 from mulgil.serving.application import Application
 from mulgil.serving.http import Connections, HttpConnection
 from mulgil.serving.model import ServedModel
+from mulgil.serving.prediction_log import PredictionLog
 
 # Connections that wait to be accepted, as in kserve and uvicorn.
 _BACKLOG = 2048
@@ -33,6 +34,8 @@ def serve_model(
     grpc_port: int | None,
     host: str,
     drain_seconds: float,
+    log_url: str | None = None,
+    namespace: str = "default",
 ) -> None:
     """Serve a bundle until SIGTERM or SIGINT.
 
@@ -46,6 +49,8 @@ def serve_model(
         grpc_port: Where to listen for gRPC; `None` for nowhere.
         host: Address to listen on.
         drain_seconds: How long new requests are still answered after SIGTERM.
+        log_url: Of the collector that predictions are recorded at; `None` for nowhere.
+        namespace: The service's, in what is recorded.
 
     Raises:
         InputError: The bundle is not whole or not right.
@@ -56,6 +61,14 @@ def serve_model(
     np.seterr(over="ignore", invalid="ignore")
     begun = time.perf_counter()
     application = Application(ServedModel(model_path), name=model_name, version=model_version)
+    if log_url is not None:
+        application.log = PredictionLog(
+            log_url,
+            service=model_name,
+            namespace=namespace,
+            version=model_version,
+            description=application.description,
+        )
     seconds = time.perf_counter() - begun
     print(f"loaded {model_name} version {model_version} from {model_path} in {seconds:.2f} s", flush=True)
     # What was loaded stays: the cycle collector need not look at it again and again.
@@ -90,6 +103,8 @@ async def _run(
         raise kind(
             describe(f"Cannot listen on {host}:{port}", received=str(exc), next_step="choose another port")
         ) from exc
+    if application.log is not None:
+        application.log.start()
     print(f"ready on http://{host}:{port}", flush=True)
     await told_to_stop.wait()
     print(f"draining {len(connections)} connections", flush=True)
@@ -104,4 +119,6 @@ async def _run(
     while len(connections) and loop.time() < deadline:
         await asyncio.sleep(_LOOK_SECONDS)
     connections.abort()
+    if application.log is not None:
+        await application.log.stop(_LAST_REQUESTS_SECONDS)
     print("stopped", flush=True)

@@ -1,6 +1,7 @@
 """docs/bad_input.md: each row of its tables is done to a table or a project, and ends as the page says."""
 
 import contextlib
+import gzip
 import io
 import json
 import re
@@ -168,6 +169,33 @@ def _(clinic: Clinic) -> bytes:
 @mistake("a quote that is never closed")
 def _(clinic: Clinic) -> None:
     clinic.rows[3][0] = '"p3'
+
+
+@mistake("a file compressed with gzip")
+def _(clinic: Clinic) -> bytes:
+    return gzip.compress(clinic.text().encode())
+
+
+@mistake("a compressed file that is damaged")
+def _(clinic: Clinic) -> bytes:
+    content = gzip.compress(clinic.text().encode())
+    return content[: len(content) // 2]
+
+
+@mistake("one line without end")
+def _(clinic: Clinic) -> bytes:
+    return clinic.text().encode() + b"1," * (1 << 23) + b"1"
+
+
+@mistake("a NUL in a cell")
+def _(clinic: Clinic) -> None:
+    clinic.rows[3][0] = "p\0"
+
+
+@mistake("two encodings in one file")
+def _(clinic: Clinic) -> bytes:
+    clinic.rows[2][0] = "Zoé"
+    return clinic.text().encode().replace(b"p3,", "Zoë,".encode("latin-1"))
 
 
 @mistake("a row with a cell too few")

@@ -15,7 +15,7 @@ import pytest
 
 from components.ingest_data.__main__ import main
 from components.ingest_data.core import ingest_data
-from components.ingest_data.locations import read_location
+from components.ingest_data.locations import fetch_location
 from mulgil.artifacts import SPLITS, DatasetManifest, QuarantineSummary
 from mulgil.contract import load_project
 from mulgil.errors import InputError, TemporaryError
@@ -643,9 +643,9 @@ def test_a_server_that_is_not_there_is_temporary(trial, capsys):
     assert "cannot be reached" in capsys.readouterr().err
 
 
-def test_a_server_that_says_nothing_is_temporary(server):
+def test_a_server_that_says_nothing_is_temporary(server, tmp_path):
     with pytest.raises(TemporaryError, match=r"did not answer within 0\.2 s"):
-        read_location(f"{server}/slow", timeout_seconds=0.2)
+        fetch_location(f"{server}/slow", tmp_path, timeout_seconds=0.2)
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ It checks no value, and encodes with our executor, which leaves the peers' cost 
 from __future__ import annotations
 
 import argparse
+import json
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +20,12 @@ from mulgil.artifacts import BUNDLE_MANIFEST, BundleManifest
 class FeastModel(Model):
     """One model for V1, by entity."""
 
-    def __init__(self, bundle: Path, registry: Path) -> None:
+    def __init__(self, bundle: Path, registry: Path, online_store: dict[str, Any]) -> None:
         super().__init__("bench")
         reference = BundleManifest.read(bundle / BUNDLE_MANIFEST).feature_service
         self._predict = load_litert(bundle)
         self._names = reference.features
-        self._store = open_feature_store(registry, Path(reference.online_store))
+        self._store = open_feature_store(registry, online_store)
         self._service = self._store.get_feature_service(reference.name)
         self.ready = True
 
@@ -40,8 +41,9 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--model-path", type=Path, required=True, help="the bundle's directory")
     parser.add_argument("--registry-path", type=Path, required=True, help="Feast's registry")
+    parser.add_argument("--online-store", type=json.loads, required=True, help="Feast's section, as JSON")
     parser.add_argument("--http-port", type=int, required=True, help="where to listen")
     arguments = parser.parse_args()
     ModelServer(http_port=arguments.http_port, enable_grpc=False, workers=1).start(
-        [FeastModel(arguments.model_path, arguments.registry_path)]
+        [FeastModel(arguments.model_path, arguments.registry_path, arguments.online_store)]
     )

@@ -1,0 +1,331 @@
+"""Predictions as CloudEvents to a collector, out of the request path.
+
+A request leaves references in a buffer and is answered. A task of the same event loop turns them into bytes a
+few hundred at a time and sends them; what the collector does not take is sent again, and what finds the
+buffer full is counted. The events are those of KServe's logger, a request and a response under one id, in the
+batched form that CloudEvents has for HTTP; what KServe's do not say (status, latency, features by entity)
+stands in extension attributes.
+
+Source:
+    https://github.com/kserve/kserve/blob/v0.21.0/pkg/logger/worker.go (types and attributes).
+    https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/formats/json-format.md (batch, section 4).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import os
+import ssl
+import time
+from base64 import b64encode
+from collections import deque
+from typing import Any
+from urllib.parse import urlsplit
+
+import msgspec
+
+from mulgil.errors import InputError, describe
+from mulgil.serving.binary_tensors import LENGTH_HEADER
+from mulgil.serving.messages import JSON, Request, Response
+
+REQUEST_TYPE = "org.kubeflow.serving.inference.request"
+RESPONSE_TYPE = "org.kubeflow.serving.inference.response"
+# Ours: what the columns of a model's requests mean, before the first of them.
+MODEL_TYPE = "org.mulgil.serving.model"
+BATCH_TYPE = "application/cloudevents-batch+json"
+
+# Half a second of the greatest load measured; a body counts by its bytes too. Chosen by eye.
+_MOST_RECORDS = 20_000
+_MOST_BYTES = 64 * 1024 * 1024
+# What is encoded at a time while requests wait: about half a millisecond.
+_CHUNK_RECORDS = 200
+_CHUNK_BYTES = 2 * 1024 * 1024
+# A longer body is recorded without its content: the collector's limit is the server's own.
+_LONGEST_BODY = 4 * 1024 * 1024
+_LENGTH_LINE = b"Inference-Header-Content-Length: "
+_TICK_SECONDS = 0.1
+_TIMEOUT_SECONDS = 10.0
+_LEAST_WAIT_SECONDS, _GREATEST_WAIT_SECONDS = 0.2, 10.0
+_TELL_SECONDS = 10.0
+
+Record = tuple[bytes, bytes, Request, Response, float, float]
+
+
+class PredictionLog:
+    """The records of one server on their way to a collector.
+
+    Args:
+        url: Of the collector: `http://HOST:PORT/…`, or `https://`.
+        service: The `InferenceService`.
+        namespace: Its namespace.
+        version: The model's.
+        description: What the columns mean: the bundle's dictionary, and the output's name.
+
+    Attributes:
+        sent: Records that the collector acknowledged.
+        dropped: Records that are lost.
+
+    Raises:
+        InputError: The address is not one of HTTP.
+    """
+
+    def __init__(
+        self, url: str, *, service: str, namespace: str, version: str, description: dict[str, Any]
+    ) -> None:
+        self.sent = 0
+        self.dropped = 0
+        self._records: deque[Record] = deque()
+        self._bytes = 0
+        self._collector = _Collector(url)
+        self._process, self._counter = os.urandom(8).hex().encode(), itertools.count()
+        # perf_counter to the time of day.
+        self._offset = time.time() - time.perf_counter()
+        self._second, self._stamp = -1, b""
+        common: dict[str, Any] = {
+            "specversion": "1.0",
+            "source": f"/{namespace}/{service}",
+            "inferenceservicename": service,
+            "namespace": namespace,
+            "component": "predictor",
+            "endpoint": "default",
+            "metadata": "{}",
+            "modelversion": version,
+        }
+        # Without the closing brace.
+        self._request = msgspec.json.encode(common | {"type": REQUEST_TYPE})[:-1]
+        self._response = msgspec.json.encode(common | {"type": RESPONSE_TYPE})[:-1]
+        self._hello = msgspec.json.encode(
+            common
+            | {
+                "type": MODEL_TYPE,
+                "id": f"{self._process.decode()}-model",
+                "datacontenttype": "application/json",
+                "data": description,
+            }
+        )
+        self._task: asyncio.Task[None] | None = None
+        self._told_at = 0.0
+
+    @property
+    def buffered(self) -> int:
+        """Records that wait to be sent."""
+        return len(self._records)
+
+    def append(
+        self,
+        protocol: bytes,
+        identifier: bytes,
+        request: Request,
+        response: Response,
+        begun: float,
+        ended: float,
+    ) -> None:
+        """Keep one prediction request, or count it lost.
+
+        Args:
+            protocol: `v1`, `v2` or `grpc`.
+            identifier: That the client was told.
+            request: As it came, with the rows that were read for it.
+            response: As it went.
+            begun: By `time.perf_counter`.
+            ended: Likewise.
+        """
+        self._bytes += len(request.body) + len(response.body)
+        if len(self._records) < _MOST_RECORDS and self._bytes < _MOST_BYTES:
+            self._records.append((protocol, identifier, request, response, begun, ended))
+            return
+        self._bytes -= len(request.body) + len(response.body)
+        self._lose(1)
+
+    def start(self) -> None:
+        """Begin to send, in the running loop."""
+        self._task = asyncio.get_running_loop().create_task(self._run())
+
+    async def stop(self, seconds: float) -> None:
+        """Send what is left, for so long at most."""
+        deadline = time.monotonic() + seconds
+        while self._records and time.monotonic() < deadline:
+            await asyncio.sleep(_TICK_SECONDS / 2)
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+        self._collector.close()
+        if self._records:
+            self._lose(len(self._records))
+            self._records.clear()
+        if self.dropped:
+            print(f"prediction log: {self.dropped} records were lost", flush=True)
+
+    async def _run(self) -> None:
+        while True:
+            while self._records:
+                events, count, size = self._encode()
+                is_taken = await self._deliver(events)
+                # Only now are they not the buffer's any more: an interrupt before counts them.
+                for _ in range(count):
+                    self._records.popleft()
+                self._bytes -= size
+                if is_taken:
+                    self.sent += count
+                else:
+                    self._lose(count)
+            await asyncio.sleep(_TICK_SECONDS)
+
+    async def _deliver(self, events: list[bytes]) -> bool:
+        """Send until it is taken, or refused for good."""
+        wait = _LEAST_WAIT_SECONDS
+        while True:
+            try:
+                await self._collector.post(events, self._hello)
+                return True
+            except _RefusedError as exc:
+                self._tell(f"the collector at {self._collector} refuses what is sent ({exc})")
+                return False
+            except (OSError, TimeoutError, asyncio.IncompleteReadError, ValueError) as exc:
+                self._collector.close()
+                self._tell(f"the collector at {self._collector} does not take it ({str(exc) or 'no answer'})")
+            await asyncio.sleep(wait)
+            wait = min(2 * wait, _GREATEST_WAIT_SECONDS)
+
+    def _encode(self) -> tuple[list[bytes], int, int]:
+        """Turn the oldest records into events; return them, and how many and how long the records are."""
+        events: list[bytes] = []
+        size = count = 0
+        for record in itertools.islice(self._records, _CHUNK_RECORDS):
+            size += len(record[2].body) + len(record[3].body)
+            count += 1
+            events.append(self._write(record))
+            if size > _CHUNK_BYTES:
+                break
+        return events, count, size
+
+    def _write(self, record: Record) -> bytes:
+        """Write one record's two events, with a comma between."""
+        protocol, identifier, request, response, begun, ended = record
+        event = b"%b-%x" % (self._process, next(self._counter))
+        is_plain = response.status == 200 and protocol != b"grpc"
+        length = request.headers.get(LENGTH_HEADER)
+        more = b""
+        if length is not None and length.isdigit():
+            more = b',"jsonlength":%d' % int(length[:18])
+        if response.content_type is not JSON:
+            answered = response.head.partition(_LENGTH_LINE)[2].partition(b"\r\n")[0]
+            if answered:
+                more += b',"answerjsonlength":%b' % answered
+        if isinstance(request.rows, list):
+            rows = [None if row is None else b64encode(row).decode() for row in request.rows]
+            more += b',"featurerows":%b' % msgspec.json.encode(msgspec.json.encode(rows).decode())
+        return b'%b,"id":"%b","time":"%b"%b},%b,"id":"%b","time":"%b","predictionid":%b,%b%b%b}' % (
+            self._request,
+            event,
+            self._time(begun),
+            _data(request.body, is_json=is_plain and length is None),
+            self._response,
+            event,
+            self._time(ended),
+            msgspec.json.encode(identifier.decode()),
+            b'"protocol":"%b","statuscode":%d,"latencymicroseconds":%d'
+            % (protocol, response.status, (ended - begun) * 1e6),
+            more,
+            _data(response.body, is_json=response.content_type is JSON and protocol != b"grpc"),
+        )
+
+    def _time(self, moment: float) -> bytes:
+        """Write a time by RFC 3339."""
+        now = moment + self._offset
+        second = int(now)
+        if second != self._second:
+            self._second = second
+            self._stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second)).encode()
+        return b"%b.%06dZ" % (self._stamp, (now - second) * 1e6)
+
+    def _lose(self, count: int) -> None:
+        self.dropped += count
+        self._tell(f"{self.dropped} records are lost so far")
+
+    def _tell(self, message: str) -> None:
+        """Say it, but not for each record."""
+        now = time.monotonic()
+        if now >= self._told_at:
+            self._told_at = now + _TELL_SECONDS
+            print(f"prediction log: {message}", flush=True)
+
+
+def _data(body: bytes, *, is_json: bool) -> bytes:
+    """Write an event's data: JSON as it is, anything else in base64, and nothing of what is too long."""
+    if len(body) > _LONGEST_BODY:
+        return b',"omittedbytes":%d' % len(body)
+    if is_json:
+        return b',"datacontenttype":"application/json","data":%b' % body
+    return b',"data_base64":"%b"' % b64encode(body)
+
+
+class _RefusedError(Exception):
+    """The collector does not want it, now or later."""
+
+
+class _Collector:
+    """One connection to the collector, opened when it is needed.
+
+    Args:
+        url: Its address.
+    """
+
+    def __init__(self, url: str) -> None:
+        parts = urlsplit(url)
+        try:
+            port = parts.port or (443 if parts.scheme == "https" else 80)
+        except ValueError:
+            port = 0
+        if parts.scheme not in ("http", "https") or not parts.hostname or not port:
+            raise InputError(
+                describe(
+                    "The prediction log's address cannot be read",
+                    expected="http://HOST:PORT or https://HOST:PORT",
+                    received=url[:200],
+                )
+            )
+        self._host, self._port = parts.hostname, port
+        self._tls = ssl.create_default_context() if parts.scheme == "https" else None
+        self._head = b"POST %b HTTP/1.1\r\nHost: %b\r\nContent-Type: %b\r\nContent-Length: " % (
+            (parts.path or "/").encode(),
+            parts.netloc.rpartition("@")[2].encode(),
+            BATCH_TYPE.encode(),
+        )
+        self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
+
+    def __str__(self) -> str:
+        return f"{self._host}:{self._port}"
+
+    async def post(self, events: list[bytes], hello: bytes) -> None:
+        """Send a batch and wait for its acknowledgement; `hello` goes first on a new connection.
+
+        Raises:
+            OSError: It is not there, or says no.
+        """
+        async with asyncio.timeout(_TIMEOUT_SECONDS):
+            if self._streams is None:
+                self._streams = await asyncio.open_connection(self._host, self._port, ssl=self._tls)
+                events = [hello, *events]
+            reader, writer = self._streams
+            body = b",".join(events)
+            writer.write(b"%b%d\r\n\r\n[%b]" % (self._head, len(body) + 2, body))
+            await writer.drain()
+            head = (await reader.readuntil(b"\r\n\r\n")).lower()
+            status = int(head.split(b" ", 2)[1])
+            length = head.partition(b"content-length:")[2].partition(b"\r\n")[0].strip()
+            answer = await reader.readexactly(int(length or b"0"))
+            if b"connection: close" in head:
+                self.close()
+        if not 200 <= status < 300:
+            reason = f"{status} {answer[:200].decode(errors='replace')}"
+            # Sent again it would be refused again, and all that follows it would wait for ever.
+            is_final = 400 <= status < 500 and status not in (408, 429)
+            raise _RefusedError(reason) if is_final else ConnectionRefusedError(reason)
+
+    def close(self) -> None:
+        """Let the connection go."""
+        if self._streams is not None:
+            self._streams[1].close()
+            self._streams = None
