@@ -23,7 +23,9 @@ def build_parser() -> argparse.ArgumentParser:
         description="Start the rollout of a new model version; it goes on by itself.",
     )
     parser.add_argument(
-        "--project-path", type=Path, required=True, help="Folder with project.yaml and data_dictionary.yaml."
+        "--project-path",
+        required=True,
+        help="Folder with project.yaml and data_dictionary.yaml, or the address of one that is packed.",
     )
     parser.add_argument(
         "--manifest-path", type=Path, required=True, help="The InferenceService that deploy_model wrote."

@@ -19,20 +19,23 @@ from mulgil.reports.rollout_page import render_rollout_page
 from mulgil.rollout.analysis import Finding
 from mulgil.rollout.driving import drive
 from mulgil.rollout.opening import finish, open_driver, open_source, source_settings, surroundings
-from mulgil.rollout.progress import BASELINE_SECONDS
+from mulgil.rollout.progress import BASELINE_SECONDS, LEARNT_REQUESTS
 from mulgil.rollout.record import RolloutRecord
 from mulgil.rollout.releases import version_of
 from mulgil.rollout.simulation import forecast
-from mulgil.rollout.sources import Arms
+from mulgil.rollout.sources import Arms, MetricSource
 from mulgil.rollout.spawning import ensure_driven
 from mulgil.rollout.starting import start_rollout
 from mulgil.rollout.store import PAGE, Command, RolloutStore
+from mulgil.rollout.traffic import ArmTraffic
 
 rollout_app = typer.Typer(
     help="New versions that take over the traffic step by step, or go back.", no_args_is_help=True
 )
 
 _LOOK_SECONDS = 0.5
+# What a forecast stands on where a version has hardly been used.
+_ASSUMED = ArmTraffic(requests=1000, errors=1)
 
 RolloutArgument = Annotated[
     str, typer.Argument(metavar="ROLLOUT", help="Its name, its InferenceService's, or `latest`.")
@@ -176,9 +179,11 @@ def simulate_command(
     service: Annotated[str, typer.Argument(metavar="SERVICE", help="The InferenceService that serves.")],
     namespace: Annotated[str, typer.Option("--namespace", "-n", help="Its namespace.")] = "default",
     project: ProjectOption = None,
-    seconds: Annotated[float, typer.Option(help="For so long its traffic is measured.")] = 10.0,
+    seconds: Annotated[
+        float, typer.Option(help="For so long its traffic is measured; on a cluster a minute at least.")
+    ] = 10.0,
     rate: Annotated[
-        float | None, typer.Option(help="Requests a second, in place of the measured rate.")
+        float | None, typer.Option(min=0, help="Requests a second, in place of the measured rate.")
     ] = None,
     driver: DriverOption = "local",
     prometheus_url: PrometheusOption = None,
@@ -190,26 +195,27 @@ def simulate_command(
         raise InputError(describe(f"Nothing serves {namespace}/{service}", next_step="see `mulgil get isvc`"))
     source = open_source(source_settings(driver, prometheus_url))
     arms = Arms(service, namespace, version_of(item), canary="")
-    cursor = source.open(arms, time.time())
-    time.sleep(seconds)
-    traffic, _ = source.read(arms, cursor, time.time())
-    lately, before = traffic.stable, source.read_before(arms, BASELINE_SECONDS, time.time()).stable
-    measured = lately.requests / seconds
-    chosen = rate if rate is not None else measured
-    if not chosen or not before.requests:
+    chosen = _measure_rate(source, arms, seconds) if rate is None else rate
+    if chosen <= 0:
         raise InputError(
             describe(
                 f"{service} gets no requests, so nothing can be expected of a rollout",
                 expected="some traffic while it is measured",
-                received=f"{lately.requests:.0f} requests in {seconds:g} s",
+                received=f"no request in {seconds:g} s",
                 next_step="send it requests, or give --rate",
             )
         )
-    output.print(
-        f"{service}: {chosen:.1f} requests a second ({'given' if rate else 'measured'}), "
-        f"{before.errors / before.requests:.2%} of {before.requests:,.0f} failed"
-    )
-    cases = forecast(policy, before, before.requests / chosen)
+    stable = source.read_before(arms, BASELINE_SECONDS, time.time()).stable
+    if stable.requests < LEARNT_REQUESTS:
+        output.print(
+            f"{service}: {chosen:g} requests a second; it has served {stable.requests:,.0f}, too few to tell "
+            f"how it fares, so that one failure in {_ASSUMED.requests:,.0f} is assumed and latency left out"
+        )
+        stable = _ASSUMED
+    else:
+        failed = f"{stable.errors / stable.requests:.2%} of {stable.requests:,.0f} failed"
+        output.print(f"{service}: {chosen:.1f} requests a second; {failed}")
+    cases = forecast(policy, stable, stable.requests / chosen)
     header = ("CANARY", "ROLLED BACK", "PROMOTED", "MEDIAN TIME", "REQUESTS IT TOUCHES", "OF THEM WORSE OFF")
     rows = [
         (
@@ -223,6 +229,13 @@ def simulate_command(
         for case in cases
     ]
     output.out(align(header, *rows), highlight=False)
+
+
+def _measure_rate(source: MetricSource, arms: Arms, seconds: float) -> float:
+    """Return how many requests a second the stable version serves."""
+    cursor = source.open(arms, time.time())
+    time.sleep(seconds)
+    return source.read(arms, cursor, time.time())[0].stable.requests / seconds
 
 
 def describe_rollout(record: RolloutRecord) -> str:

@@ -158,12 +158,13 @@ def _grown(before: Counters, now: Counters, *, is_same_envoy: bool) -> Counters:
 
 def _arm(counters: Counters) -> ArmTraffic:
     codes = {name.removeprefix("code:"): n for name, n in counters.items() if name.startswith("code:")}
-    bounds, cumulative = _histogram(counters, "time:")
+    # Envoy counts each answer in one bucket, the model server in every one that it is below.
+    bounds, counts = _histogram(counters, "time:")
     score_bounds, score_counts = _histogram(counters, "score:")
     return ArmTraffic(
         requests=sum(codes.values()),
         errors=codes.get("5xx", 0.0),
-        latencies=LatencyHistogram(bounds / 1000, cumulative) if len(bounds) else None,
+        latencies=LatencyHistogram(bounds / 1000, np.cumsum(counts)) if len(bounds) else None,
         scores=_scores(score_bounds, score_counts) if len(score_bounds) else None,
     )
 
