@@ -12,8 +12,7 @@ from components.ingest_data.dataset import RowStore
 from components.ingest_data.quarantine import QUARANTINED_ROWS, Quarantine, commonest_reasons, quarantine_at
 from components.ingest_data.rows import RowReader
 from components.ingest_data.sources import describe_source, read_source
-from components.ingest_data.splits import Places, split_rows
-from components.ingest_data.strata import find_strata
+from components.ingest_data.splits import Places, assign_rows
 from components.ingest_data.structure import check_structure
 from components.ingest_data.table import RawTable
 from mulgil.artifacts import (
@@ -79,9 +78,11 @@ def _read_rows(table: RawTable, folder: ProjectFolder, store: RowStore, quaranti
     for batch in table.batches:
         if reader is None:
             check_structure(table, batch, folder.dictionary, describe_source(folder.project.source))
-            reader = RowReader(table.header, table.read_cell, folder.dictionary, datetime.now(UTC))
+            reader = RowReader(
+                table.header, table.read_cell, folder.dictionary, folder.project.split, datetime.now(UTC)
+            )
         read = reader.read(batch)
-        store.add(read.rows, read.identities)
+        store.add(read.rows, read.identities, read.keys)
         quarantine.add(read.quarantined)
         rows_read += len(batch.numbers) + len(batch.misfits)
     return rows_read
@@ -90,10 +91,8 @@ def _read_rows(table: RawTable, folder: ProjectFolder, store: RowStore, quaranti
 def _split(
     store: RowStore, first: Places, folder: ProjectFolder, quarantine: Quarantine, quarantine_path: Path
 ) -> dict[str, Places]:
-    split = folder.project.split
     try:
-        strata = find_strata(folder.dictionary.targets, store.targets_of(first), split)
-        return split_rows(strata.of_rows, split, are_classes=strata.are_classes)
+        return assign_rows(store.split_keys_of(first), folder.dictionary.targets, folder.project.split)
     except InputError as exc:
         if not quarantine.rows:
             raise

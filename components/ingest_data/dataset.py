@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 from components.ingest_data.columns import ARROW_TYPES
 from components.ingest_data.fingerprint import RowsFingerprint
 from components.ingest_data.identity import Identities, find_repetitions
-from components.ingest_data.splits import Places
+from components.ingest_data.splits import Places, SplitKeys
 from mulgil.contract.dictionary import DataDictionary
 
 # Greater row groups are read faster, smaller ones take less memory; chosen by eye.
@@ -34,6 +34,7 @@ class RowStore:
         self._dictionary = dictionary
         self._identities: list[Identities] = []
         self._targets: list[pa.RecordBatch] = []
+        self._keys: list[pa.Array] = []
 
     @contextlib.contextmanager
     def written(self) -> Iterator[None]:
@@ -41,11 +42,13 @@ class RowStore:
         with pq.ParquetWriter(self._path, schema_of(self._dictionary)) as self._writer:
             yield
 
-    def add(self, rows: pa.RecordBatch, identities: Identities) -> None:
-        """Add some rows."""
+    def add(self, rows: pa.RecordBatch, identities: Identities, keys: pa.Array | None) -> None:
+        """Add some rows, with what they will be divided by where that is no target."""
         if rows.num_rows:
             self._writer.write_batch(rows)
             self._identities.append(identities)
+            if keys is not None:
+                self._keys.append(keys)
             names = [column.name for column in self._dictionary.targets]
             self._targets.append(rows.select(names))
 
@@ -57,11 +60,13 @@ class RowStore:
         self._identities.clear()
         return np.flatnonzero(~find_repetitions(identities))
 
-    def targets_of(self, places: Places) -> list[pa.Array]:
-        """Return the targets of some rows, an array a column."""
+    def split_keys_of(self, places: Places) -> SplitKeys:
+        """Return what some rows are divided by."""
         schema = pa.schema([(column.name, ARROW_TYPES[column.type]) for column in self._dictionary.targets])
-        targets = pa.Table.from_batches(self._targets, schema).take(pa.array(places))
-        return [column.combine_chunks() for column in targets.columns]
+        some = pa.array(places)
+        targets = pa.Table.from_batches(self._targets, schema).take(some)
+        key = pa.chunked_array(self._keys).take(some).combine_chunks() if self._keys else None
+        return SplitKeys([column.combine_chunks() for column in targets.columns], key)
 
     def divide(self, folder: Path, places: Mapping[str, Places]) -> tuple[str, Counter[str]]:
         """Write a Parquet file a split.

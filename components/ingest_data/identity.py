@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Sequence
 
 import numpy as np
@@ -31,7 +32,9 @@ def identify_rows(columns: Sequence[pa.Array]) -> Identities:
     with np.errstate(over="ignore"):
         for column in columns:
             for number, key in enumerate(_KEYS):
-                lanes[number] = _mix(lanes[number] * np.uint64(31) + _hash(column, key) + np.uint64(number))
+                lanes[number] = _mix(
+                    lanes[number] * np.uint64(31) + hash_cells(column, key) + np.uint64(number)
+                )
     return np.column_stack(lanes)
 
 
@@ -49,7 +52,14 @@ def find_repetitions(identities: Identities) -> npt.NDArray[np.bool_]:
     return is_repeated
 
 
-def _hash(column: pa.Array, key: str) -> npt.NDArray[np.uint64]:
+def hash_cells(column: pa.Array, key: str) -> npt.NDArray[np.uint64]:
+    """Return 64 bits for each value; equal values of one column have equal ones.
+
+    Args:
+        column: Values of a dataset's type.
+        key: Sixteen characters; for another key, other bits.
+    """
+    seed = np.uint64(zlib.crc32(key.encode()) * int(_MISSING) % 2**64)
     if pa.types.is_string(column.type):
         encoded = column.dictionary_encode()
         words = np.array(encoded.dictionary.to_pylist(), dtype=object)
@@ -64,9 +74,10 @@ def _hash(column: pa.Array, key: str) -> npt.NDArray[np.uint64]:
         if pa.types.is_timestamp(column.type):
             column = pc.cast(column, pa.int64())
         bits = pc.fill_null(pc.cast(column, pa.int64()), 0).to_numpy().view(np.uint64)
+    spread = _mix(bits ^ seed)
     if not column.null_count:
-        return _mix(bits)
-    return np.where(pc.is_null(column).to_numpy(zero_copy_only=False), _MISSING, _mix(bits))
+        return spread
+    return np.where(pc.is_null(column).to_numpy(zero_copy_only=False), _MISSING, spread)
 
 
 def _mix(bits: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:

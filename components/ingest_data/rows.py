@@ -15,9 +15,12 @@ from components.ingest_data.cells import ReadCell
 from components.ingest_data.columns import ARROW_TYPES, ReadColumn, read_column
 from components.ingest_data.identity import Identities, identify_rows
 from components.ingest_data.table import Batch, Cells
-from mulgil.contract.dictionary import Column, ColumnRole, DataDictionary, MissingPolicy
+from mulgil.artifacts import SPLITS
+from mulgil.contract.dictionary import Column, ColumnRole, ColumnType, DataDictionary, MissingPolicy
 from mulgil.contract.expressions import Expression
+from mulgil.contract.sources import Split
 from mulgil.contract.values import ValueMismatchError, read_json
+from mulgil.errors import InputError, describe
 
 _KEYS = {ColumnRole.TARGET, ColumnRole.ENTITY, ColumnRole.EVENT_TIMESTAMP}
 
@@ -65,11 +68,13 @@ class ReadRows:
     Attributes:
         rows: The rows that are right, with the dictionary's kept columns in its order.
         identities: What two of them share if they are the same in every column of the source.
+        keys: What they are divided by, where that is no target.
         quarantined: The rows that are wrong.
     """
 
     rows: pa.RecordBatch
     identities: Identities
+    keys: pa.Array | None
     quarantined: tuple[QuarantinedRow, ...]
 
 
@@ -82,11 +87,17 @@ class RowReader:
         header: The columns of the source.
         read_cell: What its cells mean.
         dictionary: What its columns mean.
+        split: How the rows will be divided, which can be by a column that is not kept.
         now: No row can have become true later.
     """
 
     def __init__(
-        self, header: Sequence[str], read_cell: ReadCell, dictionary: DataDictionary, now: datetime
+        self,
+        header: Sequence[str],
+        read_cell: ReadCell,
+        dictionary: DataDictionary,
+        split: Split,
+        now: datetime,
     ) -> None:
         derived = [(column, column.expression) for column in dictionary.columns]
         self._derived = [(column, expression) for column, expression in derived if expression is not None]
@@ -97,6 +108,11 @@ class RowReader:
             if column.role in _KEYS or column.missing is MissingPolicy.REJECT
         }
         operands = {name for _, expression in self._derived for name in expression.columns}
+        self._key = find_split_key(dictionary, split)
+        self._is_predefined = split.kind == "predefined"
+        if self._key is not None:
+            operands.add(self._key.name)
+            self._required.add(self._key.name)
         in_source = [(c, header.index(c.name_in_source)) for c in dictionary.columns if c.is_in_source]
         # What is ignored and no derived column needs may hold anything, and is only compared.
         self._read = [(c, at) for c, at in in_source if c.role is not ColumnRole.IGNORE or c.name in operands]
@@ -115,6 +131,8 @@ class RowReader:
         for column in self._generated:
             columns[column.name] = ReadColumn(_generate(column, batch), {})
         self._refuse_the_future(columns)
+        if self._key is not None and self._is_predefined:
+            _refuse_unknown_splits(self._key, columns[self._key.name])
         mistakes = self._collect_mistakes(columns)
         is_right = np.ones(len(batch.numbers), dtype=bool)
         is_right[list(mistakes)] = False
@@ -125,6 +143,7 @@ class RowReader:
         return ReadRows(
             rows=pa.RecordBatch.from_arrays(arrays, names=[column.name for column in self._kept]),
             identities=identify_rows([*read, *unread])[is_right],
+            keys=None if self._key is None else columns[self._key.name].values.filter(mask),
             quarantined=self._set_aside(batch, mistakes),
         )
 
@@ -179,6 +198,38 @@ class RowReader:
             for misfit in batch.misfits
         ]
         return tuple(sorted(rows, key=lambda row: row.row_number))
+
+
+def find_split_key(dictionary: DataDictionary, split: Split) -> Column | None:
+    """Return the column that rows are divided by, where that is no target.
+
+    Raises:
+        InputError: `split.column` names none.
+    """
+    if split.kind == "group":
+        return dictionary.entity
+    if split.kind == "time":
+        return dictionary.event_timestamp
+    if split.kind != "predefined":
+        return None
+    found = [column for column in dictionary.columns if column.name == split.column]
+    if found and found[0].type in (ColumnType.CATEGORY, ColumnType.TEXT):
+        return found[0]
+    raise InputError(
+        describe(
+            "The rows cannot be divided by the column that project.yaml names",
+            expected=f"a column of the dictionary of type category or text, with {', '.join(SPLITS)}",
+            received=f"split.column={split.column}" + (f" of type {found[0].type}" if found else ""),
+        )
+    )
+
+
+def _refuse_unknown_splits(column: Column, read: ReadColumn) -> None:
+    is_known = pc.is_in(read.values, value_set=pa.array(SPLITS))
+    is_unknown = pc.and_(pc.invert(is_known), pc.is_valid(read.values))
+    for place in np.flatnonzero(is_unknown.to_numpy(zero_copy_only=False)):
+        received = read.values[int(place)].as_py()
+        read.mistakes[int(place)] = ValueMismatchError(column, "one of " + ", ".join(SPLITS), received)
 
 
 def _derive(

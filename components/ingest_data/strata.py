@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from mulgil.contract import Column
-from mulgil.contract.project import Split
+from mulgil.contract.sources import Split
 from mulgil.errors import InputError, describe
 
 # Deciles follow a number's distribution closely; more would be finer than a split of few rows can keep.

@@ -7,12 +7,16 @@ import sys
 import typer
 from rich.text import Text
 
+from mulgil.cli.apply import apply_command
 from mulgil.cli.cache import cache_app
 from mulgil.cli.compile import compile_command
 from mulgil.cli.console import errors
+from mulgil.cli.delete import delete_command
+from mulgil.cli.describe import describe_command
 from mulgil.cli.dictionary import dictionary_command
 from mulgil.cli.get import get_app
 from mulgil.cli.init import init_command
+from mulgil.cli.logs import logs_command
 from mulgil.cli.plan import plan_command
 from mulgil.cli.plane import down_command, up_command
 from mulgil.cli.predict import predict_command
@@ -37,6 +41,10 @@ app.command("compile")(compile_command)
 app.command("submit")(submit_command)
 app.command("predict")(predict_command)
 app.command("dictionary")(dictionary_command)
+app.command("apply")(apply_command)
+app.command("describe")(describe_command)
+app.command("logs")(logs_command)
+app.command("delete")(delete_command)
 app.command("up")(up_command)
 app.command("down")(down_command)
 app.add_typer(runs_app, name="runs")

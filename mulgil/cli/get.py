@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import time
-from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Any
 
@@ -12,70 +12,120 @@ import typer
 import yaml
 
 from mulgil.cli.console import output
+from mulgil.cli.objects import RESOURCE, Namespace, age
 from mulgil.cli.tables import align
 from mulgil.local.plane.client import ServingPlane
 
 get_app = typer.Typer(help="Show objects of the local serving plane.", no_args_is_help=True)
+
+_LOOK_SECONDS = 0.1
 
 
 class Format(StrEnum):
     """How an object is written."""
 
     TABLE = "table"
+    WIDE = "wide"
     YAML = "yaml"
     JSON = "json"
+    NAME = "name"
 
 
 @get_app.command("isvc")
 @get_app.command("inferenceservice", hidden=True)
+@get_app.command("inferenceservices", hidden=True)
 def isvc_command(
     name: Annotated[
         str | None, typer.Argument(help="One InferenceService; all where it is not given.")
     ] = None,
-    namespace: Annotated[str, typer.Option("--namespace", "-n", help="The namespace.")] = "default",
+    namespace: Namespace = "default",
+    is_everywhere: Annotated[
+        bool, typer.Option("--all-namespaces", "-A", help="Those of every namespace.")
+    ] = False,
     format_: Annotated[Format, typer.Option("--output", "-o", help="Form of the answer.")] = Format.TABLE,
+    is_watching: Annotated[
+        bool, typer.Option("--watch", "-w", help="Go on with every change, until interrupted.")
+    ] = False,
 ) -> None:
     """Show InferenceServices: `kubectl get isvc` for this machine."""
     plane = ServingPlane()
-    objects = [plane.get(name, namespace)] if name else plane.list(namespace)
-    if format_ is Format.TABLE:
-        if not objects:
-            output.print(f"No resources found in {namespace} namespace.")
-            return
-        output.out(align(_HEADER, *map(_row, objects)), highlight=False)
-        return
-    document = objects[0] if name else {"apiVersion": "v1", "kind": "List", "items": objects}
-    if format_ is Format.YAML:
-        output.out(yaml.safe_dump(document, sort_keys=False), highlight=False, end="")
+
+    def objects() -> list[dict[str, Any]]:
+        return [plane.get(name, namespace)] if name else plane.list(None if is_everywhere else namespace)
+
+    found = objects()
+    if not found:
+        output.print(f"No resources found{'' if is_everywhere else f' in {namespace} namespace'}.")
+    elif format_ in (Format.YAML, Format.JSON) and not name and not is_watching:
+        _write([{"apiVersion": "v1", "kind": "List", "items": found}], format_, is_everywhere)
     else:
-        output.out(json.dumps(document, indent=2), highlight=False)
+        _write(found, format_, is_everywhere)
+    with contextlib.suppress(KeyboardInterrupt):
+        while is_watching:
+            time.sleep(_LOOK_SECONDS)
+            before, found = found, plane.list(namespace) if name else objects()
+            if name:
+                found = [item for item in found if item["metadata"]["name"] == name]
+            changed = [item for item in found if item not in before]
+            if changed:
+                _write(changed, format_, is_everywhere, has_header=not before)
+
+
+def _write(
+    objects: list[dict[str, Any]], format_: Format, is_everywhere: bool, *, has_header: bool = True
+) -> None:
+    match format_:
+        case Format.YAML:
+            output.out(yaml.safe_dump_all(objects, sort_keys=False), highlight=False, end="")
+        case Format.JSON:
+            output.out("\n".join(json.dumps(item, indent=2) for item in objects), highlight=False)
+        case Format.NAME:
+            output.out(
+                "\n".join(f"{RESOURCE}/{item['metadata']['name']}" for item in objects), highlight=False
+            )
+        case _:
+            rows = [_row(item, format_, is_everywhere) for item in objects]
+            table = align(_header(format_, is_everywhere), *rows)
+            output.out(table if has_header else table.partition("\n")[2], highlight=False)
 
 
 # The columns that KServe's CRD prints (`additionalPrinterColumns` of v1beta1).
-_HEADER = ("NAME", "URL", "READY", "PREV", "LATEST", "LATESTREADYREVISION", "AGE")
+_HEADER = ("URL", "READY", "PREV", "LATEST", "PREVROLLEDOUTREVISION", "LATESTREADYREVISION", "AGE")
 
 
-def _row(item: dict[str, Any]) -> tuple[str, ...]:
-    status = item.get("status", {})
-    predictor = status.get("components", {}).get("predictor", {})
-    traffic = predictor.get("traffic", [])
-    ready = next((c["status"] for c in status.get("conditions", []) if c["type"] == "Ready"), "Unknown")
-    previous = next((str(t["percent"]) for t in traffic if t.get("tag") == "prev"), "")
-    latest = next((str(t["percent"]) for t in traffic if t.get("latestRevision")), "")
-    created = datetime.fromisoformat(item["metadata"]["creationTimestamp"])
+def _header(format_: Format, is_everywhere: bool) -> tuple[str, ...]:
     return (
-        item["metadata"]["name"],
-        status.get("url", ""),
-        ready,
-        previous,
-        latest,
-        predictor.get("latestReadyRevision", ""),
-        _age(time.time() - created.timestamp()),
+        *(("NAMESPACE",) if is_everywhere else ()),
+        "NAME",
+        *_HEADER,
+        *(("MODE", "CANARIES", "SERVERS") if format_ is Format.WIDE else ()),
     )
 
 
-def _age(seconds: float) -> str:
-    for unit, length in (("d", 86400), ("h", 3600), ("m", 60)):
-        if seconds >= length:
-            return f"{int(seconds // length)}{unit}"
-    return f"{max(0, int(seconds))}s"
+def _row(item: dict[str, Any], format_: Format, is_everywhere: bool) -> tuple[str, ...]:
+    metadata, status = item["metadata"], item.get("status", {})
+    traffic = status.get("components", {}).get("predictor", {}).get("traffic", [])
+    ready = next((c["status"] for c in status.get("conditions", []) if c["type"] == "Ready"), "")
+    previous: dict[str, Any] = next((target for target in traffic if target.get("tag") == "prev"), {})
+    latest: dict[str, Any] = next((target for target in traffic if target.get("latestRevision")), {})
+    return (
+        *((metadata["namespace"],) if is_everywhere else ()),
+        metadata["name"],
+        status.get("url", ""),
+        ready,
+        str(previous.get("percent", "")),
+        str(latest.get("percent", "")),
+        previous.get("revisionName", ""),
+        latest.get("revisionName", ""),
+        age(metadata["creationTimestamp"]),
+        *(_more(status) if format_ is Format.WIDE else ()),
+    )
+
+
+def _more(status: dict[str, Any]) -> tuple[str, ...]:
+    canaries = status.get("canaryStatuses", [])
+    return (
+        status.get("deploymentMode", ""),
+        ",".join(f"{canary['name']}={canary['trafficPercent']}%" for canary in canaries),
+        str(status.get("modelStatus", {}).get("copies", {}).get("totalCopies", 0)),
+    )

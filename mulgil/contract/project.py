@@ -8,9 +8,9 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BeforeValidator, Field, ValidationError, model_validator
 
 from mulgil.contract.dictionary import Contract, mistake
-from mulgil.contract.learning import TASK_FORMS, Gates, Metric, Ratio, Seed, Task, Training
+from mulgil.contract.learning import TASK_FORMS, Gates, Metric, Task, Training
 from mulgil.contract.rollout import Rollout
-from mulgil.contract.sources import Source
+from mulgil.contract.sources import Source, Split
 
 # https://kubernetes.io/docs/concepts/overview/working-with-objects/names (RFC 1123 label); 50 leaves room
 # for the suffixes that KServe and Knative append within 63.
@@ -24,26 +24,6 @@ class Problem(Contract):
     success_measure: str = Field(min_length=1, description="How anyone will know that it worked.")
     constraints: str | None = Field(default=None, description="What must hold whatever the score.")
     done_today: str | None = Field(default=None, description="How it is decided without a model.")
-
-
-class Split(Contract):
-    """How rows are divided. The remainder after test and validation trains."""
-
-    kind: Literal["random", "stratified"] = Field(
-        default="stratified", description="Stratified keeps the target's shares in every split."
-    )
-    test_ratio: Ratio = Field(default=0.2, description="Share of the rows looked at once, at the end.")
-    validation_ratio: Ratio = Field(default=0.2, description="Share of the rows that choices are made on.")
-    seed: Seed = Field(default=0, description="Of the shuffle.")
-
-    @model_validator(mode="after")
-    def _leaves_rows_to_train(self) -> Self:
-        if self.test_ratio + self.validation_ratio >= 0.9:
-            raise ValueError(
-                "at least a tenth of the rows trains; received "
-                f"test_ratio={self.test_ratio} validation_ratio={self.validation_ratio}"
-            )
-        return self
 
 
 class Serving(Contract):

@@ -1,13 +1,14 @@
-"""Where a project's rows come from, and how the bytes there are read."""
+"""Where a project's rows come from, how the bytes there are read, and how the rows are divided."""
 
 from __future__ import annotations
 
 import codecs
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from mulgil.contract.dictionary import Contract
+from mulgil.contract.learning import Ratio, Seed
 
 Location = Annotated[
     str, Field(min_length=1, description="A path, relative to the project folder, or an HTTP(S) URL.")
@@ -73,3 +74,34 @@ class PythonSource(Contract):
 
 
 Source = Annotated[CsvSource | ParquetSource | PythonSource, Field(discriminator="kind")]
+
+
+class Split(Contract):
+    """How rows are divided. The remainder after test and validation trains."""
+
+    kind: Literal["random", "stratified", "group", "time", "predefined"] = Field(
+        default="stratified",
+        description="Stratified keeps the target's shares in every split. Group keeps all rows of an entity "
+        "in one, and there when the table grows. Time tests on the latest rows and validates on those "
+        "before them. Predefined goes by a column.",
+    )
+    column: str | None = Field(
+        default=None, description="With kind predefined: the column that says train, validation or test."
+    )
+    test_ratio: Ratio = Field(default=0.2, description="Share of the rows looked at once, at the end.")
+    validation_ratio: Ratio = Field(default=0.2, description="Share of the rows that choices are made on.")
+    seed: Seed = Field(default=0, description="Of the shuffle.")
+
+    @model_validator(mode="after")
+    def _leaves_rows_to_train(self) -> Self:
+        if self.test_ratio + self.validation_ratio >= 0.9:
+            raise ValueError(
+                "at least a tenth of the rows trains; received "
+                f"test_ratio={self.test_ratio} validation_ratio={self.validation_ratio}"
+            )
+        if (self.kind == "predefined") != (self.column is not None):
+            raise ValueError(
+                f"`column` goes with kind=predefined, and is needed there; received kind={self.kind} "
+                f"column={self.column}"
+            )
+        return self

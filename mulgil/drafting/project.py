@@ -21,6 +21,10 @@ _LOOKS_LIKE_WHO = re.compile(r"(^|[_\s.-])(id|uuid|guid|key)$|^id|^unnamed", re.
 _LOOKS_LIKE_WHEN = re.compile(r"event|time|date|when|_at$|_on$", re.I)
 
 
+# Fewer are not surely in every split; chosen by eye.
+_LEAST_ENTITIES = 50
+
+
 @dataclass(frozen=True)
 class Wishes:
     """What the user says.
@@ -95,6 +99,7 @@ def draft_project(
         task=targets.task,
         source=_with_missing_words(source, profiles) if is_csv else source,
         columns=tuple(columns),
+        split=_split(entity),
         decisions=_decide(entity, moment, target),
     )
 
@@ -218,6 +223,12 @@ def _with_missing_words(source: Mapping[str, Any], profiles: Sequence[ColumnProf
     return {**source, "missing_values": ["", *words]} if words else dict(source)
 
 
+def _split(entity: ColumnProfile | None) -> dict[str, str]:
+    """Keep the rows of one entity together, where there are enough to divide."""
+    has_several = entity is not None and _LEAST_ENTITIES <= entity.distinct < entity.present
+    return {"kind": "group"} if has_several else {}
+
+
 def _decide(
     entity: ColumnProfile | None, moment: ColumnProfile | None, target: ColumnProfile
 ) -> tuple[str, ...]:
@@ -231,6 +242,11 @@ def _decide(
                 f"{repeated} rows repeat the {entity.name} of another{where}. A run refuses that, unless "
                 "they are equal in every column: name a column of times (--event-timestamp), "
                 "or leave --entity out"
+            )
+        if not _split(entity) and entity.distinct < entity.present:
+            decisions.append(
+                f"rows of one {entity.name} are in several splits, so what is measured may be too good; "
+                "`split: {kind: group}` keeps them together, where there are more of them"
             )
     if target.missing:
         decisions.append(f"{target.missing} rows have no {target.name} and will be set aside")

@@ -182,6 +182,34 @@ def test_the_file_with_only_its_target_flipped_is_taken_because_validation_judge
     assert trial.ingest(trial.write(as_csv(rows))).rows_quarantined == 0
 
 
+def predefined_project(trial: Trial, column: str = "restecg") -> Path:
+    codes = "categories: {train: t, validation: v, test: s}\n    role: ignore"
+    return edited_project(
+        trial,
+        ("kind: stratified", f"kind: predefined\n  column: {column}"),
+        ("categories: {0: normal, 1: ST-T wave abnormality, 2: left ventricular hypertrophy}", codes),
+    )
+
+
+def test_a_column_of_the_source_can_say_each_rows_split(trial):
+    rows = heart_rows()
+    for i, row in enumerate(rows):
+        row[6] = SPLITS[i % 3]
+    rows[5][6], rows[6][6] = "tset", "?"
+    manifest = trial.ingest(trial.write(as_csv(rows)), project=predefined_project(trial))
+    assert manifest.rows == {"train": 19, "validation": 20, "test": 19}
+    assert [row["reason"] for row in trial.set_aside()] == [
+        "restecg: expected one of train, validation, test, received 'tset'",
+        "restecg: expected a value, received nothing",
+    ]
+    assert "restecg" not in trial.table()[0]
+
+
+def test_a_split_by_a_column_that_is_not_there_is_refused(trial):
+    with pytest.raises(InputError, match=r"split\.column=fold"):
+        trial.ingest(trial.write(as_csv(heart_rows())), project=predefined_project(trial, "fold"))
+
+
 def test_unknown_codes_and_values_out_of_range_are_kept_for_validation(trial):
     rows = heart_rows()
     rows[0][2], rows[1][11] = "9.0", "4.0"

@@ -195,6 +195,7 @@ def test_a_typed_table_keeps_its_types(init, tmp_path):
     columns = columns_of(tmp_path / "drafted")
     assert (columns["who"]["role"], columns["who"]["type"]) == ("entity", "integer")
     assert columns["when"]["role"] == "event_timestamp"
+    assert load_project(tmp_path / "drafted").project.split.kind == "group"
     assert columns["size"]["missing"] == "median"
     assert (columns["kind"]["missing_codes"], columns["kind"]["missing"]) == (["?"], "new_category")
     assert columns["list"]["description"] == "Ignored: its values are neither numbers, words nor times."

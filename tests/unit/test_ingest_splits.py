@@ -9,10 +9,10 @@ from components.ingest_data.__main__ import build_parser
 from components.ingest_data.core import ingest_data
 from components.ingest_data.dataset import schema_of
 from components.ingest_data.fingerprint import RowsFingerprint
-from components.ingest_data.splits import split_rows
+from components.ingest_data.splits import SplitKeys, assign_rows, split_rows
 from mulgil.artifacts import SPLITS
 from mulgil.contract import load_project
-from mulgil.contract.project import Split
+from mulgil.contract.sources import Split
 from mulgil.errors import InputError
 
 HEART = Path(__file__).resolve().parents[2] / "projects" / "heart_disease"
@@ -70,6 +70,67 @@ def test_a_target_of_one_class_is_refused():
 def test_where_no_row_is_left_the_target_is_not_blamed():
     with pytest.raises(InputError, match="No row is left to learn from"):
         split_rows(pa.array([], pa.bool_()), Split())
+
+
+TARGET = load_project(HEART).dictionary.targets
+
+
+def assign(key, split):
+    targets = pa.array([i % 3 == 0 for i in range(len(key))])
+    places = assign_rows(SplitKeys([targets], key), TARGET, split)
+    assert sorted(i for part in places.values() for i in part.tolist()) == list(range(len(key)))
+    return places
+
+
+@pytest.mark.parametrize("kind", [pa.int64(), pa.string()])
+def test_an_entity_is_in_one_split_and_stays_there_when_rows_are_added(kind):
+    entities = [str(i % 200) for i in range(1000)]
+    before = assign(pa.array(entities).cast(kind), Split(kind="group", seed=1))
+    after = assign(
+        pa.array([*entities, *(str(i) for i in range(300))]).cast(kind), Split(kind="group", seed=1)
+    )
+
+    home = {entities[i]: name for name, part in before.items() for i in part}
+    assert all(home[entities[i]] == name for name, part in before.items() for i in part)
+    assert all(home[entities[i]] == name for name, part in after.items() for i in part if i < 1000)
+    assert 100 < len(before["test"]) < 300
+    other = assign(pa.array(entities).cast(kind), Split(kind="group", seed=2))
+    assert other["test"].tolist() != before["test"].tolist()
+
+
+def test_the_latest_rows_test_and_no_time_is_in_two_splits():
+    times = np.random.default_rng(0).integers(0, 100, 1000)
+    moments = pa.array(times * 86_400_000_000).cast(pa.timestamp("us", "UTC"))
+    places = assign(moments, Split(kind="time"))
+
+    spans = [(times[places[name]].min(), times[places[name]].max()) for name in SPLITS]
+    assert spans[0][1] < spans[1][0] <= spans[1][1] < spans[2][0]
+    assert 150 < len(places["test"]) < 260
+
+
+def test_a_column_can_say_the_split():
+    names = ["train", "validation", "test", "train"] * 30
+    places = assign(pa.array(names), Split(kind="predefined", column="fold"))
+    assert all(names[i] == name for name, part in places.items() for i in part)
+
+
+@pytest.mark.parametrize(
+    ("kind", "key", "words"),
+    [
+        ("group", pa.array(["a"] * 30), "1 different values(.|\n)*rows of more entities"),
+        ("time", pa.array([0] * 30, pa.timestamp("us", "UTC")), "rows of more times"),
+        ("predefined", pa.array(["train", "test"] * 15), "No row is left for the split validation"),
+    ],
+)
+def test_a_split_without_rows_is_refused(kind, key, words):
+    with pytest.raises(InputError, match=words):
+        assign(key, Split(kind=kind, column="fold" if kind == "predefined" else None))
+
+
+def test_a_column_goes_with_a_predefined_split_alone():
+    for wrong in ({"kind": "predefined"}, {"kind": "time", "column": "fold"}):
+        with pytest.raises(ValueError, match="`column` goes with kind=predefined"):
+            Split(**wrong)
 
 
 def test_the_same_values_in_other_splits_or_another_order_have_another_fingerprint():

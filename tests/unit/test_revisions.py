@@ -3,7 +3,8 @@
 import pytest
 from plane_of_words import READY, WordPlane, dead, knative
 
-from mulgil.local.plane.revisions import DRAIN_SECONDS, Phase, rest
+from mulgil.local.plane.events import MOST_EVENTS, note_events
+from mulgil.local.plane.revisions import DRAIN_SECONDS, Phase, Target, rest
 from mulgil.local.plane.status import failure_of, fill_status, is_ready
 
 FIRST, SECOND, THIRD = (f"heart-predictor-0000{n}" for n in (1, 2, 3))
@@ -159,3 +160,23 @@ def test_a_condition_keeps_the_time_of_its_last_change(serving):
 
 def test_without_a_route_it_is_not_ready(serving):
     assert not is_ready(serving.status(is_routed=False), generation=1)
+
+
+def test_what_happened_is_told_once_counted_and_bounded(serving):
+    before = serving.state.model_copy(update={"events": ()})
+    for _ in range(3):
+        serving.look(r1=dead(1))
+        noted = note_events(before, serving.state.model_copy(update={"events": before.events}), serving.now)
+        before = noted
+        serving.look(40)
+
+    (event,) = {
+        event.reason: event for event in noted.events if event.is_warning and event.reason == "BackOff"
+    }.values()
+    assert event.message == f"Server {FIRST}-0 ended with 1; it is begun again"
+
+    for number in range(200):
+        changed = noted.model_copy(update={"traffic": (Target(revision=FIRST, percent=number),)})
+        noted = note_events(noted, changed, float(number))
+    assert len(noted.events) == MOST_EVENTS
+    assert noted.events[-1].message == f"{FIRST} 199%"

@@ -16,7 +16,7 @@ from mulgil.local.plane import processes
 from mulgil.local.plane.envoy_config import HOST, service_prefix
 from mulgil.local.plane.envoy_process import Envoy
 from mulgil.local.plane.objects import KIND, MODE_ANNOTATION, InferenceService, parse_inference_service
-from mulgil.local.plane.revisions import STOP_SECONDS, ServerKey, rest
+from mulgil.local.plane.revisions import STOP_SECONDS, ServerKey, ServiceState, rest
 from mulgil.local.plane.status import failure_of, fill_status, is_ready, revision_path, write_time
 from mulgil.local.plane.store import PlaneRecord, PlaneStore, ServiceKey, read_tail
 from mulgil.local.plane.traffic_policy import TrafficPolicy
@@ -147,6 +147,31 @@ class ServingPlane:
                 with contextlib.suppress(InputError):
                     found.append(self._read(key))
         return found
+
+    def find(self, name: str, namespace: str = "default") -> dict[str, Any] | None:
+        """Return an InferenceService with its status; `None` where there is none of that name."""
+        with contextlib.suppress(InputError):
+            return self.get(name, namespace)
+        return None
+
+    def state(self, name: str, namespace: str = "default") -> ServiceState:
+        """Return what the plane knows of a service beyond its status: servers, and what happened.
+
+        Raises:
+            InputError: There is no service of that name.
+        """
+        key = ServiceKey(namespace, name)
+        self._read(key)
+        return self._store.read_state(key)
+
+    def log_paths(self, name: str, namespace: str = "default") -> dict[ServerKey, Path]:
+        """Return where each server of a service writes.
+
+        Raises:
+            InputError: There is no service of that name.
+        """
+        servers = self.state(name, namespace).servers
+        return {server: self._store.log_path(ServiceKey(namespace, name), server) for server in servers}
 
     def set_traffic_policy(self, name: str, namespace: str, policy: TrafficPolicy) -> None:
         """Say what is to hold beside a service's shares: mirrored, sticky or matched requests.

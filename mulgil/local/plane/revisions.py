@@ -169,6 +169,24 @@ class Target(Record):
     variant: str = ""
 
 
+class Event(Record):
+    """Something that happened.
+
+    Attributes:
+        at: When last, in seconds since the epoch.
+        is_warning: Whether it is nothing good.
+        reason: One word.
+        message: A sentence.
+        count: How often in a row.
+    """
+
+    at: float
+    is_warning: bool
+    reason: str
+    message: str
+    count: int = 1
+
+
 class ServiceState(Record):
     """What the plane knows of one InferenceService.
 
@@ -180,6 +198,7 @@ class ServiceState(Record):
         rolled_out: The newest that had all the traffic (Knative form).
         previous_rolled_out: The one before (Knative form).
         traffic: Who has which share; empty until something is ready.
+        events: What happened, oldest first.
         status: The object's status, as it was last written.
     """
 
@@ -190,6 +209,7 @@ class ServiceState(Record):
     rolled_out: str | None = None
     previous_rolled_out: str | None = None
     traffic: tuple[Target, ...] = ()
+    events: tuple[Event, ...] = ()
     status: dict[str, Any] = Field(default_factory=dict)
 
     @property

@@ -17,6 +17,7 @@ from mulgil.errors import MulgilError
 from mulgil.local.plane import model_server, processes, storage
 from mulgil.local.plane.envoy_config import HOST, REQUEST_SECONDS, Backend, ServiceRoute, service_prefix
 from mulgil.local.plane.envoy_process import Envoy, EnvoyRecord
+from mulgil.local.plane.events import note_events
 from mulgil.local.plane.objects import Predictor, parse_inference_service
 from mulgil.local.plane.reconcile import reconcile
 from mulgil.local.plane.revisions import (
@@ -80,6 +81,7 @@ class Supervisor:
             # A supervisor that is killed between the act and the writing leaves a stray: see `_end_strays`.
             revisions = (self._act(key, revision, now, is_routed=is_routed) for revision in state.revisions)
             acted = state.model_copy(update={"revisions": tuple(revisions)})
+            acted = note_events(before[key], acted, now)
             asked = wanted[key]
             if asked is not None:
                 url = f"http://{HOST}:{envoy.port}{service_prefix(*key)}"
@@ -91,7 +93,7 @@ class Supervisor:
                 continue
             if acted != before[key]:
                 self._store.write_state(key, acted)
-                _log_changes(key, before[key], acted)
+                _log_events(key, before[key], acted)
 
     def _ensure_envoy(self) -> EnvoyRecord:
         record = self._store.read_record()
@@ -249,15 +251,10 @@ def _backend(key: ServiceKey, revision: str) -> str:
     return f"{key.namespace}/{revision}"
 
 
-def _log_changes(key: ServiceKey, before: ServiceState, after: ServiceState) -> None:
-    known = before.servers
-    for name, server in after.servers.items():
-        old = known.get(name)
-        if old is None or old.phase is not server.phase:
-            _log(f"{key.namespace}/{name.revision}-{name.number}: {server.phase}")
-    if after.traffic != before.traffic:
-        shares = ", ".join(f"{target.revision} {target.percent} %" for target in after.traffic)
-        _log(f"{key.namespace}/{key.name}: {shares or 'no traffic'}")
+def _log_events(key: ServiceKey, before: ServiceState, after: ServiceState) -> None:
+    for event in after.events:
+        if event not in before.events:
+            _log(f"{key.namespace}/{key.name}: {event.reason}: {event.message}")
 
 
 def _log(text: str) -> None:
