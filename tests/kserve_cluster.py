@@ -36,13 +36,15 @@ class KServeCluster:
         self.reconcile(namespace, name)
         return copy.deepcopy(self.objects[namespace, name])
 
-    def create_namespaced_custom_object(self, group, version, namespace, plural, body):
+    def create_namespaced_custom_object(self, group, version, namespace, plural, body, *, field_manager):
         body = self._admitted(body)
         body["metadata"] |= {"generation": 1, "resourceVersion": "1", "uid": "u"}
         self.objects[namespace, body["metadata"]["name"]] = body
         self.reconcile(namespace, body["metadata"]["name"])
 
-    def replace_namespaced_custom_object(self, group, version, namespace, plural, name, body):
+    def replace_namespaced_custom_object(
+        self, group, version, namespace, plural, name, body, *, field_manager
+    ):
         there = self.objects[namespace, name]
         if self.conflicts_to_come:
             self.conflicts_to_come -= 1

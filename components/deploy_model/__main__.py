@@ -9,11 +9,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mulgil.errors import PermanentError, describe
 from mulgil.program import run_program
 
 if TYPE_CHECKING:
     from components.deploy_model.platform import InferencePlatform
+    from mulgil.artifacts import RegisteredModel
     from mulgil.contract.rollout import Rollout
 
 
@@ -60,32 +60,36 @@ def main(argv: Sequence[str] | None = None) -> int:
 def load_core() -> Callable[..., Any]:
     """Import the core, with all that it needs."""
     from components.deploy_model.core import deploy_model
-    from mulgil.registry import import_mlflow
 
-    import_mlflow()
+    platform, locate = _choose_platform()
     return functools.partial(
         deploy_model,
-        platform=_choose_platform(),
+        platform=platform,
+        locate=locate,
         promote=_promote,
         reason_for_rollout=_reason_for_rollout,
     )
 
 
-def _choose_platform() -> InferencePlatform:
+def load_rest() -> None:
+    """Import what a new version needs besides: MLflow, which makes it the champion."""
+    from mulgil.registry import import_mlflow
+
+    import_mlflow()
+
+
+def _choose_platform() -> tuple[InferencePlatform, Callable[[RegisteredModel], Path]]:
     """Choose between this machine and a cluster; nothing else in this component does."""
+    from components.deploy_model.bundle import fetch_bundle, find_bundle
+
     # Kubernetes sets it in every container.
     if os.environ.get("KUBERNETES_SERVICE_HOST"):
-        raise PermanentError(
-            describe(
-                "Deploying to a cluster is not there yet",
-                expected="a machine outside Kubernetes, with the local serving plane",
-                received="KUBERNETES_SERVICE_HOST is set",
-                next_step="run the pipeline with `mulgil run`",
-            )
-        )
+        from mulgil.cluster.inference_services import ClusterPlatform
+
+        return ClusterPlatform(), fetch_bundle
     from mulgil.local.plane.client import ServingPlane
 
-    return ServingPlane()
+    return ServingPlane(), find_bundle
 
 
 def _reason_for_rollout(policy: Rollout, candidate: dict[str, Any]) -> str | None:

@@ -41,6 +41,7 @@ def deploy_model(
     timeout_seconds: int,
     platform: InferencePlatform,
     promote: Callable[[str, str], None],
+    locate: Callable[[RegisteredModel], Path],
     reason_for_rollout: Callable[[Rollout, dict[str, Any]], str | None],
 ) -> Endpoint:
     """Deploy a model version, see it answer, and call it the champion.
@@ -57,6 +58,7 @@ def deploy_model(
         timeout_seconds: Longest wait for readiness.
         platform: Where the model is to run.
         promote: Makes a version of a registered model the champion.
+        locate: Returns where a registered model's bundle is here.
         reason_for_rollout: Says why a version is to be rolled out step by step; `None` where it is not.
 
     Returns:
@@ -71,12 +73,12 @@ def deploy_model(
     project = load_project(project_path, PROJECT_SECTIONS).project
     registered = RegisteredModel.read(registered_model_path)
     require_approval(evaluation_verdict_path, gate=GATE, subject=registered.bundle_fingerprint)
-    bundle_path = _locate(registered.storage_uri)
+    bundle_path = locate(registered)
     bundle = _read_registered_bundle(bundle_path, registered)
     example = WarmUpExample.read(bundle_path / BUNDLE_EXAMPLE)
     dictionary = DataDictionary.model_validate_json((bundle_path / BUNDLE_DICTIONARY).read_bytes())
     expected = AnswerForm.of(Task(bundle.task), dictionary).tell(example.prediction)
-    manifest = build_manifest(project, registered, bundle)
+    manifest = platform.adapt(build_manifest(project, registered, bundle))
     write_text(manifest_path, yaml.safe_dump(manifest, sort_keys=False))
 
     namespace = project.serving.namespace
@@ -88,7 +90,7 @@ def deploy_model(
         return endpoint
     with applied(platform, manifest, timeout_seconds):
         service = platform.wait_ready(project.name, namespace, timeout_seconds)
-        url = str(service["status"]["url"])
+        url = _address(service["status"])
         try:
             prediction = ask(
                 url,
@@ -120,7 +122,7 @@ def _describe_serving(
 ) -> Endpoint:
     """Ask the version that serves for the new one's example."""
     service = next(item for item in platform.list(namespace) if item["metadata"]["name"] == name)
-    url = str(service["status"]["url"])
+    url = _address(service["status"])
     try:
         prediction, version = converse(url, name=name, instance=example.instance)
     except PermanentError as exc:
@@ -141,19 +143,9 @@ def _describe_serving(
     )
 
 
-def _locate(storage_uri: str) -> Path:
-    """Return the path that a storage URI names on this machine."""
-    # Taken as it is, nothing unescaped: so does KServe's storage initializer.
-    path = storage_uri.removeprefix("file://")
-    if not path.startswith("/"):
-        raise InputError(
-            describe(
-                "The bundle is not on this machine",
-                expected="file:///… or an absolute path",
-                received=f"storage_uri={storage_uri}",
-            )
-        )
-    return Path(path)
+def _address(status: dict[str, Any]) -> str:
+    """Return where the service answers from here: inside a cluster its outer name may lead nowhere."""
+    return str((status.get("address") or {}).get("url") or status["url"])
 
 
 def _read_registered_bundle(path: Path, registered: RegisteredModel) -> BundleManifest:

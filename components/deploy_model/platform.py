@@ -12,6 +12,9 @@ from mulgil.errors import MulgilError
 class InferencePlatform(Protocol):
     """Where InferenceServices run."""
 
+    def adapt(self, manifest: dict[str, Any]) -> dict[str, Any]:
+        """Return a manifest with what only this platform needs."""
+
     def apply(self, manifest: dict[str, Any]) -> None:
         """Make an InferenceService wanted as the manifest has it."""
 

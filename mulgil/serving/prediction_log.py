@@ -20,6 +20,7 @@ import ssl
 import time
 from base64 import b64encode
 from collections import deque
+from collections.abc import Callable
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -27,7 +28,9 @@ import msgspec
 
 from mulgil.errors import InputError, describe
 from mulgil.serving.binary_tensors import LENGTH_HEADER
+from mulgil.serving.logs import write_event
 from mulgil.serving.messages import JSON, Request, Response
+from mulgil.serving.metrics import DROPPED, SENT
 
 REQUEST_TYPE = "org.kubeflow.serving.inference.request"
 RESPONSE_TYPE = "org.kubeflow.serving.inference.response"
@@ -61,9 +64,9 @@ class PredictionLog:
         namespace: Its namespace.
         version: The model's.
         description: What the columns mean: the bundle's dictionary, and the output's name.
+        count: Told what becomes of records, and of how many.
 
     Attributes:
-        sent: Records that the collector acknowledged.
         dropped: Records that are lost.
 
     Raises:
@@ -71,9 +74,16 @@ class PredictionLog:
     """
 
     def __init__(
-        self, url: str, *, service: str, namespace: str, version: str, description: dict[str, Any]
+        self,
+        url: str,
+        *,
+        service: str,
+        namespace: str,
+        version: str,
+        description: dict[str, Any],
+        count: Callable[[str, float], None],
     ) -> None:
-        self.sent = 0
+        self._count = count
         self.dropped = 0
         self._records: deque[Record] = deque()
         self._bytes = 0
@@ -155,7 +165,7 @@ class PredictionLog:
             self._lose(len(self._records))
             self._records.clear()
         if self.dropped:
-            print(f"prediction log: {self.dropped} records were lost", flush=True)
+            write_event(f"prediction log: {self.dropped} records were lost", level="error")
 
     async def _run(self) -> None:
         while True:
@@ -167,7 +177,7 @@ class PredictionLog:
                     self._records.popleft()
                 self._bytes -= size
                 if is_taken:
-                    self.sent += count
+                    self._count(SENT, count)
                 else:
                     self._lose(count)
             await asyncio.sleep(_TICK_SECONDS)
@@ -242,6 +252,7 @@ class PredictionLog:
 
     def _lose(self, count: int) -> None:
         self.dropped += count
+        self._count(DROPPED, count)
         self._tell(f"{self.dropped} records are lost so far")
 
     def _tell(self, message: str) -> None:
@@ -249,7 +260,7 @@ class PredictionLog:
         now = time.monotonic()
         if now >= self._told_at:
             self._told_at = now + _TELL_SECONDS
-            print(f"prediction log: {message}", flush=True)
+            write_event(f"prediction log: {message}", level="warning")
 
 
 def _data(body: bytes, *, is_json: bool) -> bytes:

@@ -8,12 +8,14 @@ import yaml
 from served_bundles import ROW, edit_json, network, seal
 
 from components.deploy_model.__main__ import main
+from components.deploy_model.bundle import find_bundle
 from components.deploy_model.core import deploy_model
 from mulgil.artifacts import Check, Endpoint, RegisteredModel, Verdict
 from mulgil.errors import GateRejectedError, InputError, PermanentError, TemporaryError
 from mulgil.local.plane import processes
 from mulgil.local.plane.client import ServingPlane
-from mulgil.local.plane.store import PlaneStore, ServiceKey
+from mulgil.local.plane.revisions import ServiceKey
+from mulgil.local.plane.store import PlaneStore
 
 PROJECT = """
 name: heart
@@ -80,6 +82,7 @@ class Desk:
             **self.paths,
             timeout_seconds=timeout_seconds,
             platform=platform or self.plane,
+            locate=find_bundle,
             promote=lambda name, version: self.promoted.append((name, version)),
             reason_for_rollout=lambda policy, manifest: self.reason_for_rollout,
         )
@@ -229,7 +232,7 @@ class Misled(ServingPlane):
 
     def wait_ready(self, name, namespace, timeout_seconds):
         item = super().wait_ready(name, namespace, timeout_seconds)
-        item["status"]["url"] = self.get("heart", "ward")["status"]["url"]
+        item["status"] |= {key: self.get("heart", "ward")["status"][key] for key in ("url", "address")}
         return item
 
 
@@ -265,12 +268,3 @@ def test_a_mistake_at_the_command_line_is_a_message_and_an_exit_code(desk, monke
     (desk.folder / "verdict.json").unlink()
     assert main(flags(desk.paths)) == 3
     assert "GateRejectedError" in capsys.readouterr().err
-
-
-def test_a_cluster_is_refused_before_anything_happens(desk, monkeypatch, capsys):
-    desk.register("3", seed=0)
-    monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "10.0.0.1")
-
-    assert main(flags(desk.paths)) == 4
-    assert "Deploying to a cluster is not there yet" in capsys.readouterr().err
-    assert not desk.paths["manifest_path"].exists()

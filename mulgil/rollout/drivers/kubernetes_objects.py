@@ -18,6 +18,8 @@ from mulgil.errors import PermanentError, TemporaryError, describe
 from mulgil.rollout.releases import Manifest
 
 GROUP, VERSION, PLURAL = "serving.kserve.io", "v1beta1", "inferenceservices"
+# Deploying takes over what a hand of this name wrote; a field of anybody else's is a conflict to it.
+FIELD_MANAGER = "mulgil-rollout"
 _TRIES = 5
 _CONFLICT, _MISSING = 409, 404
 
@@ -31,12 +33,20 @@ class ObjectsApi(Protocol):
         """Return an object."""
 
     def create_namespaced_custom_object(
-        self, group: str, version: str, namespace: str, plural: str, body: Any
+        self, group: str, version: str, namespace: str, plural: str, body: Any, *, field_manager: str
     ) -> Any:
         """Create an object."""
 
     def replace_namespaced_custom_object(
-        self, group: str, version: str, namespace: str, plural: str, name: str, body: Any
+        self,
+        group: str,
+        version: str,
+        namespace: str,
+        plural: str,
+        name: str,
+        body: Any,
+        *,
+        field_manager: str,
     ) -> Any:
         """Replace an object, where it is still the one that was read."""
 
@@ -78,12 +88,16 @@ class KubernetesObjects:
             there = self.read(name, namespace)
             try:
                 if there is None:
-                    self._api.create_namespaced_custom_object(GROUP, VERSION, namespace, PLURAL, manifest)
+                    self._api.create_namespaced_custom_object(
+                        GROUP, VERSION, namespace, PLURAL, manifest, field_manager=FIELD_MANAGER
+                    )
                     return
                 wanted = _laid_over(there, manifest)
                 if wanted == there:
                     return
-                self._api.replace_namespaced_custom_object(GROUP, VERSION, namespace, PLURAL, name, wanted)
+                self._api.replace_namespaced_custom_object(
+                    GROUP, VERSION, namespace, PLURAL, name, wanted, field_manager=FIELD_MANAGER
+                )
             except ApiException as exc:
                 if exc.status != _CONFLICT:
                     raise _translate(exc, f"write {namespace}/{name}") from exc
