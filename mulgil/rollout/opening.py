@@ -10,12 +10,14 @@ from typing import Any
 
 import httpx
 
+from mulgil.artifacts import BUNDLE_DICTIONARY
+from mulgil.contract import DataDictionary
 from mulgil.errors import InputError, TemporaryError, describe
 from mulgil.rollout.comparisons import ReplayedShift, replay_level
 from mulgil.rollout.drivers import Driver
 from mulgil.rollout.progress import Surroundings
 from mulgil.rollout.record import Phase, ReplayReport, RolloutRecord
-from mulgil.rollout.releases import Sight
+from mulgil.rollout.releases import Manifest, Sight
 from mulgil.rollout.replay import Row, ask_by_http, replay
 from mulgil.rollout.sources import Arms, MetricSource
 
@@ -23,6 +25,8 @@ DRIVERS = ("local", "knative", "standard")
 SOURCES = ("plane", "prometheus")
 _MODEL_ANNOTATION = "mulgil.dev/registered-model"
 _METADATA_SECONDS = 10.0
+# Fewer logged rows than these tell less than the test rows do.
+_LEAST_LOGGED = 200
 
 
 def open_driver(name: str) -> Driver:
@@ -114,18 +118,16 @@ def _replay(
     rollout: RolloutRecord, addresses: tuple[str, str] | None, source: MetricSource, client: httpx.Client
 ) -> tuple[ReplayReport | None, ReplayedShift | None]:
     policy = rollout.policy.replay
-    if policy is None or addresses is None or rollout.dataset_path is None:
+    if policy is None or addresses is None:
         return None, None
-    rows = _read_rows(
-        Path(rollout.dataset_path), _columns(client, addresses[1], rollout.service), policy.requests
-    )
+    rows, came_from = _find_rows(rollout, _columns(client, addresses[1], rollout.service), policy.requests)
     versions = (rollout.stable_version, rollout.candidate_version)
     stable, canary = (
         ask_by_http(client, url, rollout.service, version)
         for url, version in zip(addresses, versions, strict=True)
     )
     arms = Arms(rollout.service, rollout.namespace, rollout.stable_version, rollout.candidate_version)
-    return replay(rows, "test rows", stable, canary, replay_level(rollout.policy), source.score_bounds(arms))
+    return replay(rows, came_from, stable, canary, replay_level(rollout.policy), source.score_bounds(arms))
 
 
 def _columns(client: httpx.Client, url: str, model: str) -> list[str]:
@@ -138,6 +140,47 @@ def _columns(client: httpx.Client, url: str, model: str) -> list[str]:
         raise TemporaryError(
             describe(f"{model} does not describe itself at {url}", received=str(exc))
         ) from exc
+
+
+def _find_rows(rollout: RolloutRecord, columns: list[str], most: int) -> tuple[list[Row], str]:
+    """Return rows to replay, and where they came from: the newest logged ones, or else test rows."""
+    if rollout.driver == "local":
+        logged = _read_log(rollout, columns, most)
+        if len(logged) >= _LEAST_LOGGED:
+            return logged, "logged requests"
+    if rollout.dataset_path is None:
+        return [], "nothing"
+    return _read_rows(Path(rollout.dataset_path), columns, most), "test rows"
+
+
+def _read_log(rollout: RolloutRecord, columns: list[str], most: int) -> list[Row]:
+    """Return the newest rows that the stable version predicted; none where a column was not kept as it came.
+
+    A sensitive column is logged as a hash, which no model can be asked with.
+    """
+    # It reads Parquet: 40 MB.
+    from mulgil.local.plane.client import ServingPlane
+    from mulgil.prediction_log.reading import read_predictions
+
+    root = ServingPlane().predictions_folder
+    table = read_predictions(root, rollout.service, version=rollout.stable_version, status=200)
+    if not table.num_rows or not set(columns) <= set(table.column_names):
+        return []
+    dictionary = _bundle_dictionary(rollout.stable)
+    if dictionary is None or any(c.sensitive for c in dictionary.columns if c.name in columns):
+        return []
+    newest = table.select(columns).slice(max(0, table.num_rows - most))
+    return [{name: _plain(value) for name, value in row.items()} for row in newest.to_pylist()]
+
+
+def _bundle_dictionary(manifest: Manifest) -> DataDictionary | None:
+    """Return the dictionary of the bundle that an object serves, where it lies on this machine."""
+    uri = str(manifest["spec"]["predictor"].get("model", {}).get("storageUri", ""))
+    path = Path(uri.removeprefix("file://")) / BUNDLE_DICTIONARY
+    try:
+        return DataDictionary.model_validate_json(path.read_bytes())
+    except (OSError, ValueError):
+        return None
 
 
 def _read_rows(dataset: Path, columns: list[str], most: int) -> list[Row]:

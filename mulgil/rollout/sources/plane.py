@@ -83,12 +83,18 @@ class PlaneSource:
         self._versions = PlaneVersions(self._plane)
 
     def score_bounds(self, arms: Arms) -> Array | None:
-        """Return the bounds in which the stable version's one server counts its predictions."""
+        """Return the bounds in which the stable version's one server counts its predictions.
+
+        There are none where a prediction is several numbers: they are counted apart, and the replay knows the
+        greatest of them.
+        """
         if not self._has_one_server(arms):
             return np.zeros(0)
         _, url = self._versions.urls(arms.service, arms.namespace)[arms.stable]
-        samples = parse_samples(self._versions.page(url))
-        bounds = {_bound(sample.labels["le"]) for sample in samples if sample.name == _PREDICTIONS}
+        samples = [s for s in parse_samples(self._versions.page(url)) if s.name == _PREDICTIONS]
+        if len({sample.labels.get("output") for sample in samples}) > 1:
+            return np.zeros(0)
+        bounds = {_bound(sample.labels["le"]) for sample in samples}
         return np.array(sorted(bound for bound in bounds if np.isfinite(bound)))
 
     def open(self, arms: Arms, now: float) -> dict[str, Any]:
