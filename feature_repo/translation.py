@@ -16,6 +16,7 @@ from feast import Entity, FeatureService, FeatureView, Field, FileSource, ValueT
 from feast.data_format import ParquetFormat
 from feast.types import Bool, FeastType, Float64, Int64, String
 
+from feature_repo.layout import definition_name
 from mulgil.contract import ColumnType
 from mulgil.contract.specifications import FeatureSpecification
 
@@ -48,17 +49,6 @@ class FeastObjects:
     service: FeatureService
 
 
-def definition_name(project: str, specification: FeatureSpecification) -> str:
-    """Return the name that the objects of one version share.
-
-    Args:
-        project: The project's name. It has hyphens and no underscores, Feast's SQLite tables the reverse, so
-            two projects never meet.
-        specification: What the feature store keeps.
-    """
-    return f"{project.replace('-', '_')}_{specification.version}"
-
-
 def translate(project: str, specification: FeatureSpecification, offline_path: Path) -> FeastObjects:
     """Build the Feast objects of one version.
 
@@ -67,7 +57,7 @@ def translate(project: str, specification: FeatureSpecification, offline_path: P
         specification: What the feature store keeps.
         offline_path: The Parquet file of its values. It need not exist yet.
     """
-    name = definition_name(project, specification)
+    name = definition_name(project, specification.version)
     tags = {"mulgil_project": project, "mulgil_version": specification.version}
     entity = Entity(
         name=name,

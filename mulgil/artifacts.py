@@ -567,6 +567,8 @@ class Evaluation(Record):
             labels, the model's by `model LABEL`. Empty for another task.
         confusions: The same of classes.
         fits: The same of numbers, by the target within.
+        champion_fingerprint: Of the bundle that was the champion then, compared or not; empty where there
+            was no other than the model itself.
     """
 
     bundle_fingerprint: str
@@ -581,3 +583,4 @@ class Evaluation(Record):
     curves: dict[str, ScoreCurves] = Field(default_factory=dict)
     confusions: dict[str, ClassConfusion] = Field(default_factory=dict)
     fits: dict[str, dict[str, NumberFit]] = Field(default_factory=dict)
+    champion_fingerprint: str = ""

@@ -35,6 +35,10 @@ class PermanentError(MulgilError):
     exit_code = 4
 
 
+class NotReconciledError(MulgilError):
+    """What a step is to bring about does not stand, or nobody can tell without running the step."""
+
+
 class UnsupportedPipelineError(PermanentError):
     """A compiled pipeline uses a feature of the IR that this runner does not implement."""
 

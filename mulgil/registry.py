@@ -1,7 +1,8 @@
 """Experiments and the model registry, in MLflow; the one module that imports it.
 
 At `$MLFLOW_TRACKING_URI` where that is set; else in a SQLite file with the artifacts beside it, under
-Mulgil's home. MLflow is imported when it is first needed, which takes a second or two.
+Mulgil's home. MLflow is imported when it is first needed, which takes a second or two; who has which alias on
+this machine is read without it.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import contextlib
 import fcntl
 import logging
 import os
+import sqlite3
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
+from mulgil import registry_database
 from mulgil.artifacts import RegisteredModel, read_bundle
 from mulgil.errors import PermanentError, TemporaryError, describe
 from mulgil.home import home
@@ -93,22 +96,33 @@ def register(registration: Registration) -> RegisteredModel:
 def promote(name: str, version: str) -> None:
     """Give a model version the alias `champion`: the one that serves, and that candidates are held against.
 
+    One that has it keeps it, and MLflow is not asked.
+
     Raises:
         TemporaryError: The MLflow server does not answer.
         PermanentError: There is no such version.
     """
+    champion = find_champion(name)
+    if champion is not None and champion.version == version:
+        return
     with _client() as client:
         client.set_registered_model_alias(name, CHAMPION, version)
 
 
-def find_champion(name: str) -> RegisteredModel | None:
-    """Return the version with the alias `champion`; `None` where there is none, or no such model."""
-    if _is_local() and not _database().exists():
-        return None
-    with _client() as client:
-        model = _find_registered_model(client, name)
-        version = model.aliases.get(CHAMPION) if model is not None else None
-        return None if version is None else _as_record(client.get_model_version(name, str(version)))
+def find_champion(name: str, *, other_than: str = "") -> RegisteredModel | None:
+    """Return the version with the alias `champion`; `None` where there is none, or no such model.
+
+    Args:
+        name: The registered model.
+        other_than: Fingerprint of a bundle that is no champion for whoever asks, as it is the one at hand.
+    """
+    champion = _find_by_alias(name, CHAMPION)
+    return None if champion is None or champion.bundle_fingerprint == other_than else champion
+
+
+def find_candidate(name: str) -> RegisteredModel | None:
+    """Return the version that was registered last; `None` where there is none, or no such model."""
+    return _find_by_alias(name, CANDIDATE)
 
 
 def list_versions() -> list[RegisteredModel]:
@@ -117,7 +131,7 @@ def list_versions() -> list[RegisteredModel]:
     Raises:
         TemporaryError: The MLflow server does not answer.
     """
-    if _is_local() and not _database().exists():
+    if is_on_this_machine() and not _database().exists():
         return []
     with _client() as client:
         versions: list[RegisteredModel] = []
@@ -128,6 +142,11 @@ def list_versions() -> list[RegisteredModel]:
             token = page.token
             if not token:
                 return versions
+
+
+def is_on_this_machine() -> bool:
+    """Whether the registry is a file here, where a look costs nothing, and not a server."""
+    return not os.environ.get("MLFLOW_TRACKING_URI")
 
 
 def bundle_directory(model: RegisteredModel) -> Path:
@@ -187,6 +206,30 @@ def _fill_run(client: MlflowClient, run: Run, registration: Registration) -> Non
     client.set_terminated(run.info.run_id, "FINISHED")
 
 
+def _find_by_alias(name: str, alias: str) -> RegisteredModel | None:
+    if is_on_this_machine():
+        if not _database().exists():
+            return None
+        try:
+            row = registry_database.read_version(_database(), name, alias, _BUNDLE_TAG)
+            return None if row is None else _record_of(row.name, row.version, row.source, row.tag)
+        except sqlite3.OperationalError:
+            # Of another MLflow's tables, MLflow itself, below, knows what is to be done.
+            pass
+        except sqlite3.DatabaseError as exc:
+            raise PermanentError(
+                describe(
+                    f"The registry cannot be read: {exc}",
+                    expected=f"a SQLite database of MLflow's in {_database()}",
+                    next_step="put a copy of it back, or delete it: then every model is registered anew",
+                )
+            ) from exc
+    with _client() as client:
+        model = _find_registered_model(client, name)
+        version = model.aliases.get(alias) if model is not None else None
+        return None if version is None else _as_record(client.get_model_version(name, str(version)))
+
+
 def _ensure_registered_model(client: MlflowClient, name: str) -> None:
     if _find_registered_model(client, name) is None:
         client.create_registered_model(name)
@@ -204,19 +247,16 @@ def _find_registered_model(client: MlflowClient, name: str) -> RegisteredMlflowM
 
 
 def _as_record(version: ModelVersion) -> RegisteredModel:
-    location = urlsplit(str(version.source))
+    return _record_of(version.name, version.version, str(version.source), version.tags[_BUNDLE_TAG])
+
+
+def _record_of(name: str, version: int | str, source: str, bundle_fingerprint: str) -> RegisteredModel:
+    location = urlsplit(source)
     # KServe's storage initializer and the local plane take the path as it is.
-    uri = f"file://{unquote(location.path)}" if location.scheme == "file" else str(version.source)
+    uri = f"file://{unquote(location.path)}" if location.scheme == "file" else source
     return RegisteredModel(
-        name=version.name,
-        version=str(version.version),
-        storage_uri=uri,
-        bundle_fingerprint=version.tags[_BUNDLE_TAG],
+        name=name, version=str(version), storage_uri=uri, bundle_fingerprint=bundle_fingerprint
     )
-
-
-def _is_local() -> bool:
-    return not os.environ.get("MLFLOW_TRACKING_URI")
 
 
 def _folder() -> Path:
@@ -229,7 +269,7 @@ def _database() -> Path:
 
 def _artifact_location(registration: Registration) -> str | None:
     # A server keeps artifacts where it was told to.
-    return (_folder() / "artifacts" / registration.name).as_uri() if _is_local() else None
+    return (_folder() / "artifacts" / registration.name).as_uri() if is_on_this_machine() else None
 
 
 def import_mlflow() -> None:
@@ -238,7 +278,7 @@ def import_mlflow() -> None:
     os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
     import mlflow
 
-    if _is_local():
+    if is_on_this_machine():
         import mlflow.store.model_registry.sqlalchemy_store
         import mlflow.store.tracking.sqlalchemy_store  # noqa: F401 - what a client of a database imports
 
@@ -252,7 +292,7 @@ def _client() -> Iterator[MlflowClient]:
 
     uri = os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{_database()}"
     try:
-        if _is_local():
+        if is_on_this_machine():
             _ensure_database()
         yield MlflowClient(tracking_uri=uri, registry_uri=uri)
     except MlflowException as exc:
@@ -284,7 +324,7 @@ def _ensure_database() -> None:
 @contextlib.contextmanager
 def _registering() -> Iterator[None]:
     """Let one process at a time look whether a version exists and make it."""
-    with _lock("register") if _is_local() else contextlib.nullcontext():
+    with _lock("register") if is_on_this_machine() else contextlib.nullcontext():
         yield
 
 

@@ -1,6 +1,7 @@
 """The model server as a process, for tests."""
 
 import contextlib
+import json
 import signal
 import socket
 import subprocess
@@ -26,14 +27,21 @@ def start(bundle, port, *flags):
     )
 
 
+def read_log(output):
+    """The server's own lines: LiteRT writes one of its own to the same place."""
+    return [
+        json.loads(line) for line in output.splitlines() if not line.startswith("INFO: Created TensorFlow")
+    ]
+
+
 class Server:
     """A process, its port, and what was sent to it."""
 
-    def __init__(self, bundle, *flags):
+    def __init__(self, bundle, *flags, waits=True):
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.process = start(bundle, self.port, *flags)
-        while not self.is_listening():
+        while waits and not self.is_listening():
             assert self.process.poll() is None, self.process.stdout.read()
             time.sleep(0.02)
 

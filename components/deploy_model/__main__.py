@@ -59,11 +59,16 @@ def main(argv: Sequence[str] | None = None) -> int:
 def load_core() -> Callable[..., Any]:
     """Import the core, with all that it needs."""
     from components.deploy_model.core import deploy_model
+
+    platform, locate = _choose_platform()
+    return functools.partial(deploy_model, platform=platform, locate=locate, promote=_promote)
+
+
+def load_rest() -> None:
+    """Import what a new version needs besides: MLflow, which makes it the champion."""
     from mulgil.registry import import_mlflow
 
     import_mlflow()
-    platform, locate = _choose_platform()
-    return functools.partial(deploy_model, platform=platform, locate=locate, promote=_promote)
 
 
 def _choose_platform() -> tuple[InferencePlatform, Callable[[RegisteredModel], Path]]:

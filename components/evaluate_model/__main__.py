@@ -32,14 +32,12 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def load_core() -> Callable[..., Any]:
-    """Import the core, and TensorFlow and MLflow with it."""
+    """Import the core, and TensorFlow with it."""
     from components.tensorflow_startup import start_tensorflow
 
     start_tensorflow()
     from components.evaluate_model.core import evaluate_model
-    from mulgil.registry import import_mlflow
 
-    import_mlflow()
     return evaluate_model
 
 

@@ -21,17 +21,21 @@ class ChampionAnswer:
     """What the champion said.
 
     Attributes:
-        version: Its version; `None` where there is no champion.
+        version: Its version; `None` where there is no champion but the candidate itself.
+        fingerprint: Of its bundle; empty where there is none.
         predicted: What it gives for each test row; `None` where it cannot be compared.
         reason: Why not.
     """
 
     version: str | None = None
+    fingerprint: str = ""
     predicted: Floats | None = None
     reason: str = ""
 
 
-def ask_champion(name: str, dictionary: DataDictionary, test: TrainingRows) -> ChampionAnswer:
+def ask_champion(
+    name: str, candidate_fingerprint: str, dictionary: DataDictionary, test: TrainingRows
+) -> ChampionAnswer:
     """Score the test rows with the registered model's champion.
 
     The champion may have been fitted on some of them, where the split has changed since; that makes the
@@ -39,31 +43,33 @@ def ask_champion(name: str, dictionary: DataDictionary, test: TrainingRows) -> C
 
     Args:
         name: The registered model.
+        candidate_fingerprint: Of the candidate's bundle, which is not held against itself.
         dictionary: The dictionary of the candidate, which the rows were read by.
         test: The test rows.
 
     Raises:
         InputError: The champion's bundle is damaged.
     """
-    champion = registry.find_champion(name)
+    champion = registry.find_champion(name, other_than=candidate_fingerprint)
     if champion is None:
-        return ChampionAnswer(reason=f"no version of {name} is the champion yet")
+        return ChampionAnswer(reason=f"no other version of {name} is the champion")
+    version, fingerprint = champion.version, champion.bundle_fingerprint
     path = registry.bundle_directory(champion)
     manifest = read_bundle(path)
-    who = f"the champion, version {champion.version},"
+    who = f"the champion, version {version},"
     try:
         mismatch = explain_mismatch(read_dictionary(path), dictionary)
     except InputError:
         mismatch = "has a dictionary of another version of Mulgil"
     if mismatch is not None:
-        return ChampionAnswer(champion.version, reason=f"{who} {mismatch}")
+        return ChampionAnswer(version, fingerprint, reason=f"{who} {mismatch}")
     predicted = predict(path, manifest, test.tensors)
     unanswered = int(np.isnan(predicted.reshape(len(test), -1)).any(axis=1).sum())
     if unanswered:
         return ChampionAnswer(
-            champion.version, reason=f"{who} needs a value that {unanswered} of the test rows lack"
+            version, fingerprint, reason=f"{who} needs a value that {unanswered} of the test rows lack"
         )
-    return ChampionAnswer(champion.version, predicted)
+    return ChampionAnswer(version, fingerprint, predicted)
 
 
 def explain_mismatch(champion: DataDictionary, candidate: DataDictionary) -> str | None:

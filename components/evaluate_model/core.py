@@ -73,7 +73,7 @@ def evaluate_model(
     fitted = train.joined(validation)
 
     task = Task(bundle.task)
-    champion = ask_champion(bundle.name, dictionary, test)
+    champion = ask_champion(bundle.name, bundle.fingerprint, dictionary, test)
     predicted = {
         MODEL: predict(bundle_path, bundle, test.tensors),
         BASELINE: predict_prior(task, fitted, test),
@@ -88,7 +88,7 @@ def evaluate_model(
         test.target,
         {model: numbers for model, numbers in predicted.items() if model != BASELINE},
     )
-    evaluation = _evaluate(bundle, len(test), replicates, pictures, project)
+    evaluation = _evaluate(bundle, champion, len(test), replicates, pictures, project)
     verdict = Verdict.of(GATE, bundle.fingerprint, _check(evaluation, champion, project))
     evaluation.write(evaluation_path)
     verdict.write(verdict_path)
@@ -99,6 +99,7 @@ def evaluate_model(
 
 def _evaluate(
     bundle: BundleManifest,
+    champion: ChampionAnswer,
     rows: int,
     replicates: dict[str, dict[Metric, Replicates]],
     pictures: Pictures,
@@ -127,6 +128,7 @@ def _evaluate(
         curves=pictures.curves,
         confusions=pictures.confusions,
         fits=pictures.fits,
+        champion_fingerprint=champion.fingerprint,
     )
 
 

@@ -44,11 +44,19 @@ def find_repetitions(identities: Identities) -> npt.NDArray[np.bool_]:
     Shapes:
         identities: (rows, 2).
     """
-    # It is stable, so of equal rows the earliest comes first.
-    order = np.lexsort((identities[:, 1], identities[:, 0]))
-    in_order = identities[order]
+    one, other = identities[:, 0], identities[:, 1]
+    # It is stable, so of rows that are equal in the first half the earliest comes first.
+    order = np.argsort(one, kind="stable")
+    in_order = one[order]
+    is_alike = np.append(False, in_order[1:] == in_order[:-1])
     is_repeated = np.zeros(len(order), dtype=bool)
-    is_repeated[order[1:]] = (in_order[1:] == in_order[:-1]).all(axis=1)
+    # Nearly always none, or the very rows that repeat one.
+    groups = np.flatnonzero(is_alike | np.append(is_alike[1:], False))
+    seen: set[tuple[int, int]] = set()
+    for place in order[groups].tolist():
+        identity = (int(one[place]), int(other[place]))
+        is_repeated[place] = identity in seen
+        seen.add(identity)
     return is_repeated
 
 

@@ -1,11 +1,14 @@
-"""Bringing what is at a path or an HTTP(S) URL to a file of this machine."""
+"""Bringing what is at a path or a URL to files of this machine."""
 
 from __future__ import annotations
 
-from pathlib import Path
+import glob
+from pathlib import Path, PurePosixPath
 
+import fsspec
 import httpx
 
+from mulgil.contract.sources import files_at
 from mulgil.errors import InputError, TemporaryError, describe
 
 # Chosen by eye: a server that says nothing for so long is taken to be down. It bounds every wait for bytes,
@@ -14,6 +17,9 @@ _TIMEOUT_SECONDS = 30.0
 
 # Answers after which the same request may succeed later.
 _TEMPORARY_STATUSES = {408, 425, 429}
+
+# What fsspec fetches, where the package that it names is installed.
+_STORES = {"s3", "gs", "gcs", "az", "abfs", "memory"}
 
 _ANOTHER_FILE = "or give the file itself: --source PATH"
 
@@ -28,11 +34,11 @@ def resolve(location: str, base: Path) -> str:
     return location if is_url(location) else str((base / location).resolve())
 
 
-def fetch_location(location: str, folder: Path, timeout_seconds: float = _TIMEOUT_SECONDS) -> Path:
-    """Return a file with the content of a resolved location.
+def fetch_location(location: str, folder: Path, timeout_seconds: float = _TIMEOUT_SECONDS) -> list[Path]:
+    """Return the files of a resolved location.
 
     Args:
-        location: A path or an HTTP(S) URL.
+        location: A path, a pattern, or a URL.
         folder: Where a download goes.
         timeout_seconds: How long a server may say nothing.
 
@@ -40,11 +46,45 @@ def fetch_location(location: str, folder: Path, timeout_seconds: float = _TIMEOU
         InputError: There is no such thing, or it cannot be read.
         TemporaryError: The server did not answer, broke off, or said to come again.
     """
-    if is_url(location):
-        return _download(location, folder / "downloaded", timeout_seconds)
+    scheme = location.partition("://")[0] if is_url(location) else ""
+    if scheme in _STORES:
+        return _copy(location, folder)
+    if scheme:
+        return [_download(location, folder / "downloaded", timeout_seconds)]
     path = Path(location)
-    _require_file(path)
-    return path
+    files = files_at(path)
+    for file in files or [path]:
+        _require_file(file)
+    return files
+
+
+def _copy(url: str, folder: Path) -> list[Path]:
+    """Copy what an object store has under a name or a pattern."""
+    try:
+        store, name = fsspec.core.url_to_fs(url)
+        names = store.glob(name) if glob.has_magic(name) else [name]
+        names = [f for n in sorted(names) for f in (sorted(store.find(n)) if store.isdir(n) else [n])]
+        if not names:
+            raise FileNotFoundError(url)
+        files = [folder / f"{place:06}{PurePosixPath(name).suffix}" for place, name in enumerate(names)]
+        for name, file in zip(names, files, strict=True):
+            store.get_file(name, str(file))
+    except (TimeoutError, ConnectionError) as exc:
+        raise TemporaryError(
+            describe(
+                f"The source's store cannot be reached: {exc}", received=url, next_step="run again later"
+            )
+        ) from exc
+    # Each store's client has exceptions of its own, of which this module cannot know.
+    except Exception as exc:
+        raise InputError(
+            describe(
+                f"The source cannot be fetched: {exc}",
+                expected="an object that is there, with credentials for it in the environment",
+                received=url,
+            )
+        ) from exc
+    return files
 
 
 def _require_file(path: Path) -> None:

@@ -3,21 +3,32 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from pathlib import Path, PurePosixPath
 
 from components.ingest_data.csv_source import read_csv
+from components.ingest_data.joining import join_tables
+from components.ingest_data.json_lines_source import read_json_lines
 from components.ingest_data.locations import fetch_location, is_url, resolve
 from components.ingest_data.parquet_source import read_parquet
 from components.ingest_data.python_source import read_python
+from components.ingest_data.sql_source import read_sql
 from components.ingest_data.table import RawTable
 from mulgil.contract import ProjectFolder
-from mulgil.contract.sources import CsvSource, ParquetSource, PythonSource
+from mulgil.contract.sources import (
+    CsvSource,
+    FileSource,
+    JsonLinesSource,
+    ParquetSource,
+    PythonSource,
+    Source,
+    SqlSource,
+)
 from mulgil.errors import InputError, describe
-
-AnySource = CsvSource | ParquetSource | PythonSource
 
 _PARQUET_SUFFIXES = {".parquet", ".pq"}
 _CSV_SUFFIXES = {".csv", ".data", ".txt"}
+_JSON_LINES_SUFFIXES = {".jsonl", ".ndjson"}
 
 
 def read_source(folder: ProjectFolder, replacement: str, scratch: Path) -> RawTable:
@@ -35,15 +46,27 @@ def read_source(folder: ProjectFolder, replacement: str, scratch: Path) -> RawTa
     source = choose_source(folder.project.source, replacement) if replacement else folder.project.source
     if isinstance(source, PythonSource):
         return read_python(source, folder.path)
-    location = resolve(source.location, folder.path)
-    path = fetch_location(location, scratch)
-    if isinstance(source, ParquetSource):
-        return read_parquet(path, location)
+    if isinstance(source, SqlSource):
+        return read_sql(source, folder.path)
     names = [column.name_in_source for column in folder.dictionary.columns if column.is_in_source]
-    return read_csv(path, location, source, names)
+    location = resolve(source.location, folder.path)
+    files = fetch_location(location, scratch)
+    if len(files) == 1:
+        return _read_file(source, files[0], location, names)
+    return join_tables((_read_file(source, file, str(file), names) for file in files), location)
 
 
-def choose_source(project: AnySource, replacement: str) -> AnySource:
+def _read_file(source: FileSource, path: Path, location: str, names: Collection[str]) -> RawTable:
+    match source:
+        case ParquetSource():
+            return read_parquet(path, location)
+        case JsonLinesSource():
+            return read_json_lines(path, location)
+        case CsvSource():
+            return read_csv(path, location, source, names)
+
+
+def choose_source(project: Source, replacement: str) -> Source:
     """Decide how a file that replaces the project's source is read.
 
     Its extension decides; one that says nothing is read as the project's own file is.
@@ -60,21 +83,29 @@ def choose_source(project: AnySource, replacement: str) -> AnySource:
     suffix = PurePosixPath(path).suffix.lower()
     if suffix in _PARQUET_SUFFIXES:
         return ParquetSource(kind="parquet", location=location)
+    if suffix in _JSON_LINES_SUFFIXES:
+        return JsonLinesSource(kind="json_lines", location=location)
     if isinstance(project, CsvSource):
         return project.model_copy(update={"location": location})
     if suffix in _CSV_SUFFIXES:
         return CsvSource(kind="csv", location=location)
-    if isinstance(project, ParquetSource):
-        return ParquetSource(kind="parquet", location=location)
+    if isinstance(project, ParquetSource | JsonLinesSource):
+        return project.model_copy(update={"location": location})
     raise InputError(
         describe(
-            "This cannot stand in for a project's Python source",
-            expected="a file that ends in " + ", ".join(sorted(_CSV_SUFFIXES | _PARQUET_SUFFIXES)),
+            f"This cannot stand in for a project's {project.kind} source",
+            expected="a file that ends in "
+            + ", ".join(sorted(_CSV_SUFFIXES | _PARQUET_SUFFIXES | _JSON_LINES_SUFFIXES)),
             received=f"source={replacement}",
         )
     )
 
 
-def describe_source(source: AnySource) -> str:
+def describe_source(source: Source) -> str:
     """Say where a project itself takes its rows from."""
-    return source.function if isinstance(source, PythonSource) else source.location
+    match source:
+        case PythonSource():
+            return source.function
+        case SqlSource():
+            return source.url
+    return source.location

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any
@@ -19,6 +20,8 @@ def plain(cell: Any) -> Any:
         return cell.to_pydatetime(warn=False)
     if isinstance(cell, np.generic):
         return cell.item()
+    if isinstance(cell, uuid.UUID):
+        return str(cell)
     if isinstance(cell, Decimal):
         return float(cell)
     if isinstance(cell, date) and not isinstance(cell, datetime):

@@ -45,7 +45,7 @@ def read_undescribed(location: str, header: Sequence[str] | None, scratch: Path)
         InputError: It is neither, has no rows, no header or a column twice.
         TemporaryError: A server did not answer.
     """
-    path = fetch_location(location, scratch)
+    path = fetch_location(location, scratch)[0]
     with open_uncompressed(path, location) as file:
         content = file.read()
     if not content:

@@ -2,3 +2,5 @@
 
 # The sections of project.yaml that this step reads; the cache goes by them.
 PROJECT_SECTIONS: frozenset[str] = frozenset({"name", "serving"})
+# It changes what all runs share.
+ACTS_OUTSIDE = True

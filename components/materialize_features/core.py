@@ -19,7 +19,7 @@ from components.materialize_features.staging import staged_store
 from feature_repo.layout import StoreLayout
 from feature_repo.online_places import find_place
 from feature_repo.translation import translate
-from mulgil.artifacts import FeatureServiceReference, require_approval
+from mulgil.artifacts import FeatureServiceReference, require_approval, write_text
 from mulgil.contract import load_project
 from mulgil.contract.specifications import specify_features
 from mulgil.home import home
@@ -67,6 +67,8 @@ def materialize_features(
     objects = translate(project, specification, offline_path)
     place = find_place(layout, project, specification.version, objects.view.name)
     with staged_store(layout, place) as store:
+        # Before any value: whoever finds a dataset's values finds its name too.
+        write_text(layout.dataset(project, specification.version), manifest.fingerprint)
         write_offline(offline_path, rows, specification)
         store.apply([objects.entity, objects.source, objects.view, objects.service])
         joined = {

@@ -23,6 +23,7 @@ from mulgil.cli.predict import predict_command
 from mulgil.cli.run import run_command
 from mulgil.cli.runs import runs_app
 from mulgil.cli.schedule import schedule_app
+from mulgil.cli.step import step_command
 from mulgil.cli.submit import submit_command
 from mulgil.errors import MulgilError
 
@@ -36,6 +37,7 @@ app = typer.Typer(
 app.command("init")(init_command)
 app.command("run")(run_command)
 app.command("plan")(plan_command)
+app.command("step")(step_command)
 app.command("compile")(compile_command)
 app.command("submit")(submit_command)
 app.command("predict")(predict_command)

@@ -18,6 +18,7 @@ from mulgil.local.run_store import RunRecord, State, TaskRecord
 _MARKS = {
     State.SUCCEEDED: "[green]✓[/]",
     State.CACHED: "[green]=[/]",
+    State.RECONCILED: "[green]=[/]",
     State.FAILED: "[red]✗[/]",
     State.SKIPPED: "[dim]–[/]",
     State.BLOCKED: "[dim]·[/]",
@@ -136,5 +137,7 @@ def outcome(task: TaskRecord) -> str:
         return "(its condition is false)" if task.state is State.SKIPPED else "(a step before it failed)"
     if task.state is State.CACHED:
         return "(an earlier run had equal inputs)"
+    if task.state is State.RECONCILED:
+        return "(its store is as an earlier run left it)"
     code = f", exit code {task.exit_code}" if task.exit_code else ""
     return f"{duration(task):.1f} s{code}"

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import codecs
+import re
+from pathlib import Path
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
@@ -11,8 +13,15 @@ from mulgil.contract.dictionary import Contract
 from mulgil.contract.learning import Ratio, Seed
 
 Location = Annotated[
-    str, Field(min_length=1, description="A path, relative to the project folder, or an HTTP(S) URL.")
+    str,
+    Field(
+        min_length=1,
+        description="A path, relative to the project folder, or a URL (HTTP(S), or s3:// and gs:// through "
+        "fsspec). A folder, or a path with * in it, is several files as one table.",
+    ),
 ]
+# A password that stands in a URL: user, colon, password, at.
+_PASSWORD = re.compile(r"://[^/@]*:(?!\$\{)[^/@]+@")
 
 
 class CsvSource(Contract):
@@ -63,6 +72,37 @@ class ParquetSource(Contract):
     location: Location
 
 
+class JsonLinesSource(Contract):
+    """Rows in a text file with a JSON object a line."""
+
+    kind: Literal["json_lines"]
+    location: Location
+
+
+class SqlSource(Contract):
+    """Rows that a database gives for a query."""
+
+    kind: Literal["sql"]
+    url: str = Field(
+        pattern=r"^[a-z0-9+]+://",
+        description="As SQLAlchemy has it, such as sqlite:///rows.db; ${NAME} is taken from the environment.",
+    )
+    query: str = Field(
+        pattern=r"^(?i:\s*(select|with|values)\b)",
+        description="The SELECT that gives the rows; their columns are the dictionary's.",
+    )
+
+    @field_validator("url")
+    @classmethod
+    def _keeps_no_secret(cls, url: str) -> str:
+        if _PASSWORD.search(url):
+            raise ValueError(
+                "a password does not stand in a file; expected a name of the environment in its place, as in "
+                "postgresql://user:${PASSWORD}@host/base"
+            )
+        return url
+
+
 class PythonSource(Contract):
     """Rows from a function of the project folder."""
 
@@ -73,7 +113,17 @@ class PythonSource(Contract):
     )
 
 
-Source = Annotated[CsvSource | ParquetSource | PythonSource, Field(discriminator="kind")]
+FileSource = CsvSource | ParquetSource | JsonLinesSource
+Source = Annotated[FileSource | SqlSource | PythonSource, Field(discriminator="kind")]
+
+
+def files_at(path: Path) -> list[Path]:
+    """Return the files of an absolute location, in order: itself, a folder's, or those of a pattern."""
+    if path.is_file():
+        return [path]
+    # A pattern begins at the root of the path, which is absolute.
+    found = path.iterdir() if path.is_dir() else Path(path.anchor).glob(str(path.relative_to(path.anchor)))
+    return sorted(file for file in found if file.is_file() and not file.name.startswith((".", "_")))
 
 
 class Split(Contract):

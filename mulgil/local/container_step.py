@@ -62,6 +62,18 @@ def check_container(name: str, container: Container) -> None:
         )
 
 
+def command_of(container: Container, context: TaskContext) -> tuple[list[str], dict[str, str]]:
+    """Return a container's command line and the variables of its process."""
+    variables: dict[str, str] = {}
+    for variable in container.env:
+        variables[variable.name] = expand_variables(variable.value, variables)
+    words = [
+        expand_variables(word, variables)
+        for word in resolve_command((*container.command, *container.args), context)
+    ]
+    return words, find_environment(container.image).variables | variables
+
+
 class ContainerProcess:
     """A container's command while it runs. Make it with `start`.
 
@@ -93,17 +105,10 @@ class ContainerProcess:
         Raises:
             PermanentError: It cannot be started.
         """
-        variables: dict[str, str] = {}
-        for variable in container.env:
-            variables[variable.name] = expand_variables(variable.value, variables)
-        words = [
-            expand_variables(word, variables)
-            for word in resolve_command((*container.command, *container.args), context)
-        ]
-        environment = find_environment(container.image).variables | variables
+        words, environment = command_of(container, context)
         process = None
         # Variables of the container's own must be there before anything is imported.
-        if interpreters is not None and not variables:
+        if interpreters is not None and not container.env:
             process = await interpreters.hand_over(words, folder, Path(log.name))
         if process is None:
             process = await _spawn(words, environment, folder, log)

@@ -49,10 +49,10 @@ class Journal:
         self.results[attempt.task] = result
         return result
 
-    def tell_reuse(self, path: str, task: Task, result: TaskResult) -> TaskResult:
+    def tell_reuse(self, path: str, task: Task, state: State, result: TaskResult) -> TaskResult:
         """Tell that a task took the outputs that are kept for the same inputs."""
         now = time.time()
-        record = TaskRecord(self._run_id, path, State.CACHED, now, now, display_name=task.display_name)
+        record = TaskRecord(self._run_id, path, state, now, now, display_name=task.display_name)
         self._observe(record)
         self.results[path] = result
         return result

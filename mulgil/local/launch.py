@@ -22,6 +22,7 @@ from mulgil.local.results import RunResult
 from mulgil.local.reuse import StepReuse
 from mulgil.local.run_store import RunRecord, RunStore, State, TaskRecord
 from mulgil.local.runner import PipelineRunner
+from mulgil.local.task_folder import TaskFolder
 
 
 def open_run_store() -> RunStore:
@@ -142,8 +143,13 @@ def _run(
         observe(task)
 
     reuse = StepReuse(run.run_id, open_cache(), is_cache_read=is_cache_read)
-    steps = plan(pipeline, run.parameters)
-    expected = [step.task for step in steps if step.action in (Action.RUN, Action.RECONCILE)]
+    # What the run itself finished before it was resumed is not imported again.
+    expected = [
+        step.task
+        for step in plan(pipeline, run.parameters)
+        if (step.is_run or (step.action is not Action.SKIP and not is_cache_read))
+        and TaskFolder(folder, step.task).read_finished() is None
+    ]
     runner = PipelineRunner(pipeline, run.run_id, folder, observe_and_record, reuse, expected)
     with _alone(run.run_id, folder):
         write_text(folder / "pipeline.yaml", compiled)

@@ -9,7 +9,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from mulgil.errors import PermanentError
+from mulgil.errors import NotReconciledError, PermanentError
 from mulgil.local.cache.keys import key_of
 from mulgil.local.cache.output_store import OutputStore
 from mulgil.local.cache.step_key import explain_difference
@@ -20,6 +20,7 @@ from mulgil.local.journal import Journal
 from mulgil.local.parameters import bind_parameters
 from mulgil.local.pipeline_spec import PipelineSpec
 from mulgil.local.results import TaskResult, Values
+from mulgil.local.reuse import check_reuse
 from mulgil.local.run_store import State, TaskRecord
 from mulgil.local.step import Step
 from mulgil.local.step_outputs import read_outputs
@@ -44,14 +45,16 @@ class PlannedStep:
 
     Attributes:
         task: Its path.
-        action: What would become of it. A step that acts on a store outside the run is reconciled: run each
-            time, and of no further effect where nothing changed.
+        action: What would become of it. A step that acts on a store outside the run is reconciled: run,
+            unless its store is seen to be as it left it.
         reasons: Why, one a line.
+        is_run: Whether it would be run.
     """
 
     task: str
     action: Action
     reasons: tuple[str, ...]
+    is_run: bool
 
 
 def plan_run(
@@ -78,9 +81,12 @@ def plan_run(
             # Of a graph, its steps; those of a loop are not known before.
             within = [path for path in pipeline.task_names if path.startswith(f"{record.task}/")]
             for path in within or [record.task]:
-                planned[path] = PlannedStep(path, Action.RUN, ("its inputs come from a step that runs",))
+                planned[path] = PlannedStep(
+                    path, Action.RUN, ("its inputs come from a step that runs",), is_run=True
+                )
         elif record.state is State.SKIPPED:
-            planned[record.task] = PlannedStep(record.task, Action.SKIP, ("its condition is false",))
+            reasons = ("its condition is false",)
+            planned[record.task] = PlannedStep(record.task, Action.SKIP, reasons, is_run=False)
 
     journal = Journal(_RUN.run_id, observe)
     values = Values(bind_parameters(root.input_definitions, parameters))
@@ -112,12 +118,18 @@ class _Foreteller:
         folder.begin()
         self._store.restore(key, folder.path, is_use=False)
         outputs = read_outputs(step, folder)
-        if is_cached:
-            self._note(step, Action.CACHED, ("nothing that it depends on changed",))
+        try:
+            check_reuse(step, key, self._store)
+        except NotReconciledError as exc:
+            self._note(step, action, (f"its inputs did not change; {exc}",))
         else:
-            self._note(step, action, ("it acts on a store outside the run; its inputs did not change",))
+            store = "" if is_cached else ", and its store is as it left it: nothing to do"
+            reason = f"nothing that it depends on changed{store}"
+            self._note(step, Action.CACHED if is_cached else action, (reason,), is_run=False)
         return TaskResult(State.SUCCEEDED, outputs=outputs)
 
-    def _note(self, step: Step, action: Action, reasons: tuple[str, ...]) -> TaskResult:
-        self._planned[step.path] = PlannedStep(step.path, action, reasons)
+    def _note(
+        self, step: Step, action: Action, reasons: tuple[str, ...], *, is_run: bool = True
+    ) -> TaskResult:
+        self._planned[step.path] = PlannedStep(step.path, action, reasons, is_run)
         return TaskResult(State.FAILED, failed=(step.path,))

@@ -5,6 +5,7 @@ Copies are kept by the hash of their content, so that equal projects have equal 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -17,6 +18,9 @@ from mulgil.contract import DICTIONARY_FILE, PROJECT_FILE, DataDictionary, Proje
 from mulgil.contract.load import check_targets, parse, require_project_folder
 from mulgil.contract.yaml_source import YamlDocument, read_yaml
 from mulgil.errors import ContractError, InputError, describe
+
+# A file of SQLite, relative to the project.
+_SQLITE = re.compile(r"^sqlite:///([^/].*)$")
 
 
 def parse_setting(text: str) -> tuple[str, Any]:
@@ -104,7 +108,10 @@ def _replaced(data: Any, keys: list[str], value: Any, whole: str) -> Any:
 
 def _located(data: dict[str, Any], path: Path) -> dict[str, Any]:
     """Make a location that is relative to the user's folder absolute, as the copy lies elsewhere."""
-    location = data["source"].get("location")
+    source = data["source"]
+    location, url = source.get("location"), source.get("url")
+    if url is not None and (base := _SQLITE.match(url)):
+        return {**data, "source": {**source, "url": f"sqlite:///{(path / base[1]).resolve()}"}}
     if location is None or "://" in location or Path(location).is_absolute():
         return data
-    return {**data, "source": {**data["source"], "location": str((path / location).resolve())}}
+    return {**data, "source": {**source, "location": str((path / location).resolve())}}

@@ -1,14 +1,21 @@
-"""Which outputs of a step stand already: from before the run was resumed, or from the cache."""
+"""Which outputs of a step stand already: from before the run was resumed, or from the cache.
+
+The outputs of a step that acts on a store outside the run are taken where that store is as the step left it.
+"""
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass
 
 from mulgil.artifacts import write_text
+from mulgil.errors import NotReconciledError
 from mulgil.local.cache.keys import key_of
 from mulgil.local.cache.output_store import OutputStore
+from mulgil.local.cache.standing import Facts, compare, observe
 from mulgil.local.cache.step_key import StepKey
 from mulgil.local.results import Values
+from mulgil.local.run_store import State
 from mulgil.local.step import Step
 from mulgil.local.step_outputs import read_outputs
 from mulgil.local.task_folder import TaskFolder
@@ -20,11 +27,27 @@ class Reused:
 
     Attributes:
         outputs: The outputs.
-        is_of_this_run: Whether the run itself had finished the step before it was resumed.
+        state: Where they are from: `cached`, `reconciled`, or `None` where the run itself had finished the
+            step before it was resumed.
     """
 
     outputs: Values
-    is_of_this_run: bool
+    state: State | None
+
+
+def check_reuse(step: Step, key: StepKey, store: OutputStore) -> None:
+    """Tell whether the kept outputs of a step can be taken, where there are any.
+
+    Args:
+        step: The step.
+        key: What its outputs depend on; the store has them.
+        store: The cache.
+
+    Raises:
+        NotReconciledError: The step must run, for the reason given.
+    """
+    if not step.task.caching_options.enable_cache:
+        compare(store.read_facts(key), observe(step, store.artifacts_of(key)))
 
 
 class StepReuse:
@@ -50,21 +73,26 @@ class StepReuse:
         """
         finished = folder.read_finished()
         if finished is not None:
-            return Reused(finished, is_of_this_run=True)
+            return Reused(finished, None)
         # Before it runs: code that is edited meanwhile is not what made the outputs.
         key = self._keys[step.path] = key_of(step, self._run_id)
-        if not self._is_cache_read or not step.task.caching_options.enable_cache:
+        if not self._is_cache_read or key is None or not self._store.has(key):
             return None
-        if key is None or not self._store.has(key):
+        try:
+            check_reuse(step, key, self._store)
+        except NotReconciledError:
             return None
         folder.begin()
         self._store.restore(key, folder.path)
         outputs = read_outputs(step, folder)
+        is_cached = step.task.caching_options.enable_cache
+        store = "" if is_cached else ", and the store that it acts on is as it left it"
         write_text(
-            folder.log, f"Nothing was run: an earlier run had equal inputs ({key.fingerprint[:12]}).\n"
+            folder.log,
+            f"Nothing was run: an earlier run had equal inputs ({key.fingerprint[:12]}){store}.\n",
         )
         folder.finish(outputs)
-        return Reused(outputs, is_of_this_run=False)
+        return Reused(outputs, State.CACHED if is_cached else State.RECONCILED)
 
     def keep(self, step: Step, folder: TaskFolder, outputs: Values) -> None:
         """Keep what a step gave, for this run's resumption and for others.
@@ -73,5 +101,13 @@ class StepReuse:
         """
         key = self._keys[step.path]
         if key is not None:
-            self._store.keep(key, folder.path)
+            self._store.keep(key, folder.path, _facts_of(step, outputs))
         folder.finish(outputs)
+
+
+def _facts_of(step: Step, outputs: Values) -> Facts | None:
+    if step.task.caching_options.enable_cache:
+        return None
+    with contextlib.suppress(NotReconciledError):
+        return observe(step, outputs.artifacts)
+    return None

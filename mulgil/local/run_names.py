@@ -1,8 +1,9 @@
-"""Finding a run by what a person types."""
+"""Finding a run or its step by what a person types."""
 
 from __future__ import annotations
 
 import difflib
+from collections.abc import Mapping
 
 from mulgil.errors import InputError, describe
 from mulgil.local.run_store import RunRecord, RunStore
@@ -32,4 +33,24 @@ def find_run(store: RunStore, name: str) -> RunRecord:
             received=f"run={name}",
             next_step="see `mulgil runs list`" if runs else "start one with `mulgil run`",
         )
+    )
+
+
+def find_task(titles: Mapping[str, str], name: str) -> str:
+    """Return the path of a task by what a person calls it: its path, its title, or its component.
+
+    Args:
+        titles: Titles by path.
+        name: `train_model` is what the component is called, `train-model` the step.
+
+    Raises:
+        InputError: There is no such task; with the nearest names.
+    """
+    wanted = name.replace("_", "-")
+    for path, title in titles.items():
+        if wanted in (path, title, path.rpartition("/")[2]):
+            return path
+    near = difflib.get_close_matches(wanted, titles.values(), n=3, cutoff=0.5) or list(titles.values())
+    raise InputError(
+        describe("The run has no such step", expected=" or ".join(near) or "none", received=f"step={name}")
     )

@@ -20,6 +20,7 @@ class State(StrEnum):
     RUNNING = "running"
     SUCCEEDED = "succeeded"
     CACHED = "cached"
+    RECONCILED = "reconciled"
     FAILED = "failed"
     SKIPPED = "skipped"
     BLOCKED = "blocked"
@@ -63,8 +64,9 @@ class TaskRecord:
         run_id: The run.
         task: Its path: its name, with those of the graphs around it and the numbers of iterations before
             slashes.
-        state: `retried` where the attempt failed and another one follows; `skipped` where the task's
-            condition was false, `blocked` where something before it failed.
+        state: `reconciled` where nothing was to be done in the store that the task acts on; `retried` where
+            the attempt failed and another one follows; `skipped` where the task's condition was false,
+            `blocked` where something before it failed.
         started_at: Seconds since the epoch.
         ended_at: Seconds since the epoch; `None` while it runs.
         exit_code: Of its process, where one ran.

@@ -64,10 +64,10 @@ class StepRunner:
         reused = self._reuse.find(step, folder)
         if reused is not None:
             result = TaskResult(State.SUCCEEDED, outputs=reused.outputs)
-            if reused.is_of_this_run:
+            if reused.state is None:
                 return self._journal.keep(step.path, result)
-            return self._journal.tell_reuse(step.path, step.task, result)
-        context = self._context(step, folder)
+            return self._journal.tell_reuse(step.path, step.task, reused.state, result)
+        context = context_of(step, self._run, folder)
         demand = read_demand(step.container.resources, context)
         folder.begin()
         number = 1
@@ -88,18 +88,6 @@ class StepRunner:
             number += 1
             # Argo ends a retry that outlasts the policy; the first attempt has no limit.
             deadline = first_start + step.retry_policy.backoff_max_duration
-
-    def _context(self, step: Step, folder: TaskFolder) -> TaskContext:
-        return TaskContext(
-            run_id=self._run.run_id,
-            task_path=step.path,
-            input_parameters=step.inputs.parameters,
-            defaulted=step.defaulted,
-            input_artifacts=step.inputs.artifacts,
-            output_artifacts={name: folder.place_artifact(name) for name in step.outputs.artifacts},
-            output_parameters={name: folder.place_parameter(name) for name in step.outputs.parameters},
-            created_at=self._run.created_at,
-        )
 
     async def _attempt(
         self,
@@ -133,6 +121,20 @@ class StepRunner:
             folder.note(exc)
             exit_code = exc.exit_code
         return _failure(step, exit_code, folder)
+
+
+def context_of(step: Step, run: Run, folder: TaskFolder) -> TaskContext:
+    """Return what the placeholders of a step's command line stand for, with its outputs in a folder."""
+    return TaskContext(
+        run_id=run.run_id,
+        task_path=step.path,
+        input_parameters=step.inputs.parameters,
+        defaulted=step.defaulted,
+        input_artifacts=step.inputs.artifacts,
+        output_artifacts={name: folder.place_artifact(name) for name in step.outputs.artifacts},
+        output_parameters={name: folder.place_parameter(name) for name in step.outputs.parameters},
+        created_at=run.created_at,
+    )
 
 
 def _failure(step: Step, exit_code: int, folder: TaskFolder) -> TaskResult:

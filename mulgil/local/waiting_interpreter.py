@@ -14,6 +14,7 @@ import importlib
 import json
 import os
 import runpy
+import select
 import sys
 
 
@@ -22,7 +23,11 @@ def main() -> None:
     module = sys.argv[1]
     # What fails here fails again as the step, and then its log has the reason.
     with contextlib.suppress(Exception):
-        importlib.import_module(f"{module}.__main__").load_core()
+        program = importlib.import_module(f"{module}.__main__")
+        program.load_core()
+        # What it may not need is imported while there is time.
+        if hasattr(program, "load_rest") and not select.select([sys.stdin], [], [], 0)[0]:
+            program.load_rest()
     line = sys.stdin.readline()
     if not line:
         return

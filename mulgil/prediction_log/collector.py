@@ -245,9 +245,10 @@ async def _run(collector: Collector, host: str, port: int, flush_seconds: float)
     told_to_stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, told_to_stop.set)
-    connections = Connections()
+    connections = Connections(collector.handle)
+    sweeping = loop.create_task(connections.sweep())
     try:
-        server = await loop.create_server(lambda: HttpConnection(collector.handle, connections), host, port)
+        server = await loop.create_server(lambda: HttpConnection(connections), host, port)
     except OSError as exc:
         kind = TemporaryError if exc.errno == errno.EADDRINUSE else PermanentError
         raise kind(
@@ -269,6 +270,7 @@ async def _run(collector: Collector, host: str, port: int, flush_seconds: float)
     while len(connections) and loop.time() < deadline:
         await asyncio.sleep(0.02)
     connections.abort()
+    sweeping.cancel()
     await _flush(collector)
     collector.close()
     print(f"stopped; {collector.records} records, {collector.rows} rows", flush=True)

@@ -65,7 +65,7 @@ class Step:
     @property
     def has_run(self) -> bool:
         """Whether a process was started for it in this run."""
-        return self.state not in (None, State.CACHED, State.SKIPPED, State.BLOCKED)
+        return self.state not in (None, State.CACHED, State.RECONCILED, State.SKIPPED, State.BLOCKED)
 
     @property
     def seconds(self) -> float:

@@ -196,6 +196,8 @@ def _outcome(seconds: float, state: State | None, exit_code: int | None) -> str:
         return "a step before it failed"
     if state is State.CACHED:
         return "an earlier run had equal inputs"
+    if state is State.RECONCILED:
+        return "its store was as an earlier run left it"
     if state is None:
         return ""
     return format_seconds(seconds) + (f", exit code {exit_code}" if exit_code else "")

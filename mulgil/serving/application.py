@@ -5,9 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 import re
-import sys
 import time
-import traceback
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
@@ -15,7 +13,7 @@ import mulgil
 from mulgil.contract.answers import Numbers
 from mulgil.serving import metrics, protocol_v1, protocol_v2
 from mulgil.serving.binary_tensors import split_body
-from mulgil.serving.contract_check import ContractViolationError
+from mulgil.serving.contract_check import ContractViolationError, Violation
 from mulgil.serving.entities import (
     TypedKeyReader,
     find_keys,
@@ -23,6 +21,7 @@ from mulgil.serving.entities import (
     join_columns,
     read_keys,
 )
+from mulgil.serving.logs import RequestLog, write_failure
 from mulgil.serving.messages import (
     Request,
     RequestError,
@@ -35,6 +34,7 @@ from mulgil.serving.model import NoPredictionError, ServedModel
 from mulgil.serving.online_store import Rows, UnreadRowsError
 from mulgil.serving.prediction_log import PredictionLog
 from mulgil.serving.routes import Routes
+from mulgil.serving.shared_numbers import SharedNumbers
 
 # An identifier that may be echoed into a header and a log. The length is chosen by eye.
 _IDENTIFIER = re.compile(rb"[\x21-\x7e]{1,128}")
@@ -47,6 +47,8 @@ class Application:
         model: What predicts.
         name: Its name in paths.
         version: Its version, which every response carries.
+        numbers: Where counts are kept; memory of this process alone if left out.
+        request_log: Where requests get a line.
 
     Attributes:
         log: Where predictions are recorded, if anywhere.
@@ -59,7 +61,15 @@ class Application:
         is_draining: Whether readiness is denied because the process is about to end.
     """
 
-    def __init__(self, model: ServedModel, *, name: str, version: str) -> None:
+    def __init__(
+        self,
+        model: ServedModel,
+        *,
+        name: str,
+        version: str,
+        numbers: SharedNumbers | None = None,
+        request_log: RequestLog | None = None,
+    ) -> None:
         self.is_draining = False
         self.log: PredictionLog | None = None
         self._model = model
@@ -67,9 +77,10 @@ class Application:
         self.version = version
         self.answers = model.answers
         self.outputs = tuple(output.name for output in model.answers.tensors)
-        self.metrics = metrics.Metrics(name, version)
+        self.metrics = metrics.Metrics(name, version, model.names, model.answers, numbers)
+        self.request_log = request_log or RequestLog()
         columns = tuple(model.columns.values())
-        model.store.observe = self.metrics.observe_lookup
+        model.store.observe = self.metrics.lookups.observe
         self._keys = TypedKeyReader(model.store.entity)
         self._v1 = protocol_v1.TypedReader(columns)
         self._v2 = protocol_v2.TypedReader(columns, self.outputs)
@@ -91,9 +102,8 @@ class Application:
             return self._handle_later(request, exc)
         except RequestError as exc:
             response = error_response(exc)
-        except Exception:  # noqa: BLE001 - the edge: a defect costs one answer, not the server
-            print(f"request {identifier.decode()} failed", file=sys.stderr, flush=True)
-            traceback.print_exc()
+        except Exception as exc:  # noqa: BLE001 - the edge: a defect costs one answer, not the server
+            write_failure("a request failed", exc, request_id=identifier.decode())
             response = error_response(RequestError(500, "The server failed; its log says why."))
         response.head += b"%bX-Request-Id: %b\r\n" % (self._version_line, identifier)
         return response
@@ -173,22 +183,39 @@ class Application:
             begun = request.begun = request.begun or time.perf_counter()
             try:
                 response = respond(request, identifier)
-            except (ContractViolationError, NoPredictionError) as exc:
+            except ContractViolationError as exc:
+                self.count_violations(exc.violations, metrics.REFUSED)
+                response = error_response(RequestError(400, f"{exc}."))
+            except NoPredictionError as exc:
                 response = error_response(RequestError(400, f"{exc}."))
             except RequestError as exc:
                 response = error_response(exc)
             ended = time.perf_counter()
-            self.metrics.observe(protocol, response.status, ended - begun)
+            self.report(identifier, protocol, response.status, ended - begun)
             if self.log is not None:
                 self.log.append(name, identifier, request, response, begun, ended)
             return response
 
         return timed
 
+    def report(self, identifier: bytes, protocol: str, status: int, seconds: float) -> None:
+        """Count a prediction request, and write its line where there is to be one."""
+        self.metrics.observe(protocol, status, seconds)
+        if status != 200 or self.request_log.writes_all:
+            self.request_log.write(identifier, protocol, status, seconds)
+
+    def count_violations(self, violations: Sequence[Violation], outcome: str) -> None:
+        """Count values that the dictionary does not allow; a column that it does not know is none of them."""
+        for violation in violations:
+            if violation.column in self._model.columns:
+                self.metrics.violations.add(violation.column, outcome)
+
     def _predict_v1(self, request: Request, _: bytes) -> Response:
         keys = self._keys.read(request.body)
         if keys is not None:
-            return json_response(protocol_v1.answer(self._predict_entities(keys, request), self.answers))
+            found = self._predict_entities(keys, request)
+            self.metrics.predictions.observe(found)
+            return json_response(protocol_v1.answer(found, self.answers))
         instances = self._v1.read(request.body)
         predictions = self._model.predict_instances(instances) if instances else None
         if predictions is None:
@@ -199,6 +226,7 @@ class Application:
                 predictions = self._predict_entities(read_keys(raw, entity), request)
             else:
                 predictions = self._model.predict(*protocol_v1.read_columns(body, self._model.names))
+        self.metrics.predictions.observe(predictions)
         return json_response(protocol_v1.answer(predictions, self.answers))
 
     def _infer_v2(self, request: Request, identifier: bytes) -> Response:
@@ -211,6 +239,7 @@ class Application:
             body = parse_body(protocol_v2.DECODER, text)
             predictions = self.infer(body, content, request)
             identifier_given, wanted = body.id, protocol_v2.read_outputs(body, self.outputs)
+        self.metrics.predictions.observe(predictions)
         return protocol_v2.answer(
             predictions,
             self.answers,
@@ -258,10 +287,9 @@ class Application:
             raise RequestError(503, f"Model with name {self.name} is not ready: the server is shutting down.")
 
     def _render_metrics(self, _: Request, __: bytes) -> Response:
-        page = self.metrics.render()
         if self.log is not None:
-            page += metrics.render_log(self.name, self.version, self.log)
-        return Response(200, page, metrics.CONTENT_TYPE)
+            self.metrics.log_buffered.set(self.log.buffered)
+        return Response(200, self.metrics.render(), metrics.CONTENT_TYPE)
 
 
 async def read_unread(unread: UnreadRowsError) -> Rows | RequestError:

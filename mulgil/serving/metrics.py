@@ -1,7 +1,4 @@
-"""What Prometheus scrapes: requests by code, how long they took, and how long the online store did.
-
-A request is handled whole before the next is read, so there is nothing to count in flight; Envoy and KServe's
-queue proxy, which see the connections, count that.
+"""What Prometheus scrapes, whichever worker it reaches: the numbers of all of them.
 
 Source:
     https://prometheus.io/docs/instrumenting/exposition_formats (text format 0.0.4).
@@ -9,116 +6,336 @@ Source:
 
 from __future__ import annotations
 
+import itertools
+import os
 from bisect import bisect_left
-from collections import Counter
-from typing import Protocol
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import cast
+
+import numpy as np
+
+from mulgil.contract.answers import AnswerForm, Numbers
+from mulgil.serving.shared_numbers import PID, RESTARTS, SharedNumbers
 
 CONTENT_TYPE = b"text/plain; version=0.0.4; charset=utf-8"
 
 # Seconds. A request takes tens of microseconds, a large batch some milliseconds.
-_BOUNDS = (25e-6, 50e-6, 100e-6, 250e-6, 500e-6, 1e-3, 2.5e-3, 5e-3, 10e-3, 25e-3, 100e-3, 1.0)
+_SECONDS = (25e-6, 50e-6, 100e-6, 250e-6, 500e-6, 1e-3, 2.5e-3, 5e-3, 10e-3, 25e-3, 100e-3, 1.0)
+# Probabilities, in twentieths.
+_PROBABILITIES = tuple(round(0.05 * step, 2) for step in range(1, 20))
+# Of a target in whatever unit: by order of magnitude.
+_MAGNITUDES = tuple(m * 10.0**e for e in range(-3, 7) for m in (1, 2, 5))
+_ANY_NUMBERS = (*(-bound for bound in reversed(_MAGNITUDES)), 0.0, *_MAGNITUDES)
+# Every status with which a prediction request may end.
+_CODES = ("200", "400", "401", "404", "413", "500", "503")
+_PROTOCOLS = ("v1", "v2", "grpc")
+
+# What became of a value that the dictionary does not allow.
+REFUSED, CLIPPED, PASSED = "refused", "clipped", "passed"
+# What became of a record of the prediction log.
+SENT, DROPPED = "sent", "dropped"
+# Why a client was turned away.
+CONNECTIONS, MEMORY, WAIT = "connections", "memory", "wait"
 
 
-class Histogram:
-    """Times, counted by length.
+class Counter:
+    """A count by labels.
 
     Args:
+        numbers: Where it is kept.
         name: Of the metric.
         help_text: What it is.
+        labels: Each label's values; every combination is shown, so that the first count is seen to grow.
+        kind: `counter`, or `gauge` for what also shrinks.
     """
 
-    def __init__(self, name: str, help_text: str) -> None:
+    def __init__(
+        self,
+        numbers: SharedNumbers,
+        name: str,
+        help_text: str,
+        *,
+        kind: str = "counter",
+        **labels: Iterable[str],
+    ) -> None:
+        self._numbers, self._own = numbers, numbers.own
         self._name = name
-        self._help = help_text
-        self._counts = [0] * (len(_BOUNDS) + 1)
-        self._seconds = 0.0
+        self._head = [f"# HELP {name} {help_text}", f"# TYPE {name} {kind}"]
+        combinations = list(itertools.product(*labels.values()))
+        first = numbers.reserve(len(combinations))
+        self._places = dict(zip(combinations, itertools.count(first), strict=False))
+        self._texts = {
+            combination: "".join(
+                f',{name}="{_escape(value)}"' for name, value in zip(labels, combination, strict=True)
+            )
+            for combination in combinations
+        }
+        if kind == "gauge":
+            # Whoever had the row before took what it held with it.
+            for place in self._places.values():
+                self._own[place] = 0.0
 
-    def observe(self, seconds: float) -> None:
-        """Count one."""
-        self._counts[bisect_left(_BOUNDS, seconds)] += 1
-        self._seconds += seconds
+    def add(self, *labels: str, amount: float = 1.0) -> None:
+        """Count."""
+        self._own[self._places[labels]] += amount
+
+    def set(self, amount: float) -> None:
+        """Say how much there is, of a gauge without labels."""
+        self._own[self._places[()]] = amount
 
     def render(self, labels: str) -> list[str]:
         """Write the lines."""
-        lines = [f"# HELP {self._name} {self._help}", f"# TYPE {self._name} histogram"]
-        total = 0
-        for bound, count in zip((*map(str, _BOUNDS), "+Inf"), self._counts, strict=True):
-            total += count
-            lines.append(f'{self._name}_bucket{{{labels},le="{bound}"}} {total}')
-        lines.append(f"{self._name}_sum{{{labels}}} {self._seconds}")
-        lines.append(f"{self._name}_count{{{labels}}} {total}")
+        return self._head + [
+            f"{self._name}{{{labels}{self._texts[combination]}}} {self._numbers.total(place):g}"
+            for combination, place in self._places.items()
+        ]
+
+
+class Histogram:
+    """Numbers, counted by size.
+
+    Args:
+        numbers: Where they are kept.
+        name: Of the metric.
+        help_text: What it is.
+        bounds: Of the buckets, ascending.
+        labels: What tells it from others of its name, as text.
+    """
+
+    def __init__(
+        self,
+        numbers: SharedNumbers,
+        name: str,
+        help_text: str,
+        bounds: Sequence[float],
+        labels: str = "",
+    ) -> None:
+        self._numbers, self._own = numbers, numbers.own
+        self._name = name
+        self._labels = labels
+        self._head = [f"# HELP {name} {help_text}", f"# TYPE {name} histogram"]
+        self._bounds = tuple(bounds)
+        self._first = numbers.reserve(len(bounds) + 2)
+        self._sum = self._first + len(bounds) + 1
+
+    def observe(self, number: float) -> None:
+        """Count one."""
+        self._own[self._first + bisect_left(self._bounds, number)] += 1.0
+        self._own[self._sum] += number
+
+    def observe_all(self, numbers: Sequence[float]) -> None:
+        """Count several."""
+        places, counts = np.unique(np.searchsorted(self._bounds, numbers), return_counts=True)
+        for place, count in zip(places.tolist(), counts.tolist(), strict=True):
+            self._own[self._first + place] += count
+        self._own[self._sum] += float(np.sum(numbers))
+
+    def render(self, labels: str) -> list[str]:
+        """Write the lines."""
+        return [*self._head, *self.render_values(labels)]
+
+    def render_values(self, labels: str) -> list[str]:
+        """Write the lines without what says what they are."""
+        labels += self._labels
+        lines = []
+        total = 0.0
+        for place, bound in enumerate((*map(str, self._bounds), "+Inf")):
+            total += self._numbers.total(self._first + place)
+            lines.append(f'{self._name}_bucket{{{labels},le="{bound}"}} {total:.0f}')
+        lines.append(f"{self._name}_sum{{{labels}}} {self._numbers.total(self._sum)!r}")
+        lines.append(f"{self._name}_count{{{labels}}} {total:.0f}")
         return lines
 
 
+class Predictions:
+    """What the model answered, a histogram for each of its numbers.
+
+    Args:
+        numbers: Where they are kept.
+        answers: What the model answers.
+    """
+
+    def __init__(self, numbers: SharedNumbers, answers: AnswerForm) -> None:
+        bounds = _PROBABILITIES if answers.task.is_classification else _ANY_NUMBERS
+        self._histograms = [
+            Histogram(
+                numbers,
+                "mulgil_predictions",
+                "What the model answered, an instance a count.",
+                bounds,
+                f',output="{_escape(name)}"',
+            )
+            for name in answers.names or (answers.output,)
+        ]
+        self._only = None if answers.names else self._histograms[0]
+
+    def observe(self, predictions: Sequence[Numbers]) -> None:
+        """Count a request's."""
+        if self._only is not None:
+            if len(predictions) == 1:
+                self._only.observe(cast("float", predictions[0]))
+            else:
+                self._only.observe_all(cast("Sequence[float]", predictions))
+            return
+        by_output = zip(*cast("Sequence[list[float]]", predictions), strict=True)
+        for histogram, values in zip(self._histograms, by_output, strict=True):
+            histogram.observe_all(values)
+
+    def render(self, labels: str) -> list[str]:
+        """Write the lines."""
+        first, *others = self._histograms
+        return [*first.render(labels), *(line for one in others for line in one.render_values(labels))]
+
+
+class ConnectionCounts:
+    """What is counted of a server's connections.
+
+    Args:
+        numbers: Where; memory of this process alone if left out.
+
+    Attributes:
+        in_flight: Requests that have begun to arrive and are not answered.
+        connections: Open ones.
+        shed: Clients that were turned away.
+    """
+
+    def __init__(self, numbers: SharedNumbers | None = None) -> None:
+        numbers = numbers or SharedNumbers()
+        self.shed = Counter(
+            numbers,
+            "mulgil_requests_shed_total",
+            "Clients turned away with a 503, by what there was too much of.",
+            reason=(CONNECTIONS, MEMORY, WAIT),
+        )
+        self.in_flight = Counter(
+            numbers,
+            "mulgil_requests_in_flight",
+            "Requests that have begun to arrive and are not answered.",
+            kind="gauge",
+        )
+        self.connections = Counter(numbers, "mulgil_connections", "Open HTTP connections.", kind="gauge")
+
+
 class Metrics:
-    """Counts since the process began.
+    """Counts since the server began.
 
     Args:
         name: The model.
         version: Its version.
+        columns: Names of its columns.
+        answers: What it answers.
+        numbers: Where they are kept; memory of this process alone if left out.
+
+    Attributes:
+        numbers: Where they are kept.
+        connections: What is counted of them.
+        log_records: Records of the prediction log.
+        log_buffered: Those that wait.
+        lookups: Time to read a request's entities.
+        predictions: What the model answered.
+        violations: Values that the dictionary does not allow.
     """
 
-    def __init__(self, name: str, version: str) -> None:
+    def __init__(
+        self,
+        name: str,
+        version: str,
+        columns: Sequence[str],
+        answers: AnswerForm,
+        numbers: SharedNumbers | None = None,
+    ) -> None:
+        numbers = numbers or SharedNumbers()
+        self.numbers = numbers
         self._labels = f'model="{name}",version="{version}"'
-        self._codes: Counter[tuple[str, int]] = Counter()
-        self._requests = Histogram("mulgil_request_seconds", "Time from a request's last byte to its answer.")
-        self._lookups = Histogram("mulgil_online_store_seconds", "Time to read a request's entities.")
+        self._codes = Counter(
+            numbers,
+            "mulgil_requests_total",
+            "Prediction requests by protocol and status code.",
+            protocol=_PROTOCOLS,
+            code=_CODES,
+        )
+        self._requests = Histogram(
+            numbers, "mulgil_request_seconds", "Time from a request's last byte to its answer.", _SECONDS
+        )
+        self.lookups = Histogram(
+            numbers, "mulgil_online_store_seconds", "Time to read a request's entities.", _SECONDS
+        )
+        self.predictions = Predictions(numbers, answers)
+        self.violations = Counter(
+            numbers,
+            "mulgil_contract_violations_total",
+            "Values that the data dictionary does not allow, at most ten a request.",
+            column=columns,
+            outcome=(REFUSED, CLIPPED, PASSED),
+        )
+        self.log_records = Counter(
+            numbers,
+            "mulgil_prediction_log_records_total",
+            "Recorded predictions: taken by the collector, or lost.",
+            outcome=(SENT, DROPPED),
+        )
+        self.log_buffered = Counter(
+            numbers,
+            "mulgil_prediction_log_buffered",
+            "Predictions that wait to be sent to the collector.",
+            kind="gauge",
+        )
+        self.connections = ConnectionCounts(numbers)
+        self._families: list[Counter | Histogram | Predictions] = [
+            *(self._codes, self._requests, self.lookups, self.predictions, self.violations),
+            *(self.connections.shed, self.connections.in_flight, self.connections.connections),
+            *(self.log_records, self.log_buffered),
+        ]
+        numbers.own[PID] = os.getpid()
 
     def observe(self, protocol: str, status: int, seconds: float) -> None:
         """Count one prediction request."""
-        self._codes[protocol, status] += 1
+        self._codes.add(protocol, str(status))
         self._requests.observe(seconds)
-
-    def observe_lookup(self, seconds: float) -> None:
-        """Count one read of the online store."""
-        self._lookups.observe(seconds)
 
     def render(self) -> bytes:
         """Write the page."""
-        lines = [
-            "# HELP mulgil_requests_total Prediction requests by protocol and status code.",
-            "# TYPE mulgil_requests_total counter",
+        lines = [line for family in self._families for line in family.render(self._labels)]
+        return ("\n".join([*lines, *self._render_processes()]) + "\n").encode()
+
+    def _render_processes(self) -> list[str]:
+        """Write what Linux says of the workers, and how often each was started again."""
+        rows = [self.numbers.row(worker) for worker in range(self.numbers.workers)]
+        found = [_read_process(int(row[PID])) for row in rows]
+        return [
+            "# HELP process_resident_memory_bytes Resident memory of a worker.",
+            "# TYPE process_resident_memory_bytes gauge",
+            *(
+                f'process_resident_memory_bytes{{worker="{worker}"}} {bytes_}'
+                for worker, (bytes_, _) in enumerate(found)
+            ),
+            "# HELP process_cpu_seconds_total Processor time of a worker.",
+            "# TYPE process_cpu_seconds_total counter",
+            *(
+                f'process_cpu_seconds_total{{worker="{worker}"}} {seconds}'
+                for worker, (_, seconds) in enumerate(found)
+            ),
+            "# HELP mulgil_worker_restarts_total How often a worker that died was started again.",
+            "# TYPE mulgil_worker_restarts_total counter",
+            *(
+                f'mulgil_worker_restarts_total{{worker="{worker}"}} {row[RESTARTS]:g}'
+                for worker, row in enumerate(rows)
+            ),
         ]
-        for (protocol, status), count in sorted(self._codes.items()):
-            lines.append(
-                f'mulgil_requests_total{{{self._labels},protocol="{protocol}",code="{status}"}} {count}'
-            )
-        lines += [*self._requests.render(self._labels), *self._lookups.render(self._labels)]
-        return ("\n".join(lines) + "\n").encode()
 
 
-class LogCounts(Protocol):
-    """What a prediction log counts."""
-
-    @property
-    def sent(self) -> int:
-        """Records that the collector acknowledged."""
-
-    @property
-    def dropped(self) -> int:
-        """Records that are lost."""
-
-    @property
-    def buffered(self) -> int:
-        """Records that wait."""
+def _escape(value: str) -> str:
+    return value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
 
 
-def render_log(name: str, version: str, log: LogCounts) -> bytes:
-    """Write the page's part about the prediction log.
-
-    Args:
-        name: The model.
-        version: Its version.
-        log: The counts.
-    """
-    labels = f'model="{name}",version="{version}"'
-    lines = [
-        "# HELP mulgil_prediction_log_records_total Recorded predictions: taken by the collector, or lost.",
-        "# TYPE mulgil_prediction_log_records_total counter",
-        f'mulgil_prediction_log_records_total{{{labels},outcome="sent"}} {log.sent}',
-        f'mulgil_prediction_log_records_total{{{labels},outcome="dropped"}} {log.dropped}',
-        "# HELP mulgil_prediction_log_buffered Predictions that wait to be sent to the collector.",
-        "# TYPE mulgil_prediction_log_buffered gauge",
-        f"mulgil_prediction_log_buffered{{{labels}}} {log.buffered}",
-    ]
-    return ("\n".join(lines) + "\n").encode()
+def _read_process(pid: int) -> tuple[int, float]:
+    """Return a process's resident bytes and processor seconds, zeros where it is gone (proc(5))."""
+    try:
+        pages = int(Path(f"/proc/{pid}/statm").read_text(encoding="ascii").split()[1])
+        # The name, which may have spaces, ends with the last parenthesis.
+        fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
+    except (OSError, IndexError):
+        return 0, 0.0
+    ticks = int(fields[11]) + int(fields[12])
+    return pages * os.sysconf("SC_PAGE_SIZE"), ticks / os.sysconf("SC_CLK_TCK")

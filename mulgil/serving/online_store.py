@@ -21,6 +21,7 @@ from mulgil.contract.dictionary import ColumnType, DataDictionary
 from mulgil.errors import InputError, describe
 from mulgil.online_rows import FORM, VALUES_START, OtherFormError, RowForm, key_writer, table_name
 from mulgil.online_stores import URL_VARIABLE
+from mulgil.serving.logs import write_event
 from mulgil.serving.messages import RequestError
 from mulgil.serving.redis_rows import RedisRows
 from mulgil.serving.typed_values import row_types
@@ -194,7 +195,7 @@ class UnreadableRows:
             f"The bundle names rows of the form {form or 'that Feast itself writes'}, and this server reads "
             f"the form {FORM}: predict by features, or train and deploy again"
         )
-        print(self._message, flush=True)
+        write_event(self._message, level="error")
 
     def read(self, keys: Sequence[bytes]) -> Rows:
         """Refuse.
@@ -229,5 +230,5 @@ def _connect(reference: FeatureServiceReference) -> Backend:
 
 def _unreadable(reason: str) -> RequestError:
     # The client can do nothing about a path or an address; the server's log has it.
-    print(f"the online store cannot be read: {reason}", flush=True)
+    write_event("the online store cannot be read", level="error", reason=reason)
     return RequestError(503, "The online store cannot be read; the server's log says why.")

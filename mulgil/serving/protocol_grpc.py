@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import itertools
 import os
-import sys
 import time
-import traceback
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -20,20 +18,27 @@ from google.protobuf.message import DecodeError
 import mulgil
 from mulgil.errors import TemporaryError, describe
 from mulgil.serving import protocol_v2
+from mulgil.serving.access import Access
 from mulgil.serving.application import Application, read_unread
 from mulgil.serving.binary_tensors import write_elements
 from mulgil.serving.contract_check import ContractViolationError
 from mulgil.serving.grpc_messages import SERVICE, make_messages
-from mulgil.serving.http import GREATEST_BODY_BYTES
+from mulgil.serving.limits import Limits
+from mulgil.serving.logs import write_failure
 from mulgil.serving.messages import Request, RequestError, Response
+from mulgil.serving.metrics import REFUSED
 from mulgil.serving.model import NoPredictionError
 from mulgil.serving.online_store import UnreadRowsError
+from mulgil.serving.tls import CertificateFiles
 
 _CODES = {
+    401: grpc.StatusCode.UNAUTHENTICATED,
     404: grpc.StatusCode.NOT_FOUND,
     500: grpc.StatusCode.INTERNAL,
     503: grpc.StatusCode.UNAVAILABLE,
 }
+# Where a carried request keeps the id that REST's has there.
+_IDENTIFIER = b"x-request-id"
 _CONTENTS = {
     "BOOL": "bool_contents",
     "INT32": "int_contents",
@@ -49,25 +54,44 @@ class GrpcService:
 
     Args:
         application: What predicts.
+        access: Who may ask; anybody without it.
     """
 
-    def __init__(self, application: Application) -> None:
+    def __init__(self, application: Application, access: Access | None = None) -> None:
         self._application = application
+        self._access = access
         self._messages = make_messages()
         self._process, self._counter = os.urandom(8).hex(), itertools.count()
 
-    async def start(self, host: str, port: int) -> grpc.aio.Server:
+    async def start(
+        self,
+        host: str,
+        port: int,
+        *,
+        limits: Limits,
+        is_port_shared: bool = False,
+        certificate: CertificateFiles | None = None,
+    ) -> grpc.aio.Server:
         """Listen.
+
+        Args:
+            host: Address.
+            port: Its port.
+            limits: What clients may take.
+            is_port_shared: Whether other workers listen there too.
+            certificate: For TLS; `None` for none.
 
         Raises:
             TemporaryError: The port is taken.
         """
         server = grpc.aio.server(
+            # More are told RESOURCE_EXHAUSTED.
+            maximum_concurrent_rpcs=limits.connections,
             options=[
-                ("grpc.max_receive_message_length", GREATEST_BODY_BYTES),
+                ("grpc.max_receive_message_length", limits.body_bytes),
                 # Two servers on one port would each get a part of the calls, unseen.
-                ("grpc.so_reuseport", 0),
-            ]
+                ("grpc.so_reuseport", int(is_port_shared)),
+            ],
         )
         calls: dict[str, Callable[[Any, Request], Any]] = {
             "ServerLive": lambda _, __: self._reply("ServerLiveResponse", live=True),
@@ -87,7 +111,10 @@ class GrpcService:
         }
         server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, handlers),))
         try:
-            server.add_insecure_port(f"{host}:{port}")
+            if certificate is None:
+                server.add_insecure_port(f"{host}:{port}")
+            else:
+                server.add_secure_port(f"{host}:{port}", _read_credentials(certificate))
         except RuntimeError as exc:
             raise TemporaryError(
                 describe(
@@ -104,11 +131,15 @@ class GrpcService:
         parse = self._messages[f"{name}Request"].FromString
 
         async def answer(content: bytes, context: grpc.aio.ServicerContext) -> bytes:
-            context.set_trailing_metadata((("x-model-version", self._application.version),))
+            identifier = f"{self._process}-{next(self._counter):x}"
+            context.set_trailing_metadata(
+                (("x-model-version", self._application.version), ("x-request-id", identifier))
+            )
             begun = time.perf_counter()
             status, encoded, message = 200, b"", ""
-            carrier = Request("POST", name, body=content)
+            carrier = Request("POST", name, {_IDENTIFIER: identifier.encode()}, content)
             try:
+                self._check_access(name, context)
                 received = parse(content)
                 try:
                     reply = call(received, carrier)
@@ -118,13 +149,15 @@ class GrpcService:
                 encoded = reply.SerializeToString()
             except RequestError as exc:
                 status, message = exc.status, exc.message
-            except (ContractViolationError, NoPredictionError) as exc:
+            except ContractViolationError as exc:
+                self._application.count_violations(exc.violations, REFUSED)
+                status, message = 400, f"{exc}."
+            except NoPredictionError as exc:
                 status, message = 400, f"{exc}."
             except DecodeError:
                 status, message = 400, "The message is not one of this call's."
-            except Exception:  # noqa: BLE001 - the edge: a defect costs one answer, not the server
-                print(f"gRPC call {name} failed", file=sys.stderr, flush=True)
-                traceback.print_exc()
+            except Exception as exc:  # noqa: BLE001 - the edge: a defect costs one answer, not the server
+                write_failure(f"the gRPC call {name} failed", exc, request_id=identifier)
                 status, message = 500, "The server failed; its log says why."
             if name == "ModelInfer":
                 self._record(carrier, Response(status, encoded or message.encode()), begun)
@@ -134,12 +167,19 @@ class GrpcService:
 
         return answer
 
+    def _check_access(self, name: str, context: grpc.aio.ServicerContext) -> None:
+        if self._access is None:
+            return
+        authorization = dict(context.invocation_metadata() or ()).get("authorization", "")
+        if refusal := self._access.check_call(name, authorization.encode()):
+            raise refusal
+
     def _record(self, request: Request, response: Response, begun: float) -> None:
         """Count and record a prediction's call."""
         application, ended = self._application, time.perf_counter()
-        application.metrics.observe("grpc", response.status, ended - begun)
+        identifier = request.headers[_IDENTIFIER]
+        application.report(identifier, "grpc", response.status, ended - begun)
         if application.log is not None:
-            identifier = b"%b-%x" % (self._process.encode(), next(self._counter))
             application.log.append(b"grpc", identifier, request, response, begun, ended)
 
     def _reply(self, message: str, /, **fields: object) -> Any:
@@ -164,6 +204,7 @@ class GrpcService:
         request, content = read_request(message)
         application = self._application
         predictions = application.infer(request, content, carrier)
+        application.metrics.predictions.observe(predictions)
         answers = application.answers
         wanted = protocol_v2.read_outputs(request, application.outputs)
         columns = answers.columns(predictions)
@@ -190,7 +231,7 @@ class GrpcService:
             "ModelInferResponse",
             model_name=application.name,
             model_version=application.version,
-            id=message.id or f"{self._process}-{next(self._counter):x}",
+            id=message.id or carrier.headers[_IDENTIFIER].decode(),
             outputs=outputs,
             raw_output_contents=raw,
         )
@@ -199,6 +240,24 @@ class GrpcService:
         if name != self._application.name or version not in ("", self._application.version):
             at = f" and version {version[:80]}" if version else ""
             raise RequestError(404, f"Model with name {name[:80]}{at} does not exist.")
+
+
+def _read_credentials(files: CertificateFiles) -> grpc.ServerCredentials:
+    """Return the certificate, read again whenever its files change."""
+    times = files.read_times()
+
+    def read() -> grpc.ServerCertificateConfiguration:
+        pair = (files.key.read_bytes(), files.certificate.read_bytes())
+        return grpc.ssl_server_certificate_configuration([pair])
+
+    def read_if_renewed() -> grpc.ServerCertificateConfiguration | None:
+        nonlocal times
+        if (found := files.read_times()) in ((), times):
+            return None
+        times = found
+        return read()
+
+    return grpc.dynamic_ssl_server_credentials(read(), read_if_renewed)
 
 
 def read_request(message: Any) -> tuple[protocol_v2.InferRequest, memoryview]:

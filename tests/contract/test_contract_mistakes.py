@@ -110,7 +110,14 @@ def test_the_shipped_projects_are_right(project):
         ("  goal: Tell who is ill.\n", "", "problem:", "problem.goal", "this key is needed", "nothing"),
         ("goal: Tell who is ill.", "goal: 7", "goal", "problem.goal", "expected text", "7"),
         ("  location: rows.csv\n", "", "source:", "source.location", "this key is needed", "nothing"),
-        ("kind: csv", "kind: sql", "kind", "source.kind", "'csv', 'parquet', 'python'", "'sql'"),
+        (
+            "kind: csv",
+            "kind: xls",
+            "kind",
+            "source.kind",
+            "'csv', 'parquet', 'json_lines', 'sql', 'python'",
+            "'xls'",
+        ),
         ("  kind: csv\n", "", "source:", "source", "'kind' is needed", "nothing"),
         ("location: rows", "locatoin: rows", "locat", "source.locatoin", "location", "'locatoin'"),
         ("kind: csv", "kind: parquet", "header", "source.header", "kind, location", "'header'"),
@@ -279,7 +286,7 @@ def test_every_mistake_of_both_files_is_told_at_once(write):
     with pytest.raises(ContractError) as caught:
         load_project(
             write(
-                project=PROJECT.replace("kind: csv", "kind: sql").replace("roc_auc", "rocauc"),
+                project=PROJECT.replace("kind: csv", "kind: xls").replace("roc_auc", "rocauc"),
                 dictionary=DICTIONARY.replace("[18, 110]", "[110, 18]").replace(
                     "type: boolean", "type: flag"
                 ),
@@ -304,9 +311,9 @@ def test_a_file_that_is_no_mapping_says_so(write, content):
 
 
 def test_a_missing_dictionary_is_named_beside_the_project_files_mistakes(write):
-    folder = write(project=PROJECT.replace("kind: csv", "kind: sql"))
+    folder = write(project=PROJECT.replace("kind: csv", "kind: xls"))
     (folder / DICTIONARY_FILE).unlink()
-    with pytest.raises(ContractError, match=r"(?s)'sql'.*data_dictionary\.yaml does not exist"):
+    with pytest.raises(ContractError, match=r"(?s)'xls'.*data_dictionary\.yaml does not exist"):
         load_project(folder)
 
 

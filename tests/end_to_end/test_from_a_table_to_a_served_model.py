@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 from heart_rows import write_heart_rows
 
+from mulgil.artifacts import FeatureServiceReference
 from mulgil.contract import load_project
 from mulgil.home import SOURCE_ROOT
 from mulgil.local.run_store import RunStore, State
@@ -189,6 +190,40 @@ def test_a_plan_names_the_steps_that_follow_from_a_change(laptop, clinical, sett
     assert next(line for line in printed.splitlines() if line.startswith(changed)).endswith(reason)
     assert {steps[step] for step in before} <= {"cached", "reconcile"}
     assert {steps[step] for step in after} == {"run"}
+
+
+def states_of(printed):
+    return dict(re.findall(r"^  ([a-z-]+): (cached|reconciled|succeeded)", printed, re.MULTILINE))
+
+
+def test_a_second_run_starts_no_step_but_the_deployment_and_serves_again_after_down(laptop, clinical):
+    assert laptop.mulgil("down").returncode == 0
+
+    second = laptop.mulgil("run", "projects/breast_cancer")
+
+    assert second.returncode == 0, second.stderr
+    assert states_of(second.stdout) == {
+        "ingest-data": "cached",
+        "validate-data": "cached",
+        "materialize-features": "reconciled",
+        "train-model": "cached",
+        "evaluate-model": "reconciled",
+        "register-model": "reconciled",
+        "deploy-model": "succeeded",
+    }
+    assert laptop.mulgil("predict", "projects/breast_cancer").returncode == 0
+
+
+def test_features_that_were_deleted_are_materialized_again(laptop, clinical):
+    service = laptop.artifact(run_id_of(clinical), "materialize-features", "feature_service")
+    online_store = Path(FeatureServiceReference.read(service).online_store)
+    online_store.unlink()
+
+    again = laptop.mulgil("run", "projects/breast_cancer")
+
+    assert again.returncode == 0, again.stderr
+    assert states_of(again.stdout)["materialize-features"] == "succeeded"
+    assert online_store.is_file()
 
 
 def test_a_finished_run_is_not_resumed(laptop, clinical):

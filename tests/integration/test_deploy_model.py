@@ -14,7 +14,8 @@ from mulgil.artifacts import Check, Endpoint, RegisteredModel, Verdict
 from mulgil.errors import GateRejectedError, InputError, PermanentError, TemporaryError
 from mulgil.local.plane import processes
 from mulgil.local.plane.client import ServingPlane
-from mulgil.local.plane.store import PlaneStore, ServiceKey
+from mulgil.local.plane.revisions import ServiceKey
+from mulgil.local.plane.store import PlaneStore
 
 PROJECT = """
 name: heart

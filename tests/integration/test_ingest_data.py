@@ -1,7 +1,9 @@
 """`ingest_data` from files, folders, functions and servers to a dataset, as the program that a step runs."""
 
+import contextlib
 import json
 import random
+import sqlite3
 import sys
 import threading
 import time
@@ -12,6 +14,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import yaml
 
 from components.ingest_data.__main__ import main
 from components.ingest_data.core import ingest_data
@@ -208,6 +211,159 @@ def test_a_column_of_the_source_can_say_each_rows_split(trial):
 def test_a_split_by_a_column_that_is_not_there_is_refused(trial):
     with pytest.raises(InputError, match=r"split\.column=fold"):
         trial.ingest(trial.write(as_csv(heart_rows())), project=predefined_project(trial, "fold"))
+
+
+def located_project(trial: Trial, location: str, kind: str = "csv") -> Path:
+    project = edited_project(trial)
+    settings = yaml.safe_load((project / "project.yaml").read_text())
+    if kind == "csv":
+        settings["source"]["location"] = location
+    elif kind == "sql":
+        settings["source"] = {"kind": kind, "url": location, "query": "SELECT * FROM patients"}
+    else:
+        settings["source"] = {"kind": kind, "location": location}
+    (project / "project.yaml").write_text(yaml.safe_dump(settings))
+    return project
+
+
+@pytest.mark.parametrize("location", ["parts", "parts/*.csv", "**/2024-*.csv"])
+def test_several_files_are_one_table_whatever_the_order_of_their_columns(trial, location):
+    rows = heart_rows()
+    rows[40][0] = "old"
+    project = located_project(trial, location)
+    (project / "parts").mkdir()
+    backwards = [[HEADER[i] for i in range(13, -1, -1)], *([row[::-1] for row in rows[30:]])]
+    (project / "parts" / "2024-01.csv").write_text(as_csv([HEADER, *rows[:30]]))
+    (project / "parts" / "2024-02.csv").write_text(as_csv(backwards))
+    (project / "parts" / "_ignored").write_text("x")
+    manifest = trial.ingest(project=project)
+    assert (manifest.rows_read, manifest.rows_quarantined) == (60, 1)
+    assert [row["row_number"] for row in trial.set_aside()] == [41]
+    assert trial.table()[30]["oldpeak"] == 0.3
+
+
+def test_a_file_of_other_columns_among_several_is_named(trial):
+    project = located_project(trial, "parts")
+    (project / "parts").mkdir()
+    (project / "parts" / "a.csv").write_text(as_csv([HEADER, *heart_rows()]))
+    (project / "parts" / "b.csv").write_text(as_csv([[*HEADER[:-1], "note"], *heart_rows()]))
+    with pytest.raises(InputError, match=r"b\.csv has other columns than .*a\.csv"):
+        trial.ingest(project=project)
+
+
+def test_a_damaged_file_of_several_is_named_and_the_earlier_dataset_stays(trial):
+    project = located_project(trial, "parts", "parquet")
+    (project / "parts").mkdir()
+    frame = pd.DataFrame(heart_rows(), columns=HEADER).replace("?", None).astype(float)
+    for number in range(10):
+        frame.iloc[number * 6 : number * 6 + 6].to_parquet(project / "parts" / f"{number}.parquet")
+    before = trial.ingest(project=project)
+    assert before.rows_read == 60
+    whole = (project / "parts" / "7.parquet").read_bytes()
+    (project / "parts" / "7.parquet").write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(InputError, match=r"not a Parquet file: .*7\.parquet"):
+        trial.ingest(project=project)
+    assert DatasetManifest.read(trial.dataset / "manifest.json") == before
+    (project / "parts" / "7.parquet").write_bytes(whole)
+    assert trial.ingest(project=project) == before
+
+
+def as_json_lines(rows: list[list[str]]) -> str:
+    cells = [[None if cell == "?" else float(cell) for cell in row] for row in rows]
+    return "".join(json.dumps(dict(zip(HEADER, row, strict=True))) + "\n" for row in cells)
+
+
+def test_json_lines_are_read_and_what_is_no_object_is_set_aside(trial):
+    whole = trial.ingest(trial.write(as_csv(heart_rows())))
+    project = located_project(trial, "rows.jsonl", "json_lines")
+    text = as_json_lines(heart_rows())
+    (project / "rows.jsonl").write_text(text)
+    assert trial.ingest(project=project).fingerprint == whole.fingerprint
+    lines = text.splitlines()
+    lacking = json.loads(lines[0])
+    del lacking["ca"]
+    strange = ['{"age": ', "[1]", json.dumps({**json.loads(lines[2]), "age": "old"}), json.dumps(lacking)]
+    (project / "rows.jsonl").write_text("\n".join([*lines[4:], "", *strange]))
+    manifest = trial.ingest(project=project)
+    assert (manifest.rows_read, manifest.rows_quarantined) == (60, 3)
+    reasons = [row["reason"] for row in trial.set_aside()]
+    assert "the row: expected a JSON object, received a line that is none" in reasons[0]
+    assert reasons[1] == "the row: expected a JSON object, received a list"
+    assert reasons[2].startswith("age: expected a whole number (integer)")
+    assert trial.set_aside()[0]["cells"] == {"line": '{"age":'}
+
+
+@pytest.mark.parametrize(("content", "words"), [("", "is empty"), ("[1]\n", "is not JSON lines")])
+def test_a_file_without_json_objects_is_refused(trial, content, words):
+    project = located_project(trial, "rows.jsonl", "json_lines")
+    (project / "rows.jsonl").write_text(content)
+    with pytest.raises(InputError, match=words):
+        trial.ingest(project=project)
+
+
+@pytest.fixture
+def database(trial):
+    path = trial.folder / "rows.db"
+    frame = pd.DataFrame(heart_rows(), columns=HEADER).replace("?", None).astype(float)
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        frame.to_sql("patients", connection, index=False)
+    return path
+
+
+def test_a_query_gives_the_rows_of_a_database(trial, database, monkeypatch):
+    whole = trial.ingest(trial.write(as_csv(heart_rows())))
+    monkeypatch.setenv("FOLDER", str(database.parent))
+    manifest = trial.ingest(project=located_project(trial, "sqlite:///${FOLDER}/rows.db", "sql"))
+    assert (manifest.fingerprint, manifest.source) == (whole.fingerprint, "sqlite:///${FOLDER}/rows.db")
+
+
+@pytest.mark.parametrize(
+    ("url", "words"),
+    [
+        ("sqlite:///nowhere.db", "No such file or directory"),
+        ("sqlite:///${NOT_SET}/rows.db", "The environment lacks what the source's URL needs: NOT_SET"),
+        ("nosuch://host/base", "URL cannot be used"),
+    ],
+)
+def test_a_database_that_cannot_be_asked_is_refused(trial, url, words):
+    with pytest.raises(InputError, match=words):
+        trial.ingest(project=located_project(trial, url, "sql"))
+
+
+@pytest.mark.parametrize(
+    ("query", "words"),
+    [
+        ("SELECT * FROM nowhere", "no such table: nowhere"),
+        ("SELECT * FROM patients WHERE age > 999", "columns and no rows"),
+        ("DROP TABLE patients", "source.query: expected another form"),
+        ("WITH one AS (SELECT 1) DELETE FROM patients", "attempt to write a readonly database"),
+        ("SELECT SELECT", "did not answer the query"),
+    ],
+)
+def test_a_query_that_gives_no_rows_is_refused_and_changes_nothing(trial, database, query, words):
+    project = located_project(trial, f"sqlite:///{database}", "sql")
+    text = (project / "project.yaml").read_text()
+    (project / "project.yaml").write_text(text.replace("SELECT * FROM patients", query))
+    with pytest.raises(InputError, match=words):
+        trial.ingest(project=project)
+    with contextlib.closing(sqlite3.connect(database)) as connection:
+        assert connection.execute("SELECT count(*) FROM patients").fetchone() == (60,)
+
+
+def test_a_password_does_not_stand_in_a_project(trial):
+    with pytest.raises(InputError, match="a password does not stand in a file"):
+        trial.ingest(project=located_project(trial, "postgresql://me:secret@host/base", "sql"))
+
+
+@pytest.mark.parametrize("name", ["rows.data", "parts/*.data"])
+def test_an_object_store_is_read_through_fsspec(trial, name):
+    import fsspec
+
+    store = fsspec.filesystem("memory")
+    store.pipe(f"/bucket/{name.replace('*', 'a')}", as_csv(heart_rows()).encode())
+    assert trial.ingest(f"memory://bucket/{name}").rows_read == 60
+    with pytest.raises(InputError, match="The source cannot be fetched"):
+        trial.ingest("memory://bucket/nothing.data")
 
 
 def test_unknown_codes_and_values_out_of_range_are_kept_for_validation(trial):
@@ -423,7 +579,7 @@ def test_a_relative_location_starts_at_the_project_and_a_relative_flag_at_the_wo
 
 
 def test_a_project_file_with_a_mistake_exits_with_its_line(trial, capsys):
-    project = edited_project(trial, ("kind: csv", "kind: sql"))
+    project = edited_project(trial, ("kind: csv", "kind: xls"))
     assert main(trial.flags(project=project)) == 2
     assert "project.yaml:10: source.kind" in capsys.readouterr().err
 
@@ -452,7 +608,7 @@ def test_a_file_stands_in_for_a_python_source(trial, name):
 
 
 def test_what_kind_of_file_stands_in_for_a_python_source_is_told_by_its_ending(trial):
-    with pytest.raises(InputError, match=r"ends in \.csv, \.data, \.parquet, \.pq, \.txt"):
+    with pytest.raises(InputError, match=r"ends in \.csv, \.data, \.jsonl, \.ndjson, \.parquet, \.pq, \.txt"):
         trial.ingest(trial.write("x", "cancer.xlsx"), project=PROJECTS / "breast_cancer")
 
 

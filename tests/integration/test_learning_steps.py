@@ -18,9 +18,11 @@ from hypothesis import strategies as st
 from learning_project import CATEGORIES, LearningProject, write_project, write_rows
 from registry_template import write_empty_registry
 
+from components.evaluate_model import standing as evaluate_standing
 from components.evaluate_model.__main__ import main as evaluate_main
 from components.evaluate_model.bundle_dictionary import read_dictionary
 from components.evaluate_model.core import evaluate_model
+from components.register_model import standing as register_standing
 from components.register_model.core import register_model
 from components.train_model.core import train_model
 from mulgil import registry
@@ -35,7 +37,7 @@ from mulgil.artifacts import (
     read_bundle,
 )
 from mulgil.contract import ColumnType
-from mulgil.errors import GateRejectedError, InputError
+from mulgil.errors import GateRejectedError, InputError, NotReconciledError
 from mulgil.home import SOURCE_ROOT
 from mulgil.preprocessing import MISSING_CODE, FittedTransform, TransformExecutor
 
@@ -465,13 +467,73 @@ def test_another_bundles_evaluation_is_refused(trained, tmp_path):
         register(trained, tmp_path)
 
 
-def test_a_model_equal_to_the_champion_passes(trained, champion, tmp_path):
+def test_the_champion_is_not_held_against_itself_and_is_judged_the_same_again(trained, champion, tmp_path):
     evaluate(trained, tmp_path)
 
     (check,) = [c for c in Verdict.read(tmp_path / "verdict.json").checks if "champion" in c.name]
     assert check.is_passed
-    assert check.value == 0
-    assert "version 1" in check.reason
+    assert check.reason == "Not compared: no other version of every-column is the champion"
+    # `champion` judged it before there was any.
+    assert Verdict.read(tmp_path / "verdict.json") == Verdict.read(tmp_path / "champion" / "verdict.json")
+
+
+def observe_evaluation(trained, out):
+    return evaluate_standing.observe({"bundle": trained.bundle_path}, {"evaluation": out / "evaluation.json"})
+
+
+def test_a_judgement_stands_until_another_version_is_the_champion(trained, champion, tmp_path):
+    evaluate(trained, tmp_path)
+    assert observe_evaluation(trained, tmp_path) == {"champion": ""}
+
+    other = write_project(
+        tmp_path,
+        training={"hidden_units": [5], "learning_rate": 0.05, "max_epochs": 8},
+        gates={"champion_margin": 0.9},
+    )
+    rival = train(other, tmp_path / "rival")
+    evaluate(rival, tmp_path / "rival")
+    registered = register(rival, tmp_path / "rival")
+    registry.promote(registered.name, registered.version)
+
+    with pytest.raises(NotReconciledError, match="the champion is another one than it was: version 2"):
+        observe_evaluation(trained, tmp_path)
+    evaluate(trained, tmp_path, other)
+    assert observe_evaluation(trained, tmp_path) == {"champion": rival.bundle.fingerprint}
+
+    (registry.bundle_directory(registered) / "transform.json").write_text("{}")
+    with pytest.raises(InputError, match=r"transform\.json"):
+        observe_evaluation(trained, tmp_path)
+
+
+def test_a_registration_stands_until_the_candidate_is_another_or_its_bundle_changed(
+    trained, champion, tmp_path
+):
+    outputs = {"registered_model": tmp_path / "champion" / "registered.json"}
+
+    def observe():
+        return register_standing.observe({"bundle": trained.bundle_path}, outputs)
+
+    assert observe() == {"bundle": trained.bundle.fingerprint}
+
+    with registry._client() as client:
+        client.delete_registered_model_alias("every-column", "candidate")
+    with pytest.raises(NotReconciledError, match="none"):
+        observe()
+    with registry._client() as client:
+        client.set_registered_model_alias("every-column", "candidate", "1")
+    observe()
+
+    (registry.bundle_directory(champion) / "transform.json").write_text("{}")
+    with pytest.raises(InputError, match=r"transform\.json"):
+        observe()
+
+
+@pytest.mark.parametrize("standing", [evaluate_standing, register_standing])
+def test_nothing_stands_in_a_registry_that_is_a_server(trained, standing, monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:1")
+
+    with pytest.raises(NotReconciledError, match="server"):
+        standing.observe({"bundle": trained.bundle_path}, {})
 
 
 def test_a_model_much_worse_than_the_champion_is_rejected(trained, champion, tmp_path):

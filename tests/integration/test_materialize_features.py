@@ -21,7 +21,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
+from feast.protos.feast.core.Registry_pb2 import Registry
 
+from components.materialize_features import standing
 from components.materialize_features.__main__ import build_parser, main
 from components.materialize_features.core import materialize_features
 from components.materialize_features.dataset import read_splits
@@ -33,7 +35,7 @@ from feature_repo.layout import StoreLayout
 from feature_repo.online_places import SqlitePlace
 from mulgil.artifacts import SPLITS, Check, DatasetManifest, FeatureServiceReference, Verdict
 from mulgil.contract import load_project
-from mulgil.errors import InputError, PermanentError
+from mulgil.errors import InputError, NotReconciledError, PermanentError
 from mulgil.home import SOURCE_ROOT
 from mulgil.online_rows import RowForm, key_writer
 
@@ -536,6 +538,96 @@ def test_a_missing_dataset_is_the_users_mistake(make_case: Callable[..., Case]) 
 
     with pytest.raises(InputError, match=r"test\.parquet"):
         case.run()
+
+
+def observe(case: Case) -> dict[str, str]:
+    inputs = {"project_path": str(case.paths["project_path"]), "dataset": case.paths["dataset_path"]}
+    return standing.observe(inputs, {"feature_service": case.paths["feature_service_path"]})
+
+
+def test_a_store_stands_as_it_was_left_until_something_in_it_changes(
+    make_case: Callable[..., Case], layout: StoreLayout
+) -> None:
+    case = make_case()
+    reference = case.run()
+    left = observe(case)
+    assert observe(case) == left
+
+    # Another project's definitions in the same registry are none of this one's.
+    other = make_case(
+        visits="float", rows=generate().set_column(3, "visits", generate()["visits"].cast("float64"))
+    )
+    other.run()
+    case = make_case()
+    reference.write(case.paths["feature_service_path"])
+    assert observe(case) == left
+
+    with sqlite3.connect(reference.online_store) as database:
+        database.execute("CREATE TABLE something (one INTEGER)")
+    database.close()
+    assert {name for name, fact in observe(case).items() if fact != left[name]} == {"online store"}
+
+    # The same step again leaves another state, which stands too.
+    case.run()
+    assert observe(case) != left
+
+
+@pytest.mark.parametrize(
+    ("lose", "reason"),
+    [
+        (lambda layout, reference: Path(reference.online_store).unlink(), "rows.db"),
+        (lambda layout, reference: layout.registry.unlink(), "registry.db"),
+        (lambda layout, reference: layout.registry.write_bytes(b"\xff"), "no registry of Feast's"),
+        (
+            lambda layout, reference: layout.offline("some-project", reference.store_version).unlink(),
+            "features.parquet",
+        ),
+        (
+            lambda layout, reference: layout.dataset("some-project", reference.store_version).write_text("e"),
+            "values of another dataset",
+        ),
+    ],
+    ids=["online store", "registry", "broken registry", "offline store", "another dataset"],
+)
+def test_what_is_gone_or_anothers_does_not_stand(
+    make_case: Callable[..., Case], layout: StoreLayout, lose: Callable[..., Any], reason: str
+) -> None:
+    case = make_case()
+    lose(layout, case.run())
+
+    with pytest.raises(NotReconciledError, match=reason):
+        observe(case)
+
+
+def test_values_in_redis_are_never_taken_for_standing(
+    make_case: Callable[..., Case], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    case = make_case()
+    case.run()
+    monkeypatch.setenv("MULGIL_ONLINE_STORE_URL", "redis://127.0.0.1:1")
+
+    with pytest.raises(NotReconciledError, match="Redis"):
+        observe(case)
+
+
+def test_the_registrys_entries_are_where_feast_puts_them() -> None:
+    names = {field.number: field.name for field in Registry.DESCRIPTOR.fields}
+
+    assert [names[number] for number in sorted(standing._ENTRIES)] == [
+        "entities",
+        "feature_views",
+        "feature_services",
+        "data_sources",
+    ]
+
+
+def test_looking_whether_the_store_stands_imports_no_feast() -> None:
+    code = "import sys, components.materialize_features.standing as s; print('feast' in sys.modules)"
+    looked = subprocess.run(
+        [sys.executable, "-c", code], cwd=SOURCE_ROOT, capture_output=True, text=True, timeout=60
+    )
+
+    assert looked.stdout.strip() == "False", looked.stderr
 
 
 def test_the_flags_are_the_parameters_of_the_core() -> None:

@@ -16,7 +16,7 @@ from model_servers import Server, free_port, start
 from served_bundles import ROW, SPARSE_ROW, edit_json, network, seal
 
 from mulgil.artifacts import BUNDLE_DICTIONARY, BUNDLE_EXAMPLE, BUNDLE_LITERT, BUNDLE_TRANSFORM
-from mulgil.serving.http import GREATEST_BODY_BYTES
+from mulgil.serving.limits import Limits
 
 
 @pytest.fixture
@@ -323,7 +323,7 @@ def test_a_client_that_expects_to_continue_is_invited(server):
         (b"GET / HTTP/1.1\r\nX: " + b"a" * 600_000, b"431"),
         (b"GET /" + b"a" * 600_000, b"431"),
         (
-            b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: %d\r\n\r\n" % (GREATEST_BODY_BYTES + 1),
+            b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: %d\r\n\r\n" % (Limits().body_bytes + 1),
             b"413",
         ),
         (post(PREDICT, b"", CLOSE), b"400"),

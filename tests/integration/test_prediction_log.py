@@ -251,7 +251,7 @@ def agent_event(collector, kind, identifier, body, **more):
 
 
 def test_events_of_kserves_own_agent_are_paired_by_id_whichever_comes_first_and_once(tmp_path):
-    collector = CollectorProcess(tmp_path / "log", pair_seconds=2.0)
+    collector = CollectorProcess(tmp_path / "log", pair_seconds=5.0)
     agent_event(collector, "request", "a", b'{"instances": [[6.8, 2.8]]}')
     agent_event(collector, "response", "b", b'{"predictions": [1, 2]}')
     wait_until(lambda: len([*(tmp_path / "log" / "journal").iterdir()]) > 0)
@@ -263,7 +263,7 @@ def test_events_of_kserves_own_agent_are_paired_by_id_whichever_comes_first_and_
     def read():
         return read_predictions(tmp_path / "log", "sklearn-iris").to_pylist()
 
-    wait_until(lambda: len(read()) == 4)
+    wait_until(lambda: len(read()) == 4, seconds=30)
     collector.end()
     rows = sorted(read(), key=lambda row: (row["_id"], row["_instance"]))
     assert [(r["_id"], r["_prediction"], r["_payload"]) for r in rows] == [

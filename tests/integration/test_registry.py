@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from registry_template import write_empty_registry
 
-from mulgil import registry
+from mulgil import registry, registry_database
 from mulgil.artifacts import BundleManifest, FeatureServiceReference, fingerprint_files, read_bundle
 from mulgil.errors import InputError, PermanentError, TemporaryError
 from mulgil.home import SOURCE_ROOT
@@ -136,6 +136,51 @@ def test_the_champion_is_the_version_that_was_promoted(tmp_path, empty_registry)
     registry.promote("m", registered.version)
 
     assert registry.find_champion("m") == registered
+
+
+def test_the_database_is_read_as_mlflow_reads_it(tmp_path, empty_registry):
+    first = registry.register(registration(write_bundle(tmp_path / "one")))
+    second = registry.register(registration(write_bundle(tmp_path / "two", "other weights")))
+    registry.register(replace(registration(write_bundle(tmp_path / "three", "3")), name="other"))
+    registry.promote("m", first.version)
+
+    found = {alias: registry._find_by_alias("m", alias) for alias in ("candidate", "champion", "nobody")}
+
+    assert found == {"candidate": second, "champion": first, "nobody": None}
+    with registry._client() as client:
+        for alias in ("candidate", "champion"):
+            assert registry._as_record(client.get_model_version_by_alias("m", alias)) == found[alias]
+
+
+def test_another_mlflows_tables_are_mlflows_to_read(tmp_path, empty_registry, monkeypatch):
+    registered = registry.register(registration(write_bundle(tmp_path / "bundle")))
+    query = registry_database._VERSION_BY_ALIAS.replace("registered_model_aliases", "aliases_of_tomorrow")
+    monkeypatch.setattr(registry_database, "_VERSION_BY_ALIAS", query)
+
+    assert registry.find_candidate("m") == registered
+
+
+def test_a_registry_that_is_no_database_is_an_error_that_names_the_file(home):
+    (home / "mlflow").mkdir(parents=True)
+    (home / "mlflow" / "mlflow.db").write_bytes(
+        b"no database at all, but long enough to be taken for one" * 9
+    )
+
+    with pytest.raises(PermanentError, match=r"mlflow\.db"):
+        registry.find_champion("m")
+
+
+def test_the_champion_is_found_without_mlflow(tmp_path, empty_registry, home):
+    registry.promote("m", registry.register(registration(write_bundle(tmp_path / "bundle"))).version)
+    code = (
+        "import sys; from mulgil import registry as r; print(r.find_champion('m'), 'mlflow' in sys.modules)"
+    )
+    found = subprocess.run(
+        [sys.executable, "-c", code], cwd=SOURCE_ROOT, capture_output=True, text=True, timeout=60
+    )
+
+    assert "version='1'" in found.stdout, found.stderr
+    assert found.stdout.split()[-1] == "False"
 
 
 def test_promoting_a_version_that_is_not_there_is_refused(tmp_path, empty_registry):

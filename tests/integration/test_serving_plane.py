@@ -19,8 +19,10 @@ from served_bundles import ROW, SPARSE_ROW, edit_json, network, seal
 from mulgil.errors import InputError, PermanentError, TemporaryError
 from mulgil.local.plane import processes
 from mulgil.local.plane.client import ServingPlane
-from mulgil.local.plane.store import PlaneStore, ServiceKey
+from mulgil.local.plane.revisions import ServiceKey
+from mulgil.local.plane.store import PlaneStore
 from mulgil.local.plane.traffic_policy import TrafficPolicy
+from mulgil.prediction_log.reading import read_predictions
 
 SECONDS = 20.0
 
@@ -287,6 +289,34 @@ def test_a_killed_supervisor_disturbs_nobody_and_the_next_one_adopts_what_runs(l
     assert traffic.failures == []
 
 
+def test_a_killed_supervisor_comes_back_with_no_hand(laptop, bundles):
+    url = laptop.deploy(bundles / "first")
+    server, supervisor = laptop.server(), laptop.supervisor
+
+    with Traffic(url) as traffic:
+        os.kill(supervisor.pid, signal.SIGKILL)
+        wait_until(lambda: laptop.plane.is_up and laptop.supervisor != supervisor)
+
+    assert laptop.server() == server
+    assert traffic.failures == []
+
+
+def test_predictions_are_recorded_where_the_object_asks_for_it(laptop, bundles):
+    item = manifest(bundles / "first", "7")
+    item["spec"]["predictor"]["logger"] = {"mode": "all"}
+    laptop.plane.apply(item)
+    url = laptop.plane.wait_ready("heart", "default", SECONDS)["status"]["url"]
+
+    assert share_of(url, 20) == {"7": 20}
+    collector = laptop.store.read_record().collector
+    text = f"{collector.url}/metrics"
+    wait_until(lambda: "mulgil_collector_records_total 20" in httpx.get(text).text)
+    # A collector that is told to end writes what it has.
+    laptop.plane.down()
+
+    assert read_predictions(laptop.plane.predictions_folder, "heart", version="7").num_rows == 20
+
+
 def test_a_killed_envoy_is_started_again_on_its_port(laptop, bundles):
     url = laptop.deploy(bundles / "first")
     killed = laptop.envoy
@@ -299,7 +329,7 @@ def test_a_killed_envoy_is_started_again_on_its_port(laptop, bundles):
 
 def test_down_ends_every_process_and_up_brings_everything_back(laptop, bundles):
     url = laptop.deploy(bundles / "first")
-    assert len(laptop.processes()) == 3
+    assert len(laptop.processes()) == 4
 
     laptop.plane.down()
     assert laptop.processes() == []
@@ -457,7 +487,7 @@ def test_a_canary_is_walked_promoted_and_taken_back_without_a_failed_request(lap
         walk(None)
         assert set(share_of(url, 50)) == {"2"}
         # The first revision's server ends meanwhile, and is begun again for the rollback.
-        wait_until(lambda: len(laptop.processes()) == 3)
+        wait_until(lambda: len(laptop.processes()) == 4)
         assert walk(0)["components"]["predictor"]["latestRolledoutRevision"] == "heart-predictor-00001"
         assert set(share_of(url, 50)) == {"1"}
 
@@ -550,7 +580,9 @@ def test_one_of_two_servers_killed_costs_no_request_that_comes_after(laptop, bun
         os.kill(killed.pid, signal.SIGKILL)
         time.sleep(0.5)
         laptop.plane.up()
-        wait_until(lambda: len(laptop.processes()) == 4)
+        wait_until(
+            lambda: len(laptop.store.read_state(ServiceKey("default", "heart")).newest.ready_servers) == 2
+        )
 
     assert processes.is_alive(other)
     assert len(traffic.failures) <= 1

@@ -12,7 +12,8 @@ from mulgil.artifacts import RegisteredModel
 from mulgil.errors import InputError
 from mulgil.local.housekeeping import delete_run, find_needed, measure, size_of, sweep, why_needed
 from mulgil.local.launch import folder_of, open_run_store
-from mulgil.local.plane.store import PlaneStore, ServiceKey
+from mulgil.local.plane.revisions import ServiceKey
+from mulgil.local.plane.store import PlaneStore
 from mulgil.local.run_store import State
 
 

@@ -20,6 +20,7 @@ MANIFEST = {
     "spec": {
         "predictor": {
             "minReplicas": 1,
+            "logger": {"mode": "all"},
             "model": {
                 "modelFormat": {"name": "mulgil"},
                 "runtime": "mulgil-model-server",
@@ -93,6 +94,9 @@ def test_what_was_read_back_may_be_applied_again():
         ("spec.predictor.canaryTrafficPercent", 101, "100"),
         ("spec.predictor.canaryTrafficPercent", -1, "0"),
         ("spec.predictor.canaryTrafficPercent", 2.5, "integer"),
+        ("spec.predictor.logger.mode", "request", "'all'"),
+        ("spec.predictor.logger.batchSize", 5, "left out"),
+        ("spec.predictor.logger.url", "kafka://a", "pattern"),
         ("spec.predictor.model.runtimeVersion", "1", "left out"),
         ("spec.predictor.model.runtime", "kserve-tritonserver", "mulgil-model-server"),
         ("spec.predictor.model.protocolVersion", "grpc-v2", "'v1' or 'v2'"),

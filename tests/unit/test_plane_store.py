@@ -2,8 +2,8 @@
 
 import pytest
 
-from mulgil.local.plane.revisions import ServerKey, ServiceState
-from mulgil.local.plane.store import PlaneStore, ServiceKey
+from mulgil.local.plane.revisions import ServerKey, ServiceKey, ServiceState
+from mulgil.local.plane.store import PlaneStore
 from mulgil.local.plane.traffic_policy import TrafficPolicy
 
 KEY = ServiceKey("clinic", "heart")

@@ -12,7 +12,9 @@ from kfp import dsl
 from small_pipelines import IMAGE, compile_function, fail, read, run_function, runner_of, shell
 
 from mulgil.artifacts import fingerprint_files
+from mulgil.errors import NotReconciledError
 from mulgil.home import SOURCE_ROOT
+from mulgil.local import reuse
 from mulgil.local.cache.output_store import OutputStore
 from mulgil.local.cache.step_key import StepKey, explain_difference
 from mulgil.local.pipeline_spec import parse_pipeline
@@ -101,6 +103,72 @@ def test_a_step_that_must_not_be_cached_runs_each_time(tmp_path, told):
     compiled = compile_function(pipeline, tmp_path)
     start(compiled, tmp_path, "first")
     start(compiled, tmp_path, "second")
+
+    assert told() == ["x", "x"]
+
+
+@pytest.fixture
+def store(monkeypatch):
+    """What is to be seen in the store that a step acts on; an error stands for what cannot be told."""
+    seen = {"facts": {"rows": "1"}}
+
+    def observe(step, outputs):
+        if isinstance(seen["facts"], Exception):
+            raise seen["facts"]
+        return dict(seen["facts"])
+
+    monkeypatch.setattr(reuse, "observe", observe)
+    return seen
+
+
+@pytest.mark.parametrize(
+    ("facts", "state", "reason"),
+    [
+        ({"rows": "1"}, State.RECONCILED, "nothing to do"),
+        ({"rows": "2"}, State.SUCCEEDED, "its store changed since: rows"),
+        (NotReconciledError("there is no store"), State.SUCCEEDED, "there is no store"),
+    ],
+    ids=["unchanged", "changed", "gone"],
+)
+def test_a_step_that_acts_on_a_store_runs_unless_the_store_is_as_it_left_it(
+    tmp_path, told, store, facts, state, reason
+):
+    def pipeline():
+        note_count(rows=1).set_caching_options(False)
+
+    compiled = compile_function(pipeline, tmp_path)
+    start(compiled, tmp_path, "first")
+    store["facts"] = facts
+
+    ((action, reasons),) = plan(compiled, tmp_path).values()
+    _, states = start(compiled, tmp_path, "second")
+
+    assert action is Action.RECONCILE
+    assert reason in " ".join(reasons)
+    assert states == {"note-count": state}
+    assert told() == (["x"] if state is State.RECONCILED else ["x", "x"])
+
+
+def test_a_step_whose_store_could_not_be_seen_when_it_ended_runs_again(tmp_path, told, store):
+    def pipeline():
+        note_count(rows=1).set_caching_options(False)
+
+    compiled = compile_function(pipeline, tmp_path)
+    kept, store["facts"] = store["facts"], NotReconciledError("another run changed it")
+    start(compiled, tmp_path, "first")
+    store["facts"] = kept
+    _, states = start(compiled, tmp_path, "second")
+
+    assert states == {"note-count": State.SUCCEEDED}
+
+
+def test_without_the_cache_a_step_runs_whatever_its_store_shows(tmp_path, told, store):
+    def pipeline():
+        note_count(rows=1).set_caching_options(False)
+
+    compiled = compile_function(pipeline, tmp_path)
+    start(compiled, tmp_path, "first")
+    start(compiled, tmp_path, "second", is_cache_read=False)
 
     assert told() == ["x", "x"]
 

@@ -6,16 +6,18 @@ the cache: a finished artifact never changes.
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from mulgil.artifacts import staged_directory
+from mulgil.artifacts import staged_directory, write_text
 from mulgil.local.cache.step_key import StepKey, explain_difference
 
 _KEY = "key.json"
+_FACTS = "facts.json"
 _OUTPUTS = ("artifacts", "parameters")
 
 
@@ -48,12 +50,32 @@ class OutputStore:
         """Whether there is an entry for a key."""
         return (self._entry(key) / _KEY).is_file()
 
-    def keep(self, key: StepKey, folder: Path) -> None:
-        """Keep the outputs in a task's folder under a key."""
+    def keep(self, key: StepKey, folder: Path, facts: Mapping[str, str] | None = None) -> None:
+        """Keep the outputs in a task's folder under a key.
+
+        Args:
+            key: The key.
+            folder: The task's folder.
+            facts: What is to be seen of the step in a store outside the run, if anything.
+        """
         with staged_directory(self._entry(key)) as staged:
             for name in _OUTPUTS:
                 _link_tree(folder / name, staged / name)
+            if facts is not None:
+                write_text(staged / _FACTS, json.dumps(dict(facts)))
             key.write(staged / _KEY)
+
+    def read_facts(self, key: StepKey) -> dict[str, str] | None:
+        """Return the facts that were kept with an entry; `None` where there are none."""
+        try:
+            facts: dict[str, str] = json.loads((self._entry(key) / _FACTS).read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            return None
+        return facts
+
+    def artifacts_of(self, key: StepKey) -> dict[str, Path]:
+        """Return the places of an entry's artifacts, by name."""
+        return {place.name: place for place in (self._entry(key) / "artifacts").iterdir()}
 
     def find_nearest(self, key: StepKey) -> StepKey | None:
         """Return the kept key of the same component that differs least; of equals, the last used."""

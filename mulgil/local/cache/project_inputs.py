@@ -9,7 +9,7 @@ from typing import Any
 
 from mulgil.artifacts import fingerprint_file
 from mulgil.contract import ProjectFolder, load_project
-from mulgil.contract.sources import PythonSource
+from mulgil.contract.sources import PythonSource, SqlSource, files_at
 
 
 @dataclass(frozen=True)
@@ -64,8 +64,9 @@ def _with_source(values: dict[str, Any], folder: ProjectFolder, replacement: str
             for module in sorted(folder.path.rglob("*.py"))
         }
         return ProjectInputs({**values, "modules": modules}, {}, is_known=True)
-    location = replacement or ("" if isinstance(source, PythonSource) else source.location)
-    path = Path(location) if Path(location).is_absolute() else folder.path / location
-    if "://" in location or not path.is_file():
+    location = replacement or ("" if isinstance(source, PythonSource | SqlSource) else source.location)
+    files = [] if not location or "://" in location else files_at((folder.path / location).absolute())
+    # What is behind a URL may change without notice.
+    if not files:
         return ProjectInputs(values, {}, is_known=False)
-    return ProjectInputs(values, {str(path): fingerprint_file(path)}, is_known=True)
+    return ProjectInputs(values, {str(path): fingerprint_file(path) for path in files}, is_known=True)

@@ -16,15 +16,18 @@ from mulgil.local.plane import processes
 from mulgil.local.plane.envoy_config import HOST, service_prefix
 from mulgil.local.plane.envoy_process import Envoy
 from mulgil.local.plane.objects import KIND, MODE_ANNOTATION, InferenceService, parse_inference_service
-from mulgil.local.plane.revisions import STOP_SECONDS, ServerKey, ServiceState, rest
+from mulgil.local.plane.revisions import STOP_SECONDS, ServerKey, ServiceKey, ServiceState, rest
 from mulgil.local.plane.status import failure_of, fill_status, is_ready, revision_path, write_time
-from mulgil.local.plane.store import PlaneRecord, PlaneStore, ServiceKey, read_tail
+from mulgil.local.plane.storage import is_remote, local_path
+from mulgil.local.plane.store import PlaneRecord, PlaneStore, read_tail
 from mulgil.local.plane.traffic_policy import TrafficPolicy
 from mulgil.local.plane.traffic_statistics import TrafficStatistics, read_statistics
 from mulgil.local.plane.wanted import read_wanted
 
 PREFERRED_PORT = 8080
 
+# The supervisor's parent: it begins it again where it was killed, and ends with it where it was told to stop.
+_KEEP = 'wait=1; until "$@"; do sleep $wait; [ $wait -ge 32 ] || wait=$((wait * 2)); done'
 _CLIENT_LOCK = "client"
 _UP_SECONDS = 20.0
 _COME_BACK_SECONDS = 60.0
@@ -82,8 +85,9 @@ class ServingPlane:
             record = self._store.read_record()
             if record is not None:
                 processes.stop_processes([record.supervisor], STOP_SECONDS)
-            # The marks find all of them; the supervisor, which could start another, is gone.
-            processes.stop_processes(processes.find_marked(self._store.folder), STOP_SECONDS)
+            # The marks find all of them; the supervisor, which could start another, is gone with its keeper.
+            while marked := processes.find_marked(self._store.folder):
+                processes.stop_processes(marked, STOP_SECONDS)
             now = time.time()
             for key in self._store.list_keys():
                 content = self._store.read_object(key)
@@ -108,6 +112,11 @@ class ServingPlane:
             TemporaryError: The plane does not come up.
         """
         service = parse_inference_service(manifest)
+        for workload in read_wanted(service, 0).workloads:
+            uri = workload.template["predictor"]["model"]["storageUri"]
+            if not is_remote(uri):
+                # That its volume is not here is told at once, not by a server that cannot start.
+                local_path(uri, self._store.volumes_folder)
         self._ensure_up()
         key = ServiceKey(service.metadata.namespace, service.metadata.name)
         with self._store.lock(_CLIENT_LOCK):
@@ -167,6 +176,11 @@ class ServingPlane:
         key = ServiceKey(namespace, name)
         self._read(key)
         return self._store.read_state(key)
+
+    @property
+    def predictions_folder(self) -> Path:
+        """Where the plane's own collector keeps predictions; `mulgil.prediction_log.reading` reads them."""
+        return self._store.predictions_folder
 
     def log_paths(self, name: str, namespace: str = "default") -> dict[ServerKey, Path]:
         """Return where each server of a service writes.
@@ -291,8 +305,9 @@ class ServingPlane:
                 self._start_supervisor()
 
     def _start_supervisor(self) -> None:
-        supervisor = processes.start_process(
+        keeper = processes.start_process(
             [
+                *("/bin/sh", "-c", _KEEP, "keeper"),
                 *(sys.executable, "-P", "-m", "mulgil.local.plane"),
                 *("--state-path", str(self._store.folder), "--http-port", str(self._preferred_port)),
             ],
@@ -301,7 +316,7 @@ class ServingPlane:
             mark=self._store.folder,
         )
         if not _wait(lambda: self.is_up, _UP_SECONDS):
-            processes.reap(supervisor)
+            processes.reap(keeper)
             raise TemporaryError(
                 describe(
                     "The serving plane does not come up",

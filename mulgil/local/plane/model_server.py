@@ -7,8 +7,10 @@ import socket
 import sys
 from pathlib import Path
 
+from mulgil.local.plane import fetch_model, storage
 from mulgil.local.plane.envoy_config import HOST
 from mulgil.local.plane.objects import Predictor
+from mulgil.local.plane.revisions import ServiceKey
 
 # The variable that the ServingRuntime passes on as `--model-version`.
 VERSION_VARIABLE = "MODEL_VERSION"
@@ -16,19 +18,55 @@ VERSION_VARIABLE = "MODEL_VERSION"
 _ANSWER_SECONDS = 0.5
 
 
-def command_line(predictor: Predictor, *, name: str, revision: str, model_path: Path, port: int) -> list[str]:
-    """Return the server's command: what the ServingRuntime runs in a container."""
-    return [
+def command_line(
+    predictor: Predictor,
+    key: ServiceKey,
+    *,
+    revision: str,
+    port: int,
+    volumes: Path,
+    models: Path,
+    collector_url: str | None,
+) -> list[str]:
+    """Return the server's command: what the ServingRuntime runs in a container.
+
+    Args:
+        predictor: What is served.
+        key: The service.
+        revision: Its version, where the predictor names none.
+        port: Where it is to listen.
+        volumes: Folder of the claims.
+        models: Folder of the models that were fetched.
+        collector_url: Where predictions are recorded, where the predictor names no other.
+
+    Raises:
+        InputError: The model's volume is not on this machine.
+    """
+    uri = predictor.model.storageUri
+    path = fetch_model.MODEL_PATH if storage.is_remote(uri) else str(storage.local_path(uri, volumes))
+    command = [
         # Without the folder that the plane happened to be started from on the module path.
         *(sys.executable, "-P", "-m", "mulgil.serving"),
-        *("--model-name", name),
-        *("--model-path", str(model_path)),
+        *("--model-name", key.name),
+        *("--model-path", path),
         *("--model-version", predictor.environment.get(VERSION_VARIABLE, revision)),
         *("--http-port", str(port), "--host", HOST),
         # Envoy has left it before it is told to stop.
         *("--drain-seconds", "0"),
+        *_recording(predictor, key, collector_url),
         *predictor.model.args,
     ]
+    if not storage.is_remote(uri):
+        return command
+    return [
+        *(sys.executable, "-P", "-m", "mulgil.local.plane.fetch_model"),
+        *("--storage-uri", uri, "--cache-path", str(models), "--", *command),
+    ]
+
+
+def _recording(predictor: Predictor, key: ServiceKey, collector_url: str | None) -> list[str]:
+    url = predictor.logger and (predictor.logger.url or collector_url)
+    return ["--log-url", url, "--namespace", key.namespace] if url else []
 
 
 def free_port() -> int:

@@ -90,6 +90,14 @@ class Model(CanaryModel):
     storageUri: StorageUri  # noqa: N815
 
 
+class Logger(_Part):
+    """`spec.predictor.logger`."""
+
+    url: Annotated[str, Field(pattern=r"^https?://[^/]+")] | None = None
+    # A record is of a request and its response together.
+    mode: Literal["all"] = "all"
+
+
 class Predictor(_Part):
     """`spec.predictor`."""
 
@@ -100,6 +108,7 @@ class Predictor(_Part):
     timeout: Annotated[int, Field(ge=1, strict=True)] | None = None
     labels: dict[str, str] = Field(default_factory=dict)
     annotations: dict[str, str] = Field(default_factory=dict)
+    logger: Logger | None = None
     model: Model
 
     @model_validator(mode="after")
@@ -114,6 +123,11 @@ class Predictor(_Part):
         """The variables of the server's process."""
         return {variable.name: variable.value for variable in self.model.env}
 
+    @property
+    def needs_collector(self) -> bool:
+        """Whether its predictions are recorded by the plane's own collector."""
+        return self.logger is not None and self.logger.url is None
+
 
 class CanaryPredictor(_Part):
     """`spec.canary[].predictor`."""
@@ -123,6 +137,7 @@ class CanaryPredictor(_Part):
     timeout: Annotated[int, Field(ge=1, strict=True)] | None = None
     labels: dict[str, str] = Field(default_factory=dict)
     annotations: dict[str, str] = Field(default_factory=dict)
+    logger: Logger | None = None
     model: CanaryModel
 
 

@@ -45,6 +45,13 @@ class Phase(StrEnum):
         return self not in (Phase.RETIRING, Phase.STOPPING)
 
 
+class ServiceKey(NamedTuple):
+    """Which InferenceService."""
+
+    namespace: str
+    name: str
+
+
 class ServerKey(NamedTuple):
     """Which server."""
 

@@ -24,8 +24,7 @@ def settle(state: ServiceState, wanted: Wanted, now: float) -> ServiceState:
         wanted: What the object asks for.
         now: Seconds since the epoch.
     """
-    workloads = (wanted.predictor, *wanted.canaries)
-    for workload in workloads:
+    for workload in wanted.workloads:
         state = _admit(state, workload)
     stable = active(state, wanted.predictor.name) or _serving(state)
     canaries = {
@@ -40,7 +39,7 @@ def settle(state: ServiceState, wanted: Wanted, now: float) -> ServiceState:
         }
     )
     replicas = {}
-    for workload in workloads:
+    for workload in wanted.workloads:
         count = _replicas(wanted, workload, canaries)
         for revision in (state.newest_of(workload.name), active(state, workload.name)):
             if revision is not None:

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
-from mulgil.errors import InputError, describe
+from mulgil.artifacts import fingerprint_json, staged_directory
+from mulgil.errors import InputError, TemporaryError, describe
 
 _EXPECTED = "file:///… or an absolute path, pvc://CLAIM/PATH, or s3://BUCKET/PATH"
 _REMOTE = re.compile(r"s3://[^/]+/.+")
@@ -59,3 +61,66 @@ def local_path(uri: str, volumes: Path) -> Path:
             )
         )
     return volume / (claim["path"] or "")
+
+
+def fetch(uri: str, cache: Path) -> Path:
+    """Return the folder of a remote model, fetched where it is not there yet.
+
+    It is kept by what the store says of its files, so that a model that was written anew is fetched anew, and
+    the same model under two addresses is there once.
+
+    Args:
+        uri: As `check_uri` took it.
+        cache: Folder of the models that were fetched.
+
+    Raises:
+        InputError: There is nothing at that address.
+        TemporaryError: The store does not answer.
+    """
+    # Where it is needed only: most models lie on this machine.
+    import fsspec
+
+    try:
+        store, root = fsspec.url_to_fs(uri)
+        files = store.find(root, detail=True)
+    except Exception as exc:
+        raise _unreachable(uri, exc) from exc
+    if not files:
+        raise InputError(describe(f"There is no model at {uri}", expected="the folder of a bundle"))
+    known = {_relative(path, root): _content_tag(facts) for path, facts in files.items()}
+    folder = cache / fingerprint_json(known)[:32]
+    if not folder.is_dir():
+        with staged_directory(folder) as staged:
+            for path in files:
+                place = staged / _relative(path, root)
+                place.parent.mkdir(parents=True, exist_ok=True)
+                try:
+                    store.get_file(path, str(place))
+                except Exception as exc:
+                    raise _unreachable(uri, exc) from exc
+    return folder
+
+
+def _relative(path: str, root: str) -> str:
+    relative = path.removeprefix(root).lstrip("/") or path.rpartition("/")[2]
+    if ".." in relative.split("/"):
+        raise InputError(describe("A file of the model lies outside it", received=path))
+    return relative
+
+
+def _content_tag(facts: dict[str, Any]) -> list[str]:
+    # An object store's ETag stands for the content; a store without one tells only when it was written.
+    names = ("size", "ETag") if facts.get("ETag") else ("size", "mtime", "created")
+    return [str(facts.get(name, "")) for name in names]
+
+
+def _unreachable(uri: str, exc: Exception) -> InputError | TemporaryError:
+    kind = InputError if isinstance(exc, FileNotFoundError | PermissionError) else TemporaryError
+    return kind(
+        describe(
+            f"The model at {uri} cannot be fetched",
+            received=f"{type(exc).__name__}: {exc}",
+            next_step="see that AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_ENDPOINT_URL are set in "
+            "spec.predictor.model.env, or where the plane was started",
+        )
+    )

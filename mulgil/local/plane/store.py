@@ -11,21 +11,15 @@ import fcntl
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple, TextIO
+from typing import Any, TextIO
 
 from mulgil.artifacts import Record, write_text
 from mulgil.errors import InputError
+from mulgil.local.plane.collector_process import CollectorRecord
 from mulgil.local.plane.envoy_process import EnvoyRecord
 from mulgil.local.plane.processes import ProcessIdentity
-from mulgil.local.plane.revisions import ServerKey, ServiceState
+from mulgil.local.plane.revisions import ServerKey, ServiceKey, ServiceState
 from mulgil.local.plane.traffic_policy import TrafficPolicy
-
-
-class ServiceKey(NamedTuple):
-    """Which InferenceService."""
-
-    namespace: str
-    name: str
 
 
 class PlaneRecord(Record):
@@ -34,10 +28,12 @@ class PlaneRecord(Record):
     Attributes:
         supervisor: The process that wrote this.
         envoy: The Envoy in front; `None` until it came up.
+        collector: The collector of predictions; `None` until a service asked for it.
     """
 
     supervisor: ProcessIdentity
     envoy: EnvoyRecord | None
+    collector: CollectorRecord | None = None
 
 
 class PlaneStore:
@@ -52,6 +48,7 @@ class PlaneStore:
         self.envoy_folder = folder / "envoy"
         self.volumes_folder = folder / "volumes"
         self.models_folder = folder / "models"
+        self.predictions_folder = folder / "predictions"
         self.supervisor_log_path = folder / "supervisor.log"
         self._objects = folder / "objects"
         self._states = folder / "states"

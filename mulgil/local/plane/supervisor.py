@@ -10,11 +10,13 @@ import contextlib
 import os
 import signal
 import time
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from mulgil.errors import MulgilError
-from mulgil.local.plane import model_server, processes, storage
+from mulgil.local.plane import model_server, processes
+from mulgil.local.plane.collector_process import ensure_collector
 from mulgil.local.plane.envoy_config import HOST, REQUEST_SECONDS, Backend, ServiceRoute, service_prefix
 from mulgil.local.plane.envoy_process import Envoy, EnvoyRecord
 from mulgil.local.plane.events import note_events
@@ -27,10 +29,11 @@ from mulgil.local.plane.revisions import (
     Revision,
     Server,
     ServerKey,
+    ServiceKey,
     ServiceState,
 )
 from mulgil.local.plane.status import fill_status, revision_path, tag_path
-from mulgil.local.plane.store import PlaneRecord, PlaneStore, ServiceKey
+from mulgil.local.plane.store import PlaneRecord, PlaneStore
 from mulgil.local.plane.traffic_policy import TrafficPolicy, candidate_of
 from mulgil.local.plane.wanted import Wanted, read_wanted
 
@@ -72,6 +75,7 @@ class Supervisor:
         now = time.time()
         before = {key: self._store.read_state(key) for key in self._store.list_keys()}
         wanted = {key: _wanted(self._store.read_object(key)) for key in before}
+        self._ensure_collector(wanted.values())
         states = {
             key: reconcile(state, wanted[key], self._observe(key, state), now)
             for key, state in before.items()
@@ -101,11 +105,27 @@ class Supervisor:
         assert me is not None
         known = record.envoy if record else None
         envoy = self._envoy.ensure_running(known)
-        if record is None or record.envoy != envoy or record.supervisor != me:
-            self._store.write_record(PlaneRecord(supervisor=me, envoy=envoy))
-            if known != envoy:
-                _log(f"envoy {envoy.process.pid} listens on {HOST}:{envoy.port}")
+        collector = record.collector if record else None
+        self._write_record(PlaneRecord(supervisor=me, envoy=envoy, collector=collector))
+        if known != envoy:
+            _log(f"envoy {envoy.process.pid} listens on {HOST}:{envoy.port}")
         return envoy
+
+    def _ensure_collector(self, wanted: Iterable[Wanted | None]) -> None:
+        """See that predictions are recorded, where a service wants it and names no collector of its own."""
+        workloads = (workload for asked in wanted if asked for workload in asked.workloads)
+        templates = (Predictor.model_validate(workload.template["predictor"]) for workload in workloads)
+        record = self._store.read_record()
+        if record is None or not any(predictor.needs_collector for predictor in templates):
+            return
+        collector = ensure_collector(
+            record.collector, root=self._store.predictions_folder, mark=self._store.folder
+        )
+        self._write_record(record.model_copy(update={"collector": collector}))
+
+    def _write_record(self, record: PlaneRecord) -> None:
+        if self._store.read_record() != record:
+            self._store.write_record(record)
 
     def _observe(self, key: ServiceKey, state: ServiceState) -> dict[ServerKey, Observation]:
         return {
@@ -166,13 +186,16 @@ class Supervisor:
     def _start(self, key: ServiceKey, revision: Revision, server: Server, now: float) -> Server:
         predictor = Predictor.model_validate(revision.template["predictor"])
         port = server.port or model_server.free_port()
+        record = self._store.read_record()
         process = processes.start_process(
             model_server.command_line(
                 predictor,
-                name=key.name,
+                key,
                 revision=revision.name,
-                model_path=storage.local_path(predictor.model.storageUri, self._store.volumes_folder),
                 port=port,
+                volumes=self._store.volumes_folder,
+                models=self._store.models_folder,
+                collector_url=record.collector.url if record and record.collector else None,
             ),
             log_path=self._store.log_path(key, ServerKey(revision.name, server.index)),
             environment=predictor.environment,
@@ -183,12 +206,18 @@ class Supervisor:
     def _end_strays(self) -> None:
         """End what an earlier supervisor began and was killed before it wrote down."""
         record = self._store.read_record()
-        known = {record.envoy.process} if record and record.envoy else set()
+        running = (record.envoy, record.collector) if record else ()
+        known = {part.process for part in running if part is not None}
         for key in self._store.list_keys():
             known |= {
                 s.process for s in self._store.read_state(key).servers.values() if s.process is not None
             }
-        strays = [process for process in processes.find_marked(self._store.folder) if process not in known]
+        keeper = os.getppid()
+        strays = [
+            process
+            for process in processes.find_marked(self._store.folder)
+            if process not in known and process.pid != keeper
+        ]
         processes.stop_processes(strays, STOP_SECONDS)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from mulgil.artifacts import fingerprint_json
@@ -63,7 +63,12 @@ class Wanted:
     predictor: Workload
     canary_percent: int | None = None
     has_tags: bool = False
-    canaries: tuple[Workload, ...] = field(default=())
+    canaries: tuple[Workload, ...] = ()
+
+    @property
+    def workloads(self) -> tuple[Workload, ...]:
+        """All that is to run."""
+        return self.predictor, *self.canaries
 
 
 def read_wanted(service: InferenceService, generation: int) -> Wanted:

@@ -1,0 +1,111 @@
+"""The rows that a database gives for a query, read into a raw table as they come."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from itertools import chain
+from pathlib import Path
+from urllib.parse import quote
+
+import sqlalchemy as sa
+
+from components.ingest_data.cells import read_typed_cell
+from components.ingest_data.table import BATCH_ROWS, Cells, RawTable, number_batches
+from components.ingest_data.typed_cells import plain
+from mulgil.contract.sources import SqlSource
+from mulgil.errors import InputError, TemporaryError, describe
+
+_NAME = re.compile(r"\$\{(\w+)\}")
+
+
+def read_sql(source: SqlSource, folder: Path) -> RawTable:
+    """Ask a database, and take its rows in batches; nothing is kept of what the query may change.
+
+    Args:
+        source: The database's URL and the query.
+        folder: Of the project, where a relative file of SQLite lies.
+
+    Raises:
+        InputError: The URL, its environment or the query is wrong, or there is no row.
+        TemporaryError: The database cannot be reached.
+    """
+    results = _results(source, folder)
+    header = next(results)
+    assert all(isinstance(name, str) for name in header)
+    columns = chain([first] if (first := next(results, None)) else [], results)
+    if first is None:
+        raise InputError(
+            describe(
+                f"The query gives columns and no rows: {source.url}",
+                expected="rows",
+                received=f"query={source.query}",
+            )
+        )
+    return RawTable(source.url, tuple(map(str, header)), number_batches(columns), read_typed_cell)
+
+
+def _results(source: SqlSource, folder: Path) -> Iterator[tuple[Cells, ...]]:
+    """Yield the names of the columns, then batches of their cells."""
+    engine = _connectable(source, folder)
+    try:
+        # Not committed, so rolled back in the end.
+        with engine.connect().execution_options(stream_results=True) as connection:
+            result = connection.execute(sa.text(source.query))
+            yield tuple(result.keys())  # type: ignore[misc]
+            for rows in result.partitions(BATCH_ROWS):
+                yield tuple([plain(cell) for cell in column] for column in zip(*rows, strict=True))
+    except (sa.exc.OperationalError, sa.exc.InterfaceError) as exc:
+        # SQLite says this of a query that is wrong, too; others of a server that is not there.
+        kind = InputError if engine.dialect.name == "sqlite" else TemporaryError
+        raise kind(_failure(source, exc)) from exc
+    except (sa.exc.SQLAlchemyError, ValueError) as exc:
+        raise InputError(_failure(source, exc)) from exc
+    finally:
+        engine.dispose()
+
+
+def _failure(source: SqlSource, exc: Exception) -> str:
+    return describe(
+        f"The database did not answer the query: {str(exc).splitlines()[0]}",
+        expected="rows",
+        received=f"url={source.url} query={source.query}",
+        next_step="correct `source` in project.yaml, or see whether the database is there",
+    )
+
+
+def _connectable(source: SqlSource, folder: Path) -> sa.Engine:
+    unset = [name for name in _NAME.findall(source.url) if name not in os.environ]
+    if unset:
+        raise InputError(
+            describe(
+                f"The environment lacks what the source's URL needs: {', '.join(unset)}",
+                received=source.url,
+                next_step=f"export {unset[0]}=…",
+            )
+        )
+    try:
+        url = sa.make_url(_NAME.sub(lambda name: os.environ[name[1]], source.url))
+        if url.get_backend_name() == "sqlite" and url.database:
+            path = folder / url.database
+            # SQLite makes a database where there is none.
+            if not path.is_file():
+                raise InputError(
+                    describe(
+                        "The source cannot be read: No such file or directory",
+                        expected="a database of SQLite",
+                        received=str(path),
+                    )
+                )
+            # Read only: of a change to its tables SQLite would not wait for a commit.
+            url = url.set(database=f"file:{quote(str(path))}", query={"mode": "ro", "uri": "true"})
+        return sa.create_engine(url)
+    except (sa.exc.ArgumentError, sa.exc.NoSuchModuleError, ImportError) as exc:
+        raise InputError(
+            describe(
+                f"The source's URL cannot be used: {exc}",
+                expected="such as sqlite:///rows.db; for other databases, with their driver installed",
+                received=source.url,
+            )
+        ) from exc
