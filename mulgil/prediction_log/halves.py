@@ -303,7 +303,8 @@ def _rows(tensors: Sequence[tuple[str, list[int], Any]]) -> list[Any]:
 def _seconds(text: str) -> float:
     try:
         moment = datetime.fromisoformat(text)
-        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+        # In UTC, where the first of years may have no date any more.
+        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC).timestamp()
     except (ValueError, OverflowError):
         return 0.0
 
