@@ -453,6 +453,22 @@ class Endpoint(Record):
     prediction: float | dict[str, float | str | dict[str, float]]
 
 
+class RolloutReference(Record):
+    """Which rollout a new version is in, and how far.
+
+    Attributes:
+        rollout_id: Its name; `None` where the version has all the traffic without one.
+        is_over: Whether it is decided.
+        is_promoted: Whether the version was promoted.
+        reason: Where it is and why, in words.
+    """
+
+    rollout_id: str | None
+    is_over: bool
+    is_promoted: bool
+    reason: str
+
+
 class Interval(Record):
     """A metric on the test rows with its bootstrap confidence interval.
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import pyarrow as pa
 from tensorflow_metadata.proto.v0 import anomalies_pb2
 
+from components.validate_data.dataset import Rows
 from components.validate_data.domains import describe_declaration, find_violations
 from mulgil.artifacts import Check
 from mulgil.contract import Column
@@ -14,7 +15,7 @@ from mulgil.contract import Column
 
 def judge_columns(
     columns: Mapping[str, Column],
-    splits: Mapping[str, pa.Table],
+    splits: Mapping[str, Rows],
     anomalies: Mapping[str, anomalies_pb2.Anomalies],
     problems: Mapping[str, str],
 ) -> list[Check]:

@@ -48,8 +48,8 @@ def validate_data(
     schema = derive_schema(specify_validation(dictionary))
     keys = {dictionary.entity.name, dictionary.event_timestamp.name}
     statistics = {
-        split: compute_statistics(table, [name for name in table.column_names if name not in keys])
-        for split, table in dataset.splits.items()
+        split: compute_statistics(rows.batches(set(rows.schema.names) - keys))
+        for split, rows in dataset.splits.items()
     }
     anomalies = {split: find_anomalies(found, schema) for split, found in statistics.items()}
 
@@ -85,7 +85,7 @@ def _write_anomalies(path: Path, anomalies: Mapping[str, anomalies_pb2.Anomalies
 
 
 def _print_summary(dataset: Dataset, verdict: Verdict) -> None:
-    rows = ", ".join(f"{split} {table.num_rows}" for split, table in dataset.splits.items())
+    rows = ", ".join(f"{split} {stored.num_rows}" for split, stored in dataset.splits.items())
     print(f"Validated {sum(dataset.manifest.rows.values())} rows ({rows}).")
     asked, failed = len(verdict.checks), len(verdict.reasons)
     print(f"Rejected by {failed} of {asked} checks." if failed else f"Approved by {asked} checks.")

@@ -1,10 +1,12 @@
-"""The ingested dataset, read whole."""
+"""The ingested dataset, read a column or a batch of rows at a time."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import contextlib
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +16,70 @@ import pyarrow.parquet as pq
 
 from mulgil.artifacts import DATASET_MANIFEST, SPLITS, DatasetManifest
 from mulgil.errors import InputError, describe
+
+# Enough for TFDV's own pace, and some megabytes; chosen by eye.
+_BATCH_ROWS = 1 << 16
+
+
+class Rows(Protocol):
+    """Rows of which one column is looked at at a time: an Arrow table, or a split on disk."""
+
+    @property
+    def schema(self) -> pa.Schema:
+        """The columns."""
+
+    @property
+    def num_rows(self) -> int:
+        """How many rows there are."""
+
+    def __getitem__(self, name: str) -> pa.ChunkedArray:
+        """Return a column's values."""
+
+
+class StoredSplit:
+    """A split's Parquet file.
+
+    Args:
+        path: The file.
+
+    Raises:
+        InputError: It is missing, or is no Parquet file.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        with self._open() as file:
+            self.schema: pa.Schema = file.schema_arrow
+            self.num_rows: int = file.metadata.num_rows
+
+    def __getitem__(self, name: str) -> pa.ChunkedArray:
+        """Read a column."""
+        with self._open() as file:
+            return file.read(columns=[name]).column(0)
+
+    def batches(self, columns: Collection[str]) -> Iterator[pa.RecordBatch]:
+        """Read the rows in batches, at least one, with some columns in the order of the file."""
+        names = [name for name in self.schema.names if name in columns]
+        with self._open() as file:
+            is_empty = True
+            for batch in file.iter_batches(_BATCH_ROWS, columns=names):
+                is_empty = False
+                yield batch
+            if is_empty:
+                yield _no_rows(self.schema, names)
+
+    @contextlib.contextmanager
+    def _open(self) -> Iterator[pq.ParquetFile]:
+        try:
+            # Not pq.read_table, which takes a folder named `a=b` on the way for one more column.
+            with pq.ParquetFile(self._path) as file:
+                yield file
+        except FileNotFoundError as exc:
+            raise InputError(
+                describe(f"{self._path} does not exist", expected="a directory written by ingest_data")
+            ) from exc
+        except (OSError, pa.ArrowException) as exc:
+            raise InputError(describe(f"{self._path} is not a Parquet file", received=str(exc))) from exc
 
 
 @dataclass(frozen=True)
@@ -26,18 +92,18 @@ class Dataset:
     """
 
     manifest: DatasetManifest
-    splits: dict[str, pa.Table]
+    splits: dict[str, StoredSplit]
 
 
 def read_dataset(path: Path) -> Dataset:
-    """Read a dataset.
+    """Open a dataset.
 
     Raises:
         InputError: A file is missing or is not what its name says, or the manifest counts other rows.
     """
     manifest = DatasetManifest.read(path / DATASET_MANIFEST)
-    splits = {split: _read_parquet(path / f"{split}.parquet") for split in SPLITS}
-    rows = {split: table.num_rows for split, table in splits.items()}
+    splits = {split: StoredSplit(path / f"{split}.parquet") for split in SPLITS}
+    rows = {split: stored.num_rows for split, stored in splits.items()}
     if rows != manifest.rows:
         raise InputError(
             describe(
@@ -71,13 +137,7 @@ def _is_text(values: pa.ChunkedArray) -> bool:
     return pa.types.is_string(values.type) or pa.types.is_large_string(values.type)
 
 
-def _read_parquet(path: Path) -> pa.Table:
-    try:
-        # Not pq.read_table, which takes a folder named `a=b` on the way for one more column.
-        return pq.ParquetFile(path).read()
-    except FileNotFoundError as exc:
-        raise InputError(
-            describe(f"{path} does not exist", expected="a directory written by ingest_data")
-        ) from exc
-    except (OSError, pa.ArrowException) as exc:
-        raise InputError(describe(f"{path} is not a Parquet file", received=str(exc))) from exc
+def _no_rows(schema: pa.Schema, names: Collection[str]) -> pa.RecordBatch:
+    return pa.RecordBatch.from_arrays(
+        [pa.array([], schema.field(name).type) for name in names], names=list(names)
+    )

@@ -9,6 +9,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from components.validate_data.dataset import Rows
 from components.validate_data.structure import find_structure_problems
 from mulgil.artifacts import ColumnDistribution, DistributionSummary
 from mulgil.contract import Column, ColumnRole, ColumnType, DataDictionary
@@ -26,9 +27,7 @@ _UNTOLD = "all"
 Floats = npt.NDArray[np.float64]
 
 
-def summarise_distributions(
-    dictionary: DataDictionary, splits: Mapping[str, pa.Table]
-) -> DistributionSummary:
+def summarise_distributions(dictionary: DataDictionary, splits: Mapping[str, Rows]) -> DistributionSummary:
     """Count each column's values by bin, split and answer.
 
     Args:
@@ -51,7 +50,7 @@ def summarise_distributions(
     )
 
 
-def _group_by_answer(table: pa.Table, targets: Sequence[Column]) -> dict[str, pa.ChunkedArray]:
+def _group_by_answer(table: Rows, targets: Sequence[Column]) -> dict[str, pa.ChunkedArray]:
     """Return which rows belong to each answer, as a mask by the answer's name."""
     answers = table[targets[0].name]
     if len(targets) > 1 or targets[0].type is not ColumnType.BOOLEAN or targets[0].sensitive:

@@ -6,12 +6,11 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
 from tensorflow_metadata.proto.v0 import anomalies_pb2
 
 from components.validate_data.anomalies import judge_columns
 from components.validate_data.association import judge_association
-from components.validate_data.dataset import as_numbers
+from components.validate_data.dataset import Rows, as_numbers
 from components.validate_data.divergence import judge_divergence
 from components.validate_data.leakage import judge_leakage
 from components.validate_data.rows import judge_rows
@@ -25,7 +24,7 @@ Numbers = Mapping[str, npt.NDArray[np.float64]]
 
 def judge_dataset(
     dictionary: DataDictionary,
-    splits: Mapping[str, pa.Table],
+    splits: Mapping[str, Rows],
     anomalies: Mapping[str, anomalies_pb2.Anomalies],
 ) -> list[Check]:
     """Ask every question.
@@ -43,21 +42,31 @@ def judge_dataset(
     checks = judge_columns(columns, splits, anomalies, problems)
 
     sound = [column for column in dictionary.kept if column.name not in problems]
-    numbers = {
-        column.name: as_numbers({split: table[column.name] for split, table in splits.items()})
-        for column in sound
-        if column.role in (ColumnRole.FEATURE, ColumnRole.TARGET)
+    answers = {
+        column.name: _as_numbers(column, splits) for column in sound if column.role is ColumnRole.TARGET
     }
-    for name, values in numbers.items():
-        checks += _judge_against_training(columns[name], values)
-    answers = {t.name: numbers.pop(t.name) for t in dictionary.targets if t.name in numbers}
+    against_training: list[Check] = []
+    against_target: dict[str, list[Check]] = {target: [] for target in answers}
+    # One column after the other, so that no more of them is in memory than one and the targets.
+    for column in sound:
+        if column.role is ColumnRole.TARGET:
+            against_training += _judge_against_training(column, answers[column.name])
+        if column.role is ColumnRole.FEATURE:
+            values = _as_numbers(column, splits)
+            against_training += _judge_against_training(column, values)
+            for target, found in against_target.items():
+                found += _judge_against_target(column, values, columns[target], answers[target])
+    checks += against_training
     for target, by_split in answers.items():
         for split, among in by_split.items():
             name = f"rows:{split}" if len(dictionary.targets) == 1 else f"rows:{split}:{target}"
             checks.append(judge_rows(name, split, columns[target], among))
-        for name, values in numbers.items():
-            checks += _judge_against_target(columns[name], values, columns[target], by_split)
+        checks += against_target[target]
     return checks
+
+
+def _as_numbers(column: Column, splits: Mapping[str, Rows]) -> Numbers:
+    return as_numbers({split: rows[column.name] for split, rows in splits.items()})
 
 
 def _judge_against_training(column: Column, values: Numbers) -> list[Check]:

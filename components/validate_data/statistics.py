@@ -1,4 +1,4 @@
-"""TFDV's statistics and anomalies of rows in memory."""
+"""TFDV's statistics and anomalies of rows that come in batches."""
 
 from __future__ import annotations
 
@@ -14,22 +14,37 @@ from components.validate_data.tfdv import array_util, stats_impl, tfdv
 Statistics = statistics_pb2.DatasetFeatureStatisticsList
 
 
-def compute_statistics(table: pa.Table, columns: Iterable[str]) -> Statistics:
-    """Compute the statistics of some columns.
+def compute_statistics(batches: Iterable[pa.RecordBatch]) -> Statistics:
+    """Compute the statistics of rows that come in batches.
+
+    TFDV's own combiners take one batch after the other, as they do within its Beam pipeline: counts are
+    exact, quantiles and the numbers of different values within the error that TFDV states for its sketches.
 
     Args:
-        table: The rows.
-        columns: Those to look at. One of a type that TFDV cannot take is left out.
+        batches: The rows; at least one batch. A column of a type that TFDV cannot take is left out.
     """
-    lists = {
-        name: array_util.ToSingletonListArray(_translate(table[name].combine_chunks()))
-        for name in columns
-        if _is_taken(table[name].type)
-    }
-    batch = pa.RecordBatch.from_arrays(list(lists.values()), names=list(lists))
+    options = tfdv.StatsOptions()
+    generators = stats_impl.get_generators(options, in_memory=True)
+    accumulators = [generator.create_accumulator() for generator in generators]
     # An infinite value has no variance. It is refused later; numpy need not warn of it.
     with np.errstate(over="ignore", invalid="ignore"):
-        return stats_impl.generate_statistics_in_memory(batch, tfdv.StatsOptions())
+        for batch in batches:
+            examples = _as_examples(batch)
+            accumulators = [
+                generator.add_input(accumulator, examples)
+                for generator, accumulator in zip(generators, accumulators, strict=True)
+            ]
+        return stats_impl.extract_statistics_output(accumulators, generators)
+
+
+def _as_examples(batch: pa.RecordBatch) -> pa.RecordBatch:
+    """Return a batch as TFDV takes it: each value in a list of its own."""
+    lists = {
+        name: array_util.ToSingletonListArray(_translate(column))
+        for name, column in zip(batch.schema.names, batch.columns, strict=True)
+        if _is_taken(column.type)
+    }
+    return pa.RecordBatch.from_arrays(list(lists.values()), names=list(lists))
 
 
 def find_anomalies(statistics: Statistics, schema: schema_pb2.Schema) -> anomalies_pb2.Anomalies:

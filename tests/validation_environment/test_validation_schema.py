@@ -25,7 +25,9 @@ few = settings(max_examples=60, deadline=None)
 
 def find(dictionary: DataDictionary, table: pa.Table) -> anomalies_pb2.Anomalies:
     keys = {dictionary.entity.name, dictionary.event_timestamp.name}
-    statistics = compute_statistics(table, [name for name in table.column_names if name not in keys])
+    statistics = compute_statistics(
+        table.select([name for name in table.column_names if name not in keys]).to_batches()
+    )
     return find_anomalies(statistics, derive_schema(specify_validation(dictionary)))
 
 
