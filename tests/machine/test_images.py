@@ -52,7 +52,8 @@ def test_an_image_has_a_numeric_user_labels_and_no_build_tools(name):
 @pytest.mark.parametrize("name", STEPS)
 def test_a_step_has_all_that_its_core_imports_and_writes_nothing_to_its_image(name):
     module = name.replace("-", "_")
-    program = f"from components.{module}.__main__ import load_core; load_core(); import fsspec, s3fs; print('whole')"
+    core = f"from components.{module}.__main__ import load_core; load_core()"
+    program = f"{core}; import fsspec, s3fs; print('whole')"
 
     said = docker("run", "--rm", *RESTRICTED, reference(name), "python", "-c", program)
 
