@@ -20,11 +20,14 @@ from mulgil import __version__
 from mulgil.home import SOURCE_ROOT
 
 DOCKERFILE = SOURCE_ROOT / "images" / "Dockerfile"
-# What every step needs, whatever it does.
-_STEP = (
+# What every program of ours needs, whatever it does; then what every step does.
+_LIBRARY = (
     *("mulgil/__init__.py", "mulgil/artifacts.py", "mulgil/contract", "mulgil/errors.py", "mulgil/home.py"),
-    *("mulgil/program.py", "mulgil/project_location.py", "components/__init__.py", "components/image.py"),
+    *("mulgil/online_rows.py", "mulgil/online_stores.py", "mulgil/program.py", "mulgil/project_location.py"),
 )
+_STEP = (*_LIBRARY, "components/__init__.py", "components/image.py")
+# What asks a model, or reads what was asked.
+_MODEL = ("mulgil/onnx_model.py", "mulgil/preprocessing")
 # Settings of this shell that a build behind a proxy needs too.
 _PASSED_ON = ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY")
 
@@ -49,11 +52,7 @@ class Image:
 
 
 IMAGES = (
-    Image(
-        ("ingest-data",),
-        ("data", "project"),
-        (*_STEP, "components/ingest_data"),
-    ),
+    Image(("ingest-data",), ("data", "project"), (*_STEP, "components/ingest_data")),
     Image(
         ("validate-data",),
         ("project",),
@@ -65,22 +64,14 @@ IMAGES = (
     Image(
         ("materialize-features",),
         ("features", "project"),
-        (
-            *(*_STEP, "components/materialize_features", "feature_repo"),
-            *("mulgil/online_rows.py", "mulgil/online_stores.py"),
-        ),
+        (*_STEP, "components/materialize_features", "feature_repo"),
     ),
     Image(
         ("train-model", "evaluate-model"),
         ("training", "registry", "project"),
         (
-            *(
-                *_STEP,
-                "components/train_model",
-                "components/evaluate_model",
-                "components/tensorflow_startup.py",
-            ),
-            *("mulgil/preprocessing", "mulgil/registry.py"),
+            *(*_STEP, "components/train_model", "components/evaluate_model"),
+            *(*_MODEL, "components/tensorflow_startup.py", "mulgil/registry.py"),
         ),
     ),
     Image(
@@ -88,23 +79,14 @@ IMAGES = (
         ("registry", "cluster"),
         (
             *(*_STEP, "components/register_model", "components/deploy_model", "mulgil/registry.py"),
-            *("mulgil/local", "mulgil/cluster", "mulgil/rollout", "mulgil/preprocessing", "mulgil/serving"),
+            *(*_MODEL, "mulgil/local", "mulgil/cluster", "mulgil/rollout", "mulgil/serving"),
         ),
     ),
+    Image(("model-server",), ("serving",), (*_LIBRARY, *_MODEL, "mulgil/serving")),
     Image(
-        ("model-server",),
-        ("serving",),
-        (
-            *(
-                "mulgil/__init__.py",
-                "mulgil/artifacts.py",
-                "mulgil/contract",
-                "mulgil/errors.py",
-                "mulgil/home.py",
-            ),
-            *("mulgil/program.py", "mulgil/project_location.py", "mulgil/preprocessing", "mulgil/serving"),
-            *("mulgil/online_rows.py", "mulgil/online_stores.py"),
-        ),
+        ("collector",),
+        ("collector",),
+        (*_LIBRARY, *_MODEL, "mulgil/prediction_log", "mulgil/serving"),
     ),
     Image(("mlflow",), ("mlflow",), ("mulgil/__init__.py",)),
 )

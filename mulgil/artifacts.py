@@ -359,6 +359,7 @@ BUNDLE_ONNX = "model.onnx"
 BUNDLE_TRANSFORM = "transform.json"
 BUNDLE_DICTIONARY = "dictionary.json"
 BUNDLE_EXAMPLE = "example.json"
+BUNDLE_BACKGROUND = "background.json"
 
 
 def read_bundle(path: Path) -> BundleManifest:
@@ -430,6 +431,17 @@ class TrainingHistory(Record):
     seconds: float
 
 
+class Background(Record):
+    """Rows that explanations compare an instance with.
+
+    Attributes:
+        instances: Raw training rows; a sensitive column's values are dealt anew among them, so that none of
+            them stands beside the rest of its own row.
+    """
+
+    instances: tuple[dict[str, float | int | bool | str | None], ...] = Field(min_length=1)
+
+
 class WarmUpExample(Record):
     """A bundle's own example: one raw row, and what the model answered for it.
 
@@ -476,6 +488,22 @@ class Endpoint(Record):
     model_version: str
     example: dict[str, float | int | bool | str | None]
     prediction: float | dict[str, float | str | dict[str, float]]
+
+
+class RolloutReference(Record):
+    """Which rollout a new version is in, and how far.
+
+    Attributes:
+        rollout_id: Its name; `None` where the version has all the traffic without one.
+        is_over: Whether it is decided.
+        is_promoted: Whether the version was promoted.
+        reason: Where it is and why, in words.
+    """
+
+    rollout_id: str | None
+    is_over: bool
+    is_promoted: bool
+    reason: str
 
 
 class Interval(Record):

@@ -7,6 +7,7 @@ from components.evaluate_model.component import evaluate_model
 from components.ingest_data.component import ingest_data
 from components.materialize_features.component import materialize_features
 from components.register_model.component import register_model
+from components.roll_out_model.component import roll_out_model
 from components.train_model.component import train_model
 from components.validate_data.component import validate_data
 
@@ -17,6 +18,7 @@ def training(
     source: str = "",
     is_deployed: bool = True,
     deploy_timeout_seconds: int = 120,
+    rollout_wait_seconds: int = 0,
 ) -> None:
     """Ingest, validate, keep features, train, judge, register and deploy.
 
@@ -25,6 +27,7 @@ def training(
         source: Path or URL that replaces the project's source; empty keeps it.
         is_deployed: Whether an approved model is deployed.
         deploy_timeout_seconds: Longest wait for the endpoint's readiness.
+        rollout_wait_seconds: Longest wait for a rollout's verdict; 0 leaves the rollout to itself.
     """
     # The steps that touch a store outside the run reconcile it every time, and the evaluation looks for the
     # champion there; the others may be cached.
@@ -54,9 +57,15 @@ def training(
         evaluation_verdict=evaluated.outputs["verdict"],
     ).set_caching_options(False)
     with dsl.If(is_deployed == True, name="if-deployed"):  # noqa: E712 - kfp builds the condition from it
-        deploy_model(
+        deployed = deploy_model(
             project_path=project_path,
             timeout_seconds=deploy_timeout_seconds,
             registered_model=registered.outputs["registered_model"],
             evaluation_verdict=evaluated.outputs["verdict"],
+        ).set_caching_options(False)
+        roll_out_model(
+            project_path=project_path,
+            wait_seconds=rollout_wait_seconds,
+            manifest=deployed.outputs["manifest"],
+            dataset=ingested.outputs["dataset"],
         ).set_caching_options(False)

@@ -44,6 +44,10 @@ class Callers:
             self._arm(stable, 0.01, 1.0, self._scores(stable)),
         ), now
 
+    def read_mirrored(self, arms, since, now):
+        requests = int(self.rate * (now - since) * 0.2)
+        return self._arm(requests, self.errors, self.slower, None)
+
     def read_before(self, arms, seconds, now):
         requests = int(self.rate * min(seconds, 60))
         return Traffic(ArmTraffic(), self._arm(requests, 0.01, 1.0, self._scores(requests)))

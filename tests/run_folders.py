@@ -20,6 +20,7 @@ from mulgil.artifacts import (
     QuarantineReason,
     QuarantineSummary,
     RegisteredModel,
+    RolloutReference,
     ScoreCurves,
     TrainingHistory,
     Verdict,
@@ -40,6 +41,7 @@ STEPS = (
     "evaluate-model",
     "register-model",
     "condition-1/deploy-model",
+    "condition-1/roll-out-model",
 )
 STARTED_AT = 1_750_000_000.0
 
@@ -195,6 +197,10 @@ class Made:
                 example={"age": 63, "sex": "1"},
                 prediction=0.2,
             ).write(artifacts / "endpoint")
+        elif name == "roll-out-model":
+            RolloutReference(
+                rollout_id=None, is_over=True, is_promoted=True, reason="Version 3 has all the traffic."
+            ).write(artifacts / "rollout")
 
     @property
     def registered(self) -> RegisteredModel:

@@ -1,6 +1,6 @@
 """Deploy a registered, approved model as an InferenceService, and see it answer."""
 
 # The sections of project.yaml that this step reads; the cache goes by them.
-PROJECT_SECTIONS: frozenset[str] = frozenset({"name", "serving"})
+PROJECT_SECTIONS: frozenset[str] = frozenset({"name", "rollout", "serving"})
 # It changes what all runs share.
 ACTS_OUTSIDE = True

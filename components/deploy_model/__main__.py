@@ -14,6 +14,7 @@ from mulgil.program import run_program
 if TYPE_CHECKING:
     from components.deploy_model.platform import InferencePlatform
     from mulgil.artifacts import RegisteredModel
+    from mulgil.contract.rollout import Rollout
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -61,7 +62,13 @@ def load_core() -> Callable[..., Any]:
     from components.deploy_model.core import deploy_model
 
     platform, locate = _choose_platform()
-    return functools.partial(deploy_model, platform=platform, locate=locate, promote=_promote)
+    return functools.partial(
+        deploy_model,
+        platform=platform,
+        locate=locate,
+        promote=_promote,
+        reason_for_rollout=_reason_for_rollout,
+    )
 
 
 def load_rest() -> None:
@@ -83,6 +90,12 @@ def _choose_platform() -> tuple[InferencePlatform, Callable[[RegisteredModel], P
     from mulgil.local.plane.client import ServingPlane
 
     return ServingPlane(), find_bundle
+
+
+def _reason_for_rollout(policy: Rollout, candidate: dict[str, Any]) -> str | None:
+    from mulgil.rollout.releasing import reason_for_rollout
+
+    return reason_for_rollout(policy, candidate)
 
 
 def _promote(name: str, version: str) -> None:

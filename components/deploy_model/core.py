@@ -11,7 +11,7 @@ import yaml
 from components.deploy_model import PROJECT_SECTIONS
 from components.deploy_model.manifest import build_manifest
 from components.deploy_model.platform import InferencePlatform, applied
-from components.deploy_model.smoke import ask
+from components.deploy_model.smoke import ask, converse
 from mulgil.artifacts import (
     BUNDLE_DICTIONARY,
     BUNDLE_EXAMPLE,
@@ -25,7 +25,8 @@ from mulgil.artifacts import (
 )
 from mulgil.contract import DataDictionary, Task, load_project
 from mulgil.contract.answers import AnswerForm
-from mulgil.errors import InputError, MulgilError, describe
+from mulgil.contract.rollout import Rollout
+from mulgil.errors import InputError, MulgilError, PermanentError, describe
 
 GATE = "evaluate_model"
 
@@ -41,11 +42,12 @@ def deploy_model(
     platform: InferencePlatform,
     promote: Callable[[str, str], None],
     locate: Callable[[RegisteredModel], Path],
+    reason_for_rollout: Callable[[Rollout, dict[str, Any]], str | None],
 ) -> Endpoint:
     """Deploy a model version, see it answer, and call it the champion.
 
     A deployment that fails leaves the platform as it was: the version before goes on serving. One that is
-    repeated changes nothing.
+    repeated changes nothing. A version that is to be rolled out step by step is written down and not applied.
 
     Args:
         project_path: Folder with the project's files.
@@ -57,6 +59,7 @@ def deploy_model(
         platform: Where the model is to run.
         promote: Makes a version of a registered model the champion.
         locate: Returns where a registered model's bundle is here.
+        reason_for_rollout: Says why a version is to be rolled out step by step; `None` where it is not.
 
     Returns:
         The endpoint.
@@ -79,6 +82,12 @@ def deploy_model(
     write_text(manifest_path, yaml.safe_dump(manifest, sort_keys=False))
 
     namespace = project.serving.namespace
+    reason = reason_for_rollout(project.rollout, manifest)
+    if reason is not None:
+        endpoint = _describe_serving(platform, project.name, namespace, example)
+        endpoint.write(endpoint_path)
+        print(f"{project.name} version {registered.version} is to be rolled out. {reason}")
+        return endpoint
     with applied(platform, manifest, timeout_seconds):
         service = platform.wait_ready(project.name, namespace, timeout_seconds)
         url = _address(service["status"])
@@ -106,6 +115,32 @@ def deploy_model(
     print(f"{project.name} version {registered.version} serves at {url}")
     print(f"smoke request: prediction {prediction}, as the bundle says")
     return endpoint
+
+
+def _describe_serving(
+    platform: InferencePlatform, name: str, namespace: str, example: WarmUpExample
+) -> Endpoint:
+    """Ask the version that serves for the new one's example."""
+    service = next(item for item in platform.list(namespace) if item["metadata"]["name"] == name)
+    url = _address(service["status"])
+    try:
+        prediction, version = converse(url, name=name, instance=example.instance)
+    except PermanentError as exc:
+        raise PermanentError(
+            describe(
+                "The version that serves refuses the new one's example: who calls it cannot call the new one",
+                received=str(exc),
+                next_step="deploy it under another name, or set `rollout: {strategy: immediate}`",
+            )
+        ) from exc
+    return Endpoint(
+        name=name,
+        namespace=namespace,
+        url=url,
+        model_version=version,
+        example=example.instance,
+        prediction=prediction,
+    )
 
 
 def _address(status: dict[str, Any]) -> str:

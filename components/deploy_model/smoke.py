@@ -32,6 +32,28 @@ def ask(url: str, *, name: str, version: str, instance: Mapping[str, object], ex
         TemporaryError: There is no answer.
         PermanentError: It is not the expected one.
     """
+    prediction, answered_by = converse(url, name=name, instance=instance)
+    if answered_by != version or differ(prediction, expected, TOLERANCE):
+        raise PermanentError(
+            describe(
+                f"{name} gives another answer than the bundle's own example",
+                expected=f"prediction={expected} within {TOLERANCE}, version={version}",
+                received=f"prediction={prediction}, version={answered_by}",
+            )
+        )
+    return prediction
+
+
+def converse(url: str, *, name: str, instance: Mapping[str, object]) -> tuple[Answer, str]:
+    """Send an example by KServe's V1 protocol.
+
+    Returns:
+        The prediction, and the version that made it.
+
+    Raises:
+        TemporaryError: There is no answer.
+        PermanentError: The example is refused, or the answer is not one of the protocol.
+    """
     try:
         answer = httpx.post(
             f"{url}/v1/models/{name}:predict",
@@ -49,17 +71,7 @@ def ask(url: str, *, name: str, version: str, instance: Mapping[str, object], ex
                 received=f"status {answer.status_code}: {answer.text[:500]}",
             )
         )
-    prediction = _read_prediction(answer)
-    answered_by = answer.headers.get("X-Model-Version", "")
-    if answered_by != version or differ(prediction, expected, TOLERANCE):
-        raise PermanentError(
-            describe(
-                f"{name} gives another answer than the bundle's own example",
-                expected=f"prediction={expected} within {TOLERANCE}, version={version}",
-                received=f"prediction={prediction}, version={answered_by}",
-            )
-        )
-    return prediction
+    return _read_prediction(answer), answer.headers.get("X-Model-Version", "")
 
 
 def _read_prediction(answer: httpx.Response) -> Answer:

@@ -20,6 +20,7 @@ from mulgil.cli.logs import logs_command
 from mulgil.cli.plan import plan_command
 from mulgil.cli.plane import down_command, up_command
 from mulgil.cli.predict import predict_command
+from mulgil.cli.rollout import rollout_app
 from mulgil.cli.run import run_command
 from mulgil.cli.runs import runs_app
 from mulgil.cli.schedule import schedule_app
@@ -49,6 +50,7 @@ app.command("delete")(delete_command)
 app.command("up")(up_command)
 app.command("down")(down_command)
 app.add_typer(runs_app, name="runs")
+app.add_typer(rollout_app, name="rollout")
 app.add_typer(schedule_app, name="schedule")
 app.add_typer(cache_app, name="cache")
 app.add_typer(get_app, name="get")

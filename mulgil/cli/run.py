@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from mulgil.artifacts import Endpoint, Evaluation
+from mulgil.artifacts import Endpoint, Evaluation, RolloutReference
 from mulgil.cli.console import errors, output
 from mulgil.cli.progress import progress_on
 from mulgil.cli.training import (
@@ -139,5 +139,10 @@ def _summarise(run: FinishedRun, report: Path | None) -> None:
     endpoint = Endpoint.read(endpoint_path)
     output.print(f"model version  {endpoint.name} {endpoint.model_version}")
     output.print(f"endpoint       {endpoint.url}")
+    rollout_path = run.result.find_artifact("roll-out-model", "rollout")
+    rollout = RolloutReference.read(rollout_path) if rollout_path is not None else None
+    if rollout is not None and rollout.rollout_id is not None:
+        output.print(f"rollout        {rollout.reason}", markup=False)
+        output.print(f"               mulgil rollout watch {rollout.rollout_id}")
     output.print()
     output.print(curl_command(endpoint.url, endpoint.name, endpoint.example), markup=False)

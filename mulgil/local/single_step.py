@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import importlib
+import signal
 import subprocess
 import tempfile
 from collections.abc import Mapping
@@ -126,7 +127,13 @@ def run_step(step: Step, run: Run, folder: Path, *, is_debugged: bool) -> Attemp
         if module is None:
             raise InputError(describe(f"{step.path} is no Python component", received=" ".join(words[:3])))
         debugged = ["python", "-m", _DEBUGGED, module, *words[3:]]
-        return Attempt(subprocess.run(debugged, env=environment, cwd=place.path).returncode, place.path, None)
+        # Ctrl-C is for the debugger, which is in the same foreground.
+        before = signal.signal(signal.SIGINT, lambda *_: None)
+        try:
+            ended = subprocess.run(debugged, env=environment, cwd=place.path)
+        finally:
+            signal.signal(signal.SIGINT, before)
+        return Attempt(ended.returncode, place.path, None)
 
     async def run_to_its_end() -> int:
         with place.log.open("wb") as log:

@@ -55,7 +55,8 @@ class Collector:
         self._root = root
         self._pair_seconds = pair_seconds
         self._key = key
-        self._models: dict[tuple[str, str], ModelColumns] = {}
+        # By namespace, service and version; under no version, what was said of a service last.
+        self._models: dict[tuple[str, str, str], ModelColumns] = {}
         self._kinds: dict[str, dict[str, str]] = {}
         for path in sorted((root / _DESCRIPTIONS).glob("*.json")):
             self._learn(json.loads(path.read_text(encoding="utf-8")))
@@ -74,11 +75,12 @@ class Collector:
             if request.method != "POST":
                 raise RequestError(405, f"Expected POST; received {request.method[:20]}.")
             halves = self.read(read_events(request), time.time())
+            content = encode(halves)
         except RequestError as exc:
             return error_response(exc)
         if not halves:
             return json_response({"records": 0})
-        return self._keep(halves)
+        return self._keep(content, len(halves))
 
     def read(self, events: list[Event], received: float) -> list[Half]:
         """Turn events into what is kept, a request and a response that come together into one.
@@ -95,7 +97,7 @@ class Collector:
                 self._describe(event)
                 place += 1
                 continue
-            columns = self._models.get((event.inferenceservicename, event.modelversion))
+            columns = self._columns_of(event)
             follows = events[place + 1] if place + 1 < len(events) else None
             half = make_half(event, columns, received)
             if (
@@ -114,16 +116,29 @@ class Collector:
             place += 1
         return halves
 
+    def _columns_of(self, event: Event) -> ModelColumns | None:
+        return self._models.get((event.namespace, event.inferenceservicename, event.modelversion))
+
     async def flush(self) -> None:
         """Write what is finished as Parquet, and forget its journal."""
         async with self._journal_lock:
             segments = self._journal.turn()
         if not segments:
             return
-        early = await asyncio.to_thread(self._write_segments, segments)
+        try:
+            early = await asyncio.to_thread(self._write_segments, segments)
+        except OSError:
+            # The disk's fault: the next flush tries again.
+            raise
+        except Exception as exc:  # noqa: BLE001 - one odd record must not stop all that follow
+            for path in segments:
+                path.replace(path.with_suffix(".set-aside"))
+            names = ", ".join(path.name for path in segments)
+            print(f"cannot be written as Parquet, set aside: {names}: {exc}", flush=True)
+            return
         if early:
             # Before their segments go: a crash in between leaves them twice, and a reader tells them by id.
-            await self._append([msgspec.msgpack.encode(early)])
+            await self._append([encode(early)])
         for path in segments:
             path.unlink()
 
@@ -156,17 +171,17 @@ class Collector:
         async with self._journal_lock:
             await asyncio.to_thread(self._journal.append, contents)
 
-    async def _keep(self, halves: list[Half]) -> Response:
+    async def _keep(self, content: bytes, count: int) -> Response:
         done = asyncio.get_running_loop().create_future()
-        self._waiting.append((msgspec.msgpack.encode(halves), done))
+        self._waiting.append((content, done))
         if self._writing is None:
             self._writing = asyncio.get_running_loop().create_task(self._write())
         try:
             await done
         except OSError as exc:
             return error_response(RequestError(503, f"The events cannot be kept: {exc.strerror}."))
-        self.records += len(halves)
-        return json_response({"records": len(halves)})
+        self.records += count
+        return json_response({"records": count})
 
     async def _write(self) -> None:
         """Put on the disk in one go what came meanwhile."""
@@ -185,7 +200,7 @@ class Collector:
 
     def _describe(self, event: Event) -> None:
         try:
-            description = msgspec.json.decode(event.body)
+            description = msgspec.json.decode(event.body) | {"namespace": event.namespace}
             columns = self._learn(description)
         except (msgspec.DecodeError, ValidationError, KeyError, TypeError) as exc:
             # Its predictions are kept all the same, without their columns.
@@ -197,7 +212,9 @@ class Collector:
 
     def _learn(self, description: dict[str, Any]) -> ModelColumns:
         columns = ModelColumns(description, self._key)
-        self._models[description["model"], description["version"]] = columns
+        namespace = description.get("namespace", "")
+        for version in (description["version"], ""):
+            self._models[namespace, description["model"], version] = columns
         self._kinds[columns.fingerprint] = kinds(columns.columns)
         return columns
 
@@ -284,8 +301,20 @@ async def _flush(collector: Collector) -> None:
         print(f"cannot write Parquet: {exc}", flush=True)
 
 
+def encode(halves: list[Half]) -> bytes:
+    """Write what the journal has of halves.
+
+    Raises:
+        RequestError: 400; a number or a text is none that there can be on a disk.
+    """
+    try:
+        return msgspec.msgpack.encode(halves)
+    except (OverflowError, UnicodeEncodeError) as exc:
+        raise RequestError(400, f"An event has a value that cannot be kept: {exc}.") from exc
+
+
 def _plain(description: dict[str, Any]) -> str:
     return "-".join(
-        "".join(c if c.isalnum() or c in "._-" else "_" for c in str(description[name]))[:60]
-        for name in ("model", "version")
+        "".join(c if c.isalnum() or c in "._-" else "_" for c in str(description.get(name, "")))[:60]
+        for name in ("namespace", "model", "version")
     )

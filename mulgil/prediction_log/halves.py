@@ -195,7 +195,8 @@ def make_half(event: Event, columns: ModelColumns | None, received: float) -> Ha
             half.payload = body.decode(errors="replace")
     elif event.type == RESPONSE_TYPE:
         half.has_response = True
-        half.status = event.statuscode
+        # What HTTP has; anything else is nobody's status.
+        half.status = event.statuscode if 100 <= event.statuscode <= 999 else 0
         if event.latencymicroseconds is not None:
             half.latency = event.latencymicroseconds / 1e6
         try:
@@ -302,9 +303,10 @@ def _rows(tensors: Sequence[tuple[str, list[int], Any]]) -> list[Any]:
 def _seconds(text: str) -> float:
     try:
         moment = datetime.fromisoformat(text)
-    except ValueError:
+        # In UTC, where the first of years may have no date any more.
+        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC).timestamp()
+    except (ValueError, OverflowError):
         return 0.0
-    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
 
 
 def kinds(columns: Sequence[Column]) -> dict[str, str]:

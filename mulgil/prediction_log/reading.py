@@ -18,6 +18,7 @@ def read_predictions(
     model: str,
     *,
     version: str | None = None,
+    namespace: str | None = None,
     start: datetime | None = None,
     end: datetime | None = None,
     status: int | None = None,
@@ -30,6 +31,7 @@ def read_predictions(
         root: The log's folder.
         model: The service's name.
         version: One version; all of them if left out.
+        namespace: One namespace; all of them if left out.
         start: From this time on; without a zone it is UTC.
         end: Before this time.
         status: Only requests that were answered so, such as 200.
@@ -57,6 +59,8 @@ def read_predictions(
         keep = pc.and_(keep, pc.greater_equal(table["_time"], pa.scalar(start)))
     if end is not None:
         keep = pc.and_(keep, pc.less(table["_time"], pa.scalar(end)))
+    if namespace is not None:
+        keep = pc.and_(keep, pc.fill_null(pc.equal(table["_namespace"], namespace), False))
     if status is not None:
         keep = pc.and_(keep, pc.fill_null(pc.equal(table["_status"], status), False))
     table = _once(table.filter(keep))

@@ -14,8 +14,6 @@ from __future__ import annotations
 import math
 from enum import StrEnum
 
-import numpy as np
-
 from mulgil.artifacts import Record
 from mulgil.contract.rollout import Rollout, RolloutMetric
 from mulgil.rollout.comparisons import REPLAY_SHARE, LatencyEdges
@@ -134,7 +132,7 @@ def decide(
         worst = max(findings, key=lambda finding: finding.log_harm - finding.log_harm_bar)
         reason = (
             f"The canary is worse. {worst.sentence} If it were no worse than is tolerated, that would be "
-            f"seen once in {_odds(total)} rollouts at most; once in {_odds(bar)} is the policy's bar."
+            f"seen in one of {_odds(total)} rollouts at most, and the policy's bar is one of {_odds(bar)}."
         )
         return _of(Action.ROLL_BACK, reason, total, bar, findings)
     hold = _reason_to_hold(policy, findings, requests)
@@ -224,4 +222,4 @@ def _milliseconds(seconds: float) -> str:
 
 
 def _odds(logarithm: float) -> str:
-    return f"{np.exp(min(logarithm, math.log(1e9))):,.0f}" + (" or more" if logarithm > math.log(1e9) else "")
+    return f"{math.exp(min(logarithm, math.log(1e9))):,.0f}"

@@ -27,6 +27,8 @@ from mulgil.rollout.weighing import enter_step, no_evidence, weigh
 LEARNT_REQUESTS = 200.0
 # How far back the stable version's own traffic is looked at.
 BASELINE_SECONDS = 3600.0
+# Of live requests, those that the candidate gets a copy of: each costs the machine a second answer. By eye.
+_MIRROR_PERCENT = 20.0
 # Of the points of a long path, all but the last of ten may go.
 _PATH_POINTS = 400
 
@@ -71,9 +73,9 @@ def move(rollout: RolloutRecord, around: Surroundings, command: Command | None, 
 
 def _by_hand(rollout: RolloutRecord, command: Command | None, now: float) -> RolloutRecord | None:
     if command is Command.PROMOTE:
-        return _conclude(rollout, Phase.PROMOTING, "A person promoted it.", now, is_by_hand=True)
+        return conclude(rollout, Phase.PROMOTING, "A person promoted it.", now, is_by_hand=True)
     if command is Command.ABORT:
-        return _conclude(rollout, Phase.ROLLING_BACK, "A person aborted it.", now, is_by_hand=True)
+        return conclude(rollout, Phase.ROLLING_BACK, "A person aborted it.", now, is_by_hand=True)
     return None
 
 
@@ -86,12 +88,13 @@ def _by_deadline(rollout: RolloutRecord, now: float) -> RolloutRecord | None:
     if rollout.policy.on_deadline is DeadlineOutcome.PAUSE:
         text = f"Undecided after {hours}: the split stays until a person decides.{still}"
         return rollout.enter(Phase.PAUSED, now, text, reason=text)
-    return _conclude(rollout, Phase.ROLLING_BACK, f"Undecided after {hours}.{still}", now)
+    return conclude(rollout, Phase.ROLLING_BACK, f"Undecided after {hours}.{still}", now)
 
 
-def _conclude(
+def conclude(
     rollout: RolloutRecord, phase: Phase, reason: str, now: float, *, is_by_hand: bool = False
 ) -> RolloutRecord:
+    """Return the rollout on its way to one of its ends."""
     steps = rollout.steps
     if steps and steps[-1].ended_at is None:
         steps = (*steps[:-1], steps[-1].model_copy(update={"ended_at": now}))
@@ -102,12 +105,12 @@ def _place(rollout: RolloutRecord, around: Surroundings, now: float) -> RolloutR
     sight = _split(rollout, around, 0)
     if sight.failure is not None:
         reason = f"The candidate does not become ready: {sight.failure}"
-        return _conclude(rollout, Phase.ROLLING_BACK, reason, now)
+        return conclude(rollout, Phase.ROLLING_BACK, reason, now)
     if sight.is_settled:
         return rollout.enter(Phase.REPLAYING, now, "The candidate is ready, without traffic.")
     if now - rollout.since > rollout.policy.patience_minutes * 60:
         reason = f"The candidate is not ready after {rollout.policy.patience_minutes:g} minutes."
-        return _conclude(rollout, Phase.ROLLING_BACK, reason, now)
+        return conclude(rollout, Phase.ROLLING_BACK, reason, now)
     return rollout
 
 
@@ -119,7 +122,7 @@ def _replay(rollout: RolloutRecord, around: Surroundings, now: float) -> Rollout
     if report is None:
         text = "There is nothing to replay."
         if policy.is_required:
-            return _conclude(rollout, Phase.ROLLING_BACK, f"{text} The policy requires it.", now)
+            return conclude(rollout, Phase.ROLLING_BACK, f"{text} The policy requires it.", now)
         return _prepare(rollout, around, None, text, now)
     rollout = rollout.model_copy(update={"replay": report})
     if report.canary_failures > policy.greatest_failure_rate * report.requests:
@@ -127,7 +130,7 @@ def _replay(rollout: RolloutRecord, around: Surroundings, now: float) -> Rollout
             f"In the replay the candidate failed {report.canary_failures} of {report.requests} requests that "
             "the stable version answered."
         )
-        return _conclude(rollout, Phase.ROLLING_BACK, reason, now)
+        return conclude(rollout, Phase.ROLLING_BACK, reason, now)
     text = (
         f"Replayed {report.requests} requests ({report.source}): predictions differ by "
         f"{report.mean_difference:+.4f} in the mean, by at most {report.absolute_quantiles[2]:.4f}; distance "
@@ -150,15 +153,16 @@ def _prepare(
 def _shadow(rollout: RolloutRecord, around: Surroundings, now: float) -> RolloutRecord:
     shadow = rollout.policy.shadow
     assert shadow is not None
-    arms = _arms(rollout)
-    seen = around.source.read_before(arms, now - rollout.since, now).canary
+    around.driver.lead(rollout.service, rollout.namespace, mirror_percent=_MIRROR_PERCENT, sticky_header=None)
+    seen = around.source.read_mirrored(_arms(rollout), rollout.since, now)
     if seen.requests < shadow.requests:
         return rollout
+    around.driver.lead(rollout.service, rollout.namespace, mirror_percent=0, sticky_header=None)
     text = f"The candidate answered {seen.requests:,.0f} copies of live requests; {seen.errors:,.0f} failed."
     # By the limit alone, and three standard deviations of it: copies touch nobody, so haste is of no use.
     borne = rollout.policy.error_rate.limit_increase * seen.requests
     if seen.errors > borne + 3 * borne**0.5:
-        return _conclude(rollout, Phase.ROLLING_BACK, text, now)
+        return conclude(rollout, Phase.ROLLING_BACK, text, now)
     return rollout.enter(Phase.LEARNING, now, text)
 
 
@@ -190,6 +194,9 @@ def _learn(rollout: RolloutRecord, around: Surroundings, now: float) -> RolloutR
 def _begin_step(rollout: RolloutRecord, around: Surroundings, index: int, now: float) -> RolloutRecord:
     percent = rollout.policy.steps[index]
     step = StepRecord(percent=percent, begun_at=now)
+    around.driver.lead(
+        rollout.service, rollout.namespace, mirror_percent=0, sticky_header=rollout.policy.sticky_header
+    )
     return rollout.enter(
         Phase.STEPPING,
         now,
@@ -204,7 +211,7 @@ def _step(rollout: RolloutRecord, around: Surroundings, now: float) -> RolloutRe
     sight = _split(rollout, around, step.percent)
     if sight.failure is not None:
         reason = f"The candidate does not run any more: {sight.failure}"
-        return _conclude(rollout, Phase.ROLLING_BACK, reason, now)
+        return conclude(rollout, Phase.ROLLING_BACK, reason, now)
     arms = _arms(rollout)
     if rollout.cursor is None:
         if not sight.is_settled or sight.canary_percent != step.percent:
@@ -218,9 +225,9 @@ def _step(rollout: RolloutRecord, around: Surroundings, now: float) -> RolloutRe
     assert decision is not None
     match decision.action:
         case Action.ROLL_BACK:
-            return _conclude(rollout, Phase.ROLLING_BACK, decision.reason, now)
+            return conclude(rollout, Phase.ROLLING_BACK, decision.reason, now)
         case Action.PROMOTE:
-            return _conclude(rollout, Phase.PROMOTING, decision.reason, now)
+            return conclude(rollout, Phase.PROMOTING, decision.reason, now)
         case Action.ADVANCE:
             return _advance(rollout, around, decision.reason, now)
     return rollout
@@ -284,6 +291,7 @@ def _promote(rollout: RolloutRecord, around: Surroundings, now: float) -> Rollou
 
 
 def _roll_back(rollout: RolloutRecord, around: Surroundings, now: float) -> RolloutRecord:
+    around.driver.lead(rollout.service, rollout.namespace, mirror_percent=0, sticky_header=None)
     form = around.driver.form(rollout.candidate)
     objects = form.restore(rollout.stable, rollout.candidate)
     sight = _write(rollout, around, objects[rollout.restoring])

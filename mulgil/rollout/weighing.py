@@ -14,6 +14,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from mulgil.artifacts import Record
 from mulgil.rollout.evidence import Array, StoredArray, TwoArms, expit, log_e_value, log_mean_exp, logit
@@ -109,7 +110,9 @@ def no_evidence(baseline_events: Array, baseline_requests: Array, steps: int) ->
     )
 
 
-def weigh(evidence: Evidence, asked: Comparisons, window: Window, step: Array | int) -> Evidence:
+def weigh(
+    evidence: Evidence, asked: Comparisons, window: Window, step: npt.NDArray[np.intp] | int
+) -> Evidence:
     """Add a window.
 
     Args:
@@ -149,7 +152,7 @@ def weigh(evidence: Evidence, asked: Comparisons, window: Window, step: Array | 
     )
 
 
-def enter_step(evidence: Evidence, has_entered: Array | bool = True) -> Evidence:
+def enter_step(evidence: Evidence, has_entered: npt.NDArray[np.bool_] | bool = True) -> Evidence:
     """Forget what spoke for safety: a new step must show it anew."""
     kept = np.where(np.asarray(has_entered)[..., None], 0.0, evidence.safety)
     return evidence.model_copy(update={"safety": kept})

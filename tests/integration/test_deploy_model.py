@@ -39,6 +39,7 @@ class Desk:
     def __init__(self, folder):
         self.folder = folder
         self.promoted = []
+        self.reason_for_rollout = None
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             self.plane = ServingPlane(folder / "serving", preferred_port=probe.getsockname()[1])
@@ -83,6 +84,7 @@ class Desk:
             platform=platform or self.plane,
             locate=find_bundle,
             promote=lambda name, version: self.promoted.append((name, version)),
+            reason_for_rollout=lambda policy, manifest: self.reason_for_rollout,
         )
 
     def ask(self):

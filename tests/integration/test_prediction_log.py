@@ -229,6 +229,50 @@ def test_a_killed_collector_has_lost_nothing_that_it_acknowledged(bundle, tmp_pa
     assert not [path for path in (tmp_path / "log" / "journal").iterdir() if path.stat().st_size]
 
 
+def test_two_namespaces_do_not_share_what_a_model_of_one_name_means(bundle, tmp_path):
+    collector = CollectorProcess(tmp_path / "log")
+    server = Server(bundle, "--log-url", collector.url, "--namespace", "one")
+    httpx.post(f"{server.url}/v1/models/heart:predict", json={"instances": [ROW]})
+    wait_until(lambda: counts(server)["sent"] == 1)
+    server.end()
+    body = json.dumps({"instances": [ROW]}).encode()
+    for namespace in ("one", "another"):
+        names = {"ce-inferenceservicename": "heart", "ce-namespace": namespace}
+        agent_event(collector, "request", namespace, body, **names)
+        agent_event(collector, "response", namespace, b'{"predictions": [0.5]}', **names)
+    collector.end()
+
+    found = read_predictions(tmp_path / "log", "heart", namespace="one").to_pylist()
+    assert [(row["age"], row["_payload"]) for row in found] == [(63, None)] * 2
+    (other,) = read_predictions(tmp_path / "log", "heart", namespace="another").to_pylist()
+    assert (other["age"], other["_payload"]) == (None, body.decode())
+
+
+def test_an_odd_event_stops_neither_the_collector_nor_the_events_that_follow(tmp_path):
+    collector = CollectorProcess(tmp_path / "log")
+    for number, (status, moment, answer) in enumerate(
+        [
+            ("70000", "0001-01-01T00:00:00+14:00", b'{"predictions": [1]}'),
+            ("200", "no time", b'{"predictions": [[1, 2], "a", null, true]}'),
+            ("200", "2026-11-24T10:00:00Z", b'{"outputs": 3}'),
+        ]
+    ):
+        more = {"ce-statuscode": status, "ce-time": moment}
+        agent_event(collector, "response", str(number), answer, **more)
+        agent_event(collector, "request", str(number), b"\xff", **more)
+    huge = b'{"predictions": [%d]}' % 10**400
+    headers = {"ce-id": "x", "ce-source": "s", "ce-type": "org.kubeflow.serving.inference.response"}
+    assert httpx.post(collector.url, content=huge, headers=headers).status_code in (200, 400)
+    agent_event(collector, "request", "last", b"{}")
+    agent_event(collector, "response", "last", b'{"predictions": [7]}')
+    output = collector.end()
+
+    assert "set aside" not in output
+    rows = read_predictions(tmp_path / "log", "sklearn-iris").to_pylist()
+    assert {row["_id"] for row in rows} == {"0", "1", "2", "last"}
+    assert [row["_answer"] for row in rows if row["_id"] == "1"] == ["[1,2]", '"a"', None, "true"]
+
+
 def agent_event(collector, kind, identifier, body, **more):
     """An event as KServe's agent sends it: attributes in headers, the body as it was."""
     headers = {

@@ -317,6 +317,20 @@ def test_predictions_are_recorded_where_the_object_asks_for_it(laptop, bundles):
     assert read_predictions(laptop.plane.predictions_folder, "heart", version="7").num_rows == 20
 
 
+def test_a_server_keeps_to_its_limits(laptop, bundles):
+    item = manifest(bundles / "first")
+    item["spec"]["predictor"]["model"]["resources"] = {"limits": {"cpu": 1, "memory": "1Gi"}}
+    laptop.plane.apply(item)
+    laptop.plane.wait_ready("heart", "default", SECONDS)
+    assert len(os.sched_getaffinity(laptop.server().pid)) == 1
+
+    item["spec"]["predictor"]["model"]["resources"] = {"limits": {"memory": "1Mi"}}
+    laptop.plane.apply(item)
+    with pytest.raises(PermanentError, match=r"OOMKilled: .*limits\.memory=1Mi"):
+        laptop.plane.wait_ready("heart", "default", SECONDS)
+    assert laptop.plane.get("heart")["status"]["components"]["predictor"]["latestReadyRevision"][-1] == "1"
+
+
 def test_a_killed_envoy_is_started_again_on_its_port(laptop, bundles):
     url = laptop.deploy(bundles / "first")
     killed = laptop.envoy

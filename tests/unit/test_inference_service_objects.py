@@ -9,7 +9,8 @@ from kubernetes.client import V1EnvVar, V1ResourceRequirements
 
 from mulgil.errors import InputError
 from mulgil.local.plane.kserve_fields import FIELDS
-from mulgil.local.plane.objects import MODE_ANNOTATION, DeploymentMode, parse_inference_service
+from mulgil.local.plane.objects import MODE_ANNOTATION, Amounts, DeploymentMode, parse_inference_service
+from mulgil.local.plane.requests import check_requests
 from mulgil.local.plane.storage import local_path
 from mulgil.local.plane.wanted import read_wanted
 
@@ -97,6 +98,8 @@ def test_what_was_read_back_may_be_applied_again():
         ("spec.predictor.logger.mode", "request", "'all'"),
         ("spec.predictor.logger.batchSize", 5, "left out"),
         ("spec.predictor.logger.url", "kafka://a", "pattern"),
+        ("spec.predictor.model.resources", {"limits": {"nvidia.com/gpu": 1}}, "left out"),
+        ("spec.predictor.model.resources", {"limits": {"cpu": "much"}}, "500m or 2Gi"),
         ("spec.predictor.model.runtimeVersion", "1", "left out"),
         ("spec.predictor.model.runtime", "kserve-tritonserver", "mulgil-model-server"),
         ("spec.predictor.model.protocolVersion", "grpc-v2", "'v1' or 'v2'"),
@@ -114,6 +117,9 @@ def test_what_is_not_honoured_is_refused_by_name(path, value, expected):
         parse_inference_service(changed(path, value))
 
     message = str(refusal.value)
+    while isinstance(value, dict) and value:
+        ((name, value),) = value.items()
+        path += f".{name}"
     assert message.startswith(f"{path} is ")
     assert expected in message
     assert f"Received: {path}={value!r}" in message
@@ -244,3 +250,19 @@ def test_in_the_standard_form_more_servers_are_no_new_template():
 
     assert fingerprint(minReplicas=2) == fingerprint()
     assert fingerprint(name="v2") == fingerprint()
+
+
+def test_resources_are_kubernetes_quantities():
+    resources = {"requests": {"cpu": 0.1, "memory": "64Mi"}, "limits": {"cpu": "1500m", "memory": "1Gi"}}
+    read = parse_inference_service(changed("spec.predictor.model.resources", resources)).spec.predictor.model
+
+    assert read.resources.requests.cores == pytest.approx(0.1)
+    assert read.resources.requests.bytes == 64 * 2**20
+    assert (read.resources.limits.cores, read.resources.limits.bytes) == (1.5, 2**30)
+
+
+@pytest.mark.parametrize(("amounts", "wrong"), [({"cpu": 10_000}, "cores"), ({"memory": "1Pi"}, "memory")])
+def test_what_this_machine_does_not_have_is_refused_by_name(amounts, wrong):
+    with pytest.raises(InputError, match=f"heart-predictor requests more {wrong} than this machine has"):
+        check_requests(Amounts.model_validate(amounts), "heart-predictor")
+    check_requests(Amounts(cpu="100m", memory="1Mi"), "heart-predictor")

@@ -159,7 +159,7 @@ def test_a_rejected_run_shows_the_gate_its_reasons_and_the_end_of_its_log():
     assert "the end" in page.text
     assert "29 to 48" in page.text
     assert "How good it is" not in page.text
-    assert page.text.count("a step before it failed") == 5
+    assert page.text.count("a step before it failed") == 6
 
 
 def test_a_run_that_failed_at_its_first_step_shows_its_log_and_its_problem():

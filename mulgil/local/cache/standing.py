@@ -37,8 +37,7 @@ def observe(step: Step, outputs: Mapping[str, Path]) -> Facts:
             {**step.inputs.parameters, **step.inputs.artifacts}, outputs
         )
     except (MulgilError, OSError) as exc:
-        reason, *_ = str(exc).splitlines()
-        raise NotReconciledError(reason) from exc
+        raise NotReconciledError(str(exc).partition("\n")[0]) from exc
     return facts
 
 

@@ -15,7 +15,14 @@ from mulgil.home import home
 from mulgil.local.plane import processes
 from mulgil.local.plane.envoy_config import HOST, service_prefix
 from mulgil.local.plane.envoy_process import Envoy
-from mulgil.local.plane.objects import KIND, MODE_ANNOTATION, InferenceService, parse_inference_service
+from mulgil.local.plane.objects import (
+    KIND,
+    MODE_ANNOTATION,
+    InferenceService,
+    Predictor,
+    parse_inference_service,
+)
+from mulgil.local.plane.requests import check_requests
 from mulgil.local.plane.revisions import STOP_SECONDS, ServerKey, ServiceKey, ServiceState, rest
 from mulgil.local.plane.status import failure_of, fill_status, is_ready, revision_path, write_time
 from mulgil.local.plane.storage import is_remote, local_path
@@ -113,10 +120,11 @@ class ServingPlane:
         """
         service = parse_inference_service(manifest)
         for workload in read_wanted(service, 0).workloads:
-            uri = workload.template["predictor"]["model"]["storageUri"]
-            if not is_remote(uri):
-                # That its volume is not here is told at once, not by a server that cannot start.
-                local_path(uri, self._store.volumes_folder)
+            # What this machine does not have is told at once, not by a server that cannot start.
+            predictor = Predictor.model_validate(workload.template["predictor"])
+            check_requests(predictor.model.resources.requests, workload.name)
+            if not is_remote(predictor.model.storageUri):
+                local_path(predictor.model.storageUri, self._store.volumes_folder)
         self._ensure_up()
         key = ServiceKey(service.metadata.namespace, service.metadata.name)
         with self._store.lock(_CLIENT_LOCK):

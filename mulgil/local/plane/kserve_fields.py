@@ -45,7 +45,9 @@ FIELDS = {path: frozenset(names.split()) for path, names in _FIELDS.items()}
 
 def is_known(path: Sequence[str | int]) -> bool:
     """Whether KServe has a field."""
-    return path[-1] in _siblings(path)
+    # Any resource may be requested and limited, such as `nvidia.com/gpu`.
+    is_resource = len(path) > 1 and path[-2] in ("requests", "limits")
+    return is_resource or path[-1] in _siblings(path)
 
 
 def suggest(path: Sequence[str | int]) -> str:

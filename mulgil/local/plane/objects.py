@@ -10,6 +10,7 @@ from typing import Annotated, Any, Final, Literal, Self
 from pydantic import (
     AfterValidator,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     ValidationError,
@@ -21,6 +22,7 @@ from mulgil.contract.project import ResourceName
 from mulgil.errors import InputError, describe
 from mulgil.local.plane import kserve_fields
 from mulgil.local.plane.storage import check_uri
+from mulgil.local.resources import parse_quantity
 
 API_VERSION = "serving.kserve.io/v1beta1"
 KIND = "InferenceService"
@@ -69,12 +71,52 @@ class ModelFormat(_Part):
     name: Literal["mulgil"]
 
 
+def _quantity(value: Any) -> Any:
+    """Read a Kubernetes quantity as text, which YAML may give as a number."""
+    text = str(value) if isinstance(value, int | float) and not isinstance(value, bool) else value
+    if isinstance(text, str):
+        try:
+            parse_quantity(text)
+        except InputError as exc:
+            raise ValueError("expected a Kubernetes quantity, such as 500m or 2Gi") from exc
+    return text
+
+
+Quantity = Annotated[str, BeforeValidator(_quantity)]
+
+
+class Amounts(_Part):
+    """`resources.requests` or `resources.limits`."""
+
+    cpu: Quantity | None = None
+    memory: Quantity | None = None
+
+    @property
+    def cores(self) -> float | None:
+        """Of the machine's; `None` where nothing is said."""
+        return None if self.cpu is None else parse_quantity(self.cpu)
+
+    @property
+    def bytes(self) -> float | None:
+        """Of its memory; `None` where nothing is said."""
+        return None if self.memory is None else parse_quantity(self.memory)
+
+
+class Resources(_Part):
+    """`spec.predictor.model.resources`."""
+
+    requests: Amounts = Amounts()
+    limits: Amounts = Amounts()
+
+
 StorageUri = Annotated[str, AfterValidator(check_uri)]
 
 
 class CanaryModel(_Part):
     """`spec.canary[].predictor.model`: what it does not say, the stable predictor says."""
 
+    # The CRD asks for the container's name here, and KServe has one for it.
+    name: Literal["kserve-container"] = "kserve-container"
     modelFormat: ModelFormat  # noqa: N815 - KServe's name
     runtime: Literal["mulgil-model-server"] = RUNTIME
     # The server speaks both, whichever is named.
@@ -82,6 +124,7 @@ class CanaryModel(_Part):
     storageUri: StorageUri | None = None  # noqa: N815
     env: tuple[EnvironmentVariable, ...] = ()
     args: tuple[str, ...] = ()
+    resources: Resources = Resources()
 
 
 class Model(CanaryModel):
@@ -157,7 +200,7 @@ class Canary(_Part):
 
         KServe's `buildCanaryPredictor`. A list is replaced whole, and an empty value says nothing.
         """
-        over = self.predictor.model_dump(exclude_unset=True, exclude={"minReplicas"})
+        over = self.predictor.model_dump(exclude_unset=True, exclude={"minReplicas": True, "model": {"name"}})
         return Predictor.model_validate(_merge(stable.model_dump(exclude_unset=True), over))
 
 

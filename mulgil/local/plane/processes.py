@@ -115,6 +115,28 @@ def find_marked(mark: Path) -> list[ProcessIdentity]:
     return found
 
 
+def resident_bytes(process: ProcessIdentity) -> int:
+    """Return the memory that a process has of the machine's; 0 where it ended.
+
+    Source:
+        proc_pid_statm(5): the second field, in pages.
+    """
+    try:
+        fields = (_PROC / str(process.pid) / "statm").read_text(encoding="ascii").split()
+    except OSError:
+        return 0
+    return int(fields[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+def keep_to_cores(process: ProcessIdentity, count: int, first: int) -> None:
+    """Let a process run on so many cores alone, chosen by turns from the first on."""
+    cores = sorted(os.sched_getaffinity(0))
+    with contextlib.suppress(ProcessLookupError):
+        os.sched_setaffinity(
+            process.pid, {cores[(first + n) % len(cores)] for n in range(min(count, len(cores)))}
+        )
+
+
 def send_signal(process: ProcessIdentity, number: signal.Signals) -> None:
     """Signal that very process, or nobody."""
     with contextlib.suppress(ProcessLookupError):

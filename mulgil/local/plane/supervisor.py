@@ -7,6 +7,7 @@ on, and the next supervisor finds them by pid and start time.
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import signal
 import time
@@ -128,11 +129,27 @@ class Supervisor:
             self._store.write_record(record)
 
     def _observe(self, key: ServiceKey, state: ServiceState) -> dict[ServerKey, Observation]:
+        for revision in state.revisions:
+            self._keep_to_memory(key, revision)
         return {
             name: self._look_at(key, name, server)
             for name, server in state.servers.items()
             if server.process is not None
         }
+
+    def _keep_to_memory(self, key: ServiceKey, revision: Revision) -> None:
+        """Kill a server that has more memory than its limit, as a kubelet does."""
+        limit = Predictor.model_validate(revision.template["predictor"]).model.resources.limits
+        most = limit.bytes
+        for server in revision.servers if most is not None else ():
+            if server.process is None or (used := processes.resident_bytes(server.process)) <= (most or 0):
+                continue
+            path = self._store.log_path(key, ServerKey(revision.name, server.index))
+            with path.open("a", encoding="utf-8") as log:
+                log.write(
+                    f"OOMKilled: {used / 2**20:.0f} MiB, more than resources.limits.memory={limit.memory}\n"
+                )
+            processes.send_signal(server.process, signal.SIGKILL)
 
     def _look_at(self, key: ServiceKey, name: ServerKey, server: Server) -> Observation:
         process, port = server.process, server.port
@@ -201,6 +218,9 @@ class Supervisor:
             environment=predictor.environment,
             mark=self._store.folder,
         )
+        limit = predictor.model.resources.limits.cores
+        if limit is not None:
+            processes.keep_to_cores(process, max(1, math.ceil(limit)), server.index)
         return server.enter(Phase.STARTING, now, process=process, port=port)
 
     def _end_strays(self) -> None:

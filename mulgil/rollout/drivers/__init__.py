@@ -39,6 +39,12 @@ class Driver(Protocol):
     def write(self, manifest: Manifest) -> None:
         """Make an InferenceService wanted as the manifest has it."""
 
+    def lead(self, name: str, namespace: str, *, mirror_percent: float, sticky_header: str | None) -> None:
+        """Say what holds beside the shares; only what the platform can do is ever asked."""
+
+    def addresses(self, name: str, namespace: str) -> dict[str, str]:
+        """Return where each model version answers alone, where the platform itself tells."""
+
     def form(self, manifest: Manifest) -> Form:
         """Return KServe's form that this platform takes."""
 

@@ -105,6 +105,15 @@ class KubernetesObjects:
                 return
         raise TemporaryError(f"Others keep writing {namespace}/{name}; {_TRIES} tries were overtaken.")
 
+    def lead(self, name: str, namespace: str, *, mirror_percent: float, sticky_header: str | None) -> None:
+        """Do nothing: neither is among the capabilities."""
+        del name, namespace, mirror_percent, sticky_header
+
+    def addresses(self, name: str, namespace: str) -> dict[str, str]:
+        """Return nothing: where a version answers alone stands in the status, by its tag."""
+        del name, namespace
+        return {}
+
 
 def _laid_over(there: Manifest, manifest: Manifest) -> Manifest:
     """Return the object that is there with what is wanted: what the cluster itself keeps in it stays."""

@@ -6,6 +6,7 @@ from mulgil.errors import InputError
 from mulgil.local.plane.client import ServingPlane
 from mulgil.rollout.drivers import Capabilities
 from mulgil.rollout.releases import Form, Manifest, form_of
+from mulgil.rollout.sources.plane import PlaneVersions
 
 
 class LocalDriver:
@@ -16,10 +17,11 @@ class LocalDriver:
     """
 
     name = "local"
-    capabilities = Capabilities()
+    capabilities = Capabilities(can_mirror=True, can_stick=True, can_match_headers=True)
 
     def __init__(self, plane: ServingPlane | None = None) -> None:
         self._plane = plane or ServingPlane()
+        self._versions = PlaneVersions(self._plane)
 
     def read(self, name: str, namespace: str) -> Manifest | None:
         """Return an InferenceService with its status."""
@@ -31,6 +33,17 @@ class LocalDriver:
     def write(self, manifest: Manifest) -> None:
         """Apply it; the plane leaves alone what is as it was."""
         self._plane.apply(manifest)
+
+    def lead(self, name: str, namespace: str, *, mirror_percent: float, sticky_header: str | None) -> None:
+        """Say what holds beside the shares."""
+        policy = self._plane.traffic_policy(name, namespace)
+        wanted = policy.model_copy(update={"mirror_percent": mirror_percent, "sticky_header": sticky_header})
+        if wanted != policy:
+            self._plane.set_traffic_policy(name, namespace, wanted)
+
+    def addresses(self, name: str, namespace: str) -> dict[str, str]:
+        """Return where each model version answers alone."""
+        return {version: url for version, (_, url) in self._versions.urls(name, namespace).items()}
 
     def form(self, manifest: Manifest) -> Form:
         """Return the form that the object is written in."""

@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 from mulgil.contract.rollout import RolloutMetric
 from mulgil.rollout.evidence import Array
-from mulgil.rollout.traffic import Traffic
+from mulgil.rollout.traffic import ArmTraffic, Traffic
 
 
 @dataclass(frozen=True)
@@ -48,6 +48,9 @@ class MetricSource(Protocol):
         Raises:
             TemporaryError: The place does not answer; the cursor is still good.
         """
+
+    def read_mirrored(self, arms: Arms, since: float, now: float) -> ArmTraffic:
+        """Return what the candidate got in the shadow of the stable version."""
 
     def read_before(self, arms: Arms, seconds: float, now: float) -> Traffic:
         """Return what both served in the last seconds, as far as it is known."""

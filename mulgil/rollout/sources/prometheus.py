@@ -63,6 +63,10 @@ class PrometheusSource:
         """Return the increase in the last seconds."""
         return self._count(arms, now - max(seconds, 2 * self._scrape_seconds), now)
 
+    def read_mirrored(self, arms: Arms, since: float, now: float) -> ArmTraffic:
+        """Return the increase: before the first percent, a candidate gets nothing but copies."""
+        return self._arm(arms, arms.canary, since, now)
+
     def _count(self, arms: Arms, start: float, end: float) -> Traffic:
         return Traffic(
             canary=self._arm(arms, arms.canary, start, end), stable=self._arm(arms, arms.stable, start, end)

@@ -1,0 +1,1 @@
+"""Ingestion and statistics of many rows, beside TFDV's own ways: `python -m benchmarks.data`."""

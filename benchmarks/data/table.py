@@ -1,0 +1,67 @@
+"""A table of 22 columns of every type, as large as it is asked for, and the project that describes it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+_NUMBERS = 16
+_CODES = "abcdef"
+_AT_ONCE = 500_000
+
+PROJECT = """\
+name: many-rows
+problem: {goal: none, success_measure: none}
+task: binary_classification
+source: {kind: parquet, location: rows.parquet}
+"""
+
+DICTIONARY = f"""\
+columns:
+  - {{name: who, role: entity, type: integer, description: none}}
+  - {{name: seen, role: event_timestamp, type: timestamp, description: none}}
+  - {{name: code, type: category, categories: [{", ".join(_CODES)}], description: none}}
+  - {{name: count, type: integer, range: [0, 1000], description: none}}
+  - {{name: flag, type: boolean, description: none}}
+  - {{name: ill, role: target, type: boolean, description: none}}
+""" + "".join(
+    f"  - {{name: x{i}, type: float, range: [-10, 10], missing: median, description: none}}\n"
+    for i in range(_NUMBERS)
+)
+
+
+def write_project(folder: Path, rows: int) -> None:
+    """Write a project with its table."""
+    folder.mkdir(parents=True)
+    (folder / "project.yaml").write_text(PROJECT, encoding="utf-8")
+    (folder / "data_dictionary.yaml").write_text(DICTIONARY, encoding="utf-8")
+    random = np.random.default_rng(0)
+    writer: pq.ParquetWriter | None = None
+    for start in range(0, rows, _AT_ONCE):
+        part = _make_rows(random, start, min(_AT_ONCE, rows - start))
+        writer = writer or pq.ParquetWriter(folder / "rows.parquet", part.schema)
+        writer.write_table(part)
+    if writer:
+        writer.close()
+
+
+def _make_rows(random: np.random.Generator, start: int, rows: int) -> pa.Table:
+    numbers = {
+        f"x{i}": pa.array(random.normal(size=rows).round(4), mask=random.random(rows) < 0.02)
+        for i in range(_NUMBERS)
+    }
+    severity = np.nan_to_num(numbers["x0"].to_numpy(zero_copy_only=False))
+    return pa.table(
+        {
+            "who": np.arange(start, start + rows),
+            "seen": pa.array(random.integers(1.7e15, 1.72e15, rows)).cast(pa.timestamp("us", "UTC")),
+            "code": np.array(list(_CODES))[random.integers(0, len(_CODES), rows)],
+            "count": random.integers(0, 1_000, rows),
+            "flag": random.random(rows) < 0.3,
+            "ill": severity + random.normal(size=rows) > 0,
+            **numbers,
+        }
+    )

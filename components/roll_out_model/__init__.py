@@ -1,0 +1,6 @@
+"""Start the rollout of a deployed model's new version, and wait for its verdict where that is asked."""
+
+# The sections of project.yaml that this step reads; the cache goes by them.
+PROJECT_SECTIONS: frozenset[str] = frozenset({"name", "rollout"})
+# It changes what all runs share.
+ACTS_OUTSIDE = True

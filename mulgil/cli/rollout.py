@@ -1,0 +1,337 @@
+"""`mulgil rollout`: a new version takes over the traffic, or goes back, and why is written down."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+import yaml
+
+from mulgil.artifacts import write_text
+from mulgil.cli.console import output
+from mulgil.cli.tables import align
+from mulgil.contract import load_project
+from mulgil.contract.rollout import Rollout
+from mulgil.errors import InputError, describe
+from mulgil.reports.rollout_page import render_rollout_page
+from mulgil.rollout.analysis import Finding
+from mulgil.rollout.driving import drive
+from mulgil.rollout.opening import finish, open_driver, open_source, source_settings, surroundings
+from mulgil.rollout.progress import BASELINE_SECONDS, LEARNT_REQUESTS
+from mulgil.rollout.record import RolloutRecord
+from mulgil.rollout.releases import version_of
+from mulgil.rollout.simulation import forecast
+from mulgil.rollout.sources import Arms, MetricSource
+from mulgil.rollout.spawning import ensure_driven
+from mulgil.rollout.starting import start_rollout
+from mulgil.rollout.store import PAGE, Command, RolloutStore
+from mulgil.rollout.traffic import ArmTraffic
+
+rollout_app = typer.Typer(
+    help="New versions that take over the traffic step by step, or go back.", no_args_is_help=True
+)
+
+_LOOK_SECONDS = 0.5
+# What a forecast stands on where a version has hardly been used.
+_ASSUMED = ArmTraffic(requests=1000, errors=1)
+
+RolloutArgument = Annotated[
+    str, typer.Argument(metavar="ROLLOUT", help="Its name, its InferenceService's, or `latest`.")
+]
+ManifestOption = Annotated[
+    Path, typer.Option("--filename", "-f", help="The InferenceService of the new version, as YAML.")
+]
+ProjectOption = Annotated[
+    Path | None,
+    typer.Option("--project", help="Folder whose project.yaml has the policy; the default policy without."),
+]
+DriverOption = Annotated[str, typer.Option("--driver", help="local, knative or standard.")]
+PrometheusOption = Annotated[
+    str | None, typer.Option("--prometheus-url", help="Where the numbers come from on a cluster.")
+]
+
+
+@rollout_app.command("start")
+def start_command(
+    manifest: ManifestOption,
+    project: ProjectOption = None,
+    dataset: Annotated[
+        Path | None, typer.Option("--dataset", help="Folder with test.parquet: rows to replay.")
+    ] = None,
+    driver: DriverOption = "local",
+    prometheus_url: PrometheusOption = None,
+    is_watched: Annotated[bool, typer.Option("--watch", help="Stay until it is over.")] = False,
+) -> None:
+    """Start the rollout of a new version; it goes on by itself, whoever started it."""
+    store = RolloutStore()
+    settings = source_settings(driver, prometheus_url)
+    rollout = start_rollout(
+        store,
+        _policy(project),
+        _read_manifest(manifest),
+        open_driver(driver),
+        open_source(settings),
+        source_settings=settings,
+        dataset_path=None if dataset is None else str(dataset.resolve()),
+        now=time.time(),
+    )
+    ensure_driven(store, rollout.rollout_id)
+    output.print(
+        f"rollout {rollout.rollout_id}: version {rollout.stable_version} to {rollout.candidate_version}"
+    )
+    if is_watched:
+        watch_command(rollout.rollout_id)
+    else:
+        output.print(f"mulgil rollout watch {rollout.rollout_id}")
+
+
+@rollout_app.command("status")
+def status_command(rollout: RolloutArgument = "latest") -> None:
+    """Show where a rollout is: its step, what was seen, and why it holds."""
+    store = RolloutStore()
+    record = store.find(rollout)
+    ensure_driven(store, record.rollout_id)
+    output.out(describe_rollout(record), highlight=False)
+    page = _write_page(store, record)
+    output.print(f"\npage   {page}", markup=False)
+
+
+@rollout_app.command("watch")
+def watch_command(rollout: RolloutArgument = "latest") -> None:
+    """Follow a rollout until it is over. Ctrl-C leaves it going on."""
+    store = RolloutStore()
+    record = store.find(rollout)
+    told, decided = 0, ""
+    try:
+        while True:
+            ensure_driven(store, record.rollout_id)
+            record = store.read(record.rollout_id)
+            for event in record.events[told:]:
+                at = time.strftime("%H:%M:%S", time.localtime(event.at))
+                output.print(f"{at}  {event.phase.value:12} {event.text}", markup=False)
+            told = len(record.events)
+            line = _progress_line(record)
+            if line != decided and not record.phase.is_over:
+                output.print(f"          {line}", markup=False)
+            decided = line
+            if record.phase.is_over:
+                break
+            time.sleep(_LOOK_SECONDS)
+    except KeyboardInterrupt:
+        output.print(f"\nIt goes on: mulgil rollout watch {record.rollout_id}")
+        return
+    output.print(f"\npage   {_write_page(store, record)}", markup=False)
+
+
+@rollout_app.command("drive", hidden=True)
+def drive_command(rollout_id: Annotated[str, typer.Argument(metavar="ROLLOUT")]) -> None:
+    """Drive a rollout to its end: the process that `start` leaves behind."""
+    store = RolloutStore()
+
+    def conclude(record: RolloutRecord) -> None:
+        finish(record)
+        _write_page(store, record)
+
+    with surroundings(store.read(rollout_id)) as around:
+        drive(store, rollout_id, around, finish=conclude)
+
+
+@rollout_app.command("promote")
+def promote_command(rollout: RolloutArgument = "latest") -> None:
+    """Give the new version all the traffic now, whatever the numbers say."""
+    _command(rollout, Command.PROMOTE)
+
+
+@rollout_app.command("abort")
+def abort_command(rollout: RolloutArgument = "latest") -> None:
+    """Give the version before all the traffic again now, whatever the numbers say."""
+    _command(rollout, Command.ABORT)
+
+
+@rollout_app.command("history")
+def history_command() -> None:
+    """List every rollout, the newest first."""
+    rollouts = RolloutStore().list()
+    if not rollouts:
+        output.print("No rollouts yet. A second `mulgil run` starts one where the version before is used.")
+        return
+    header = ("ROLLOUT", "FROM", "TO", "STATE", "STARTED", "REQUESTS", "FAILED", "REASON")
+    rows = [
+        (
+            record.rollout_id,
+            record.stable_version,
+            record.candidate_version,
+            record.phase.value + (" by hand" if record.is_by_hand else ""),
+            time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(record.created_at)),
+            f"{record.exposed:.0f}",
+            f"{record.failed:.0f}",
+            record.reason.split(". ")[0][:80],
+        )
+        for record in rollouts
+    ]
+    output.out(align(header, *rows), highlight=False)
+
+
+@rollout_app.command("simulate")
+def simulate_command(
+    service: Annotated[str, typer.Argument(metavar="SERVICE", help="The InferenceService that serves.")],
+    namespace: Annotated[str, typer.Option("--namespace", "-n", help="Its namespace.")] = "default",
+    project: ProjectOption = None,
+    seconds: Annotated[
+        float, typer.Option(help="For so long its traffic is measured; on a cluster a minute at least.")
+    ] = 10.0,
+    rate: Annotated[
+        float | None, typer.Option(min=0, help="Requests a second, in place of the measured rate.")
+    ] = None,
+    driver: DriverOption = "local",
+    prometheus_url: PrometheusOption = None,
+) -> None:
+    """Say what a rollout would take: the time to decide, and the requests that a worse canary would touch."""
+    policy = _policy(project)
+    item = open_driver(driver).read(service, namespace)
+    if item is None:
+        raise InputError(describe(f"Nothing serves {namespace}/{service}", next_step="see `mulgil get isvc`"))
+    source = open_source(source_settings(driver, prometheus_url))
+    arms = Arms(service, namespace, version_of(item), canary="")
+    chosen = _measure_rate(source, arms, seconds) if rate is None else rate
+    if chosen <= 0:
+        raise InputError(
+            describe(
+                f"{service} gets no requests, so nothing can be expected of a rollout",
+                expected="some traffic while it is measured",
+                received=f"no request in {seconds:g} s",
+                next_step="send it requests, or give --rate",
+            )
+        )
+    stable = source.read_before(arms, BASELINE_SECONDS, time.time()).stable
+    if stable.requests < LEARNT_REQUESTS:
+        output.print(
+            f"{service}: {chosen:g} requests a second; it has served {stable.requests:,.0f}, too few to tell "
+            f"how it fares, so that one failure in {_ASSUMED.requests:,.0f} is assumed and latency left out"
+        )
+        stable = _ASSUMED
+    else:
+        failed = f"{stable.errors / stable.requests:.2%} of {stable.requests:,.0f} failed"
+        output.print(f"{service}: {chosen:.1f} requests a second; {failed}")
+    cases = forecast(policy, stable, stable.requests / chosen)
+    header = ("CANARY", "ROLLED BACK", "PROMOTED", "MEDIAN TIME", "REQUESTS IT TOUCHES", "OF THEM WORSE OFF")
+    rows = [
+        (
+            case.canary,
+            f"{case.rolled_back:.0%}",
+            f"{case.promoted:.0%}",
+            _duration(case.minutes),
+            f"{case.requests:,.0f}",
+            f"{case.failed_requests:,.0f}" if case.failed_requests else "",
+        )
+        for case in cases
+    ]
+    output.out(align(header, *rows), highlight=False)
+
+
+def _measure_rate(source: MetricSource, arms: Arms, seconds: float) -> float:
+    """Return how many requests a second the stable version serves."""
+    cursor = source.open(arms, time.time())
+    time.sleep(seconds)
+    return source.read(arms, cursor, time.time())[0].stable.requests / seconds
+
+
+def describe_rollout(record: RolloutRecord) -> str:
+    """Write a rollout down for a terminal."""
+    lines = [
+        f"{record.rollout_id}  {record.phase.value}" + (" by hand" if record.is_by_hand else ""),
+        f"  {record.namespace}/{record.service}: version {record.stable_version} to "
+        f"{record.candidate_version}, driver {record.driver}",
+        f"  the canary has {record.percent} percent, and has served {record.exposed:,.0f} requests, of which "
+        f"{record.failed:,.0f} failed",
+    ]
+    if record.reason:
+        lines.append(f"  {record.reason}")
+    for number, step in enumerate(record.steps, start=1):
+        lines.append(f"\nstep {number}: {step.percent} percent, {step.windows} windows")
+        if step.decision is not None:
+            lines.append(f"  {step.decision.action.value}: {step.decision.reason}")
+            rows = [_finding_row(finding) for finding in step.decision.findings]
+            lines.append(_indent(align(_FINDINGS, *rows)))
+    return "\n".join(lines)
+
+
+_FINDINGS = ("COMPARED", "CANARY", "STABLE", "HARM: EVIDENCE OF BAR", "SAFE: EVIDENCE OF BAR")
+
+
+def _finding_row(finding: Finding) -> tuple[str, ...]:
+    return (
+        finding.name,
+        f"{finding.canary_events:,.0f} of {finding.canary_requests:,.0f}",
+        f"{finding.stable_events:,.0f} of {finding.stable_requests:,.0f}",
+        f"{finding.log_harm:+.1f} of {finding.log_harm_bar:.1f}",
+        f"{finding.log_safety:+.1f} of {finding.log_safety_bar:.1f}",
+    )
+
+
+def _indent(text: str) -> str:
+    return "\n".join(f"  {line}" for line in text.splitlines())
+
+
+def _progress_line(record: RolloutRecord) -> str:
+    if not record.steps or record.steps[-1].decision is None:
+        return ""
+    step = record.steps[-1]
+    assert step.decision is not None
+    return (
+        f"{step.percent} percent, {step.canary_requests:,.0f} requests of the canary: "
+        f"{step.decision.action.value}. {step.decision.reason}"
+    )
+
+
+def _command(name: str, command: Command) -> None:
+    store = RolloutStore()
+    record = store.find(name)
+    if record.phase.is_over:
+        raise InputError(
+            describe(
+                f"The rollout {record.rollout_id} is over",
+                expected="one that is under way",
+                received=f"{record.phase.value}: {record.reason}",
+                next_step="see `mulgil rollout history`",
+            )
+        )
+    store.command(record.rollout_id, command)
+    ensure_driven(store, record.rollout_id)
+    watch_command(record.rollout_id)
+
+
+def _write_page(store: RolloutStore, record: RolloutRecord) -> Path:
+    path = store.path(record.rollout_id) / PAGE
+    write_text(path, render_rollout_page(record))
+    return path
+
+
+def _policy(project: Path | None) -> Rollout:
+    return Rollout() if project is None else load_project(project).project.rollout
+
+
+def _read_manifest(path: Path) -> dict[str, Any]:
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as exc:
+        raise InputError(
+            describe(f"Cannot read {path}: {exc}", expected="an InferenceService as YAML")
+        ) from exc
+    is_service = isinstance(content, dict) and content.get("kind") == "InferenceService"
+    if not is_service or "metadata" not in content or "predictor" not in content.get("spec", {}):
+        raise InputError(
+            describe(
+                f"{path} does not hold an InferenceService",
+                expected="kind: InferenceService, with metadata.name and spec.predictor",
+                received=str(content)[:200],
+            )
+        )
+    content["metadata"].setdefault("namespace", "default")
+    return dict(content)
+
+
+def _duration(minutes: float) -> str:
+    return f"{minutes:.0f} min" if minutes < 120 else f"{minutes / 60:.1f} h"

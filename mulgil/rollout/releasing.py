@@ -1,0 +1,104 @@
+"""What the pipeline asks of rollouts: whether a new version needs one, and that it be under way."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+
+from mulgil.contract.rollout import Rollout
+from mulgil.errors import TemporaryError, describe
+from mulgil.rollout.opening import open_driver, open_source, source_settings
+from mulgil.rollout.record import RolloutRecord
+from mulgil.rollout.releases import Manifest, StandardForm, form_of, version_of
+from mulgil.rollout.spawning import ensure_driven
+from mulgil.rollout.starting import plan_rollout, start_rollout
+from mulgil.rollout.store import Command, RolloutStore
+
+# A rollout that gives way has to bring a server back.
+_GIVE_WAY_SECONDS = 120.0
+_LOOK_SECONDS = 0.2
+
+
+def reason_for_rollout(policy: Rollout, candidate: Manifest) -> str | None:
+    """Return why a new version is to be rolled out step by step; `None` where it takes over at once.
+
+    In a cluster it does where `MULGIL_PROMETHEUS_URL` does not say who counts its requests.
+    """
+    driver, prometheus_url = _choose_platform(candidate)
+    if driver != "local" and prometheus_url is None:
+        return None
+    metadata = candidate["metadata"]
+    other = RolloutStore().under_way(metadata["name"], metadata["namespace"])
+    if other is not None:
+        return f"The rollout {other.rollout_id} of version {other.candidate_version} is under way."
+    there = open_driver(driver).read(metadata["name"], metadata["namespace"])
+    source = open_source(source_settings(driver, prometheus_url))
+    if there is not None and "url" not in there.get("status", {}):
+        # What does not answer serves nobody, and cannot be compared with.
+        return None
+    plan = plan_rollout(policy, there, candidate, source, time.time())
+    return plan.reason if plan.is_gradual else None
+
+
+def begin_rollout(policy: Rollout, candidate: Manifest, dataset_path: Path | None) -> RolloutRecord | None:
+    """See that a new version's rollout is under way; `None` where the version serves already.
+
+    One of another version of the same service gives way.
+    """
+    driver, prometheus_url = _choose_platform(candidate)
+    store, platform = RolloutStore(), open_driver(driver)
+    metadata, version = candidate["metadata"], version_of(candidate)
+    other = store.under_way(metadata["name"], metadata["namespace"])
+    if other is not None and other.candidate_version == version:
+        ensure_driven(store, other.rollout_id)
+        return other
+    if other is not None:
+        _give_way(store, other)
+    there = platform.read(metadata["name"], metadata["namespace"])
+    if there is not None and version_of(there) == version:
+        return None
+    settings = source_settings(driver, prometheus_url)
+    rollout = start_rollout(
+        store,
+        policy,
+        candidate,
+        platform,
+        open_source(settings),
+        source_settings=settings,
+        dataset_path=None if dataset_path is None else str(dataset_path.resolve()),
+        now=time.time(),
+    )
+    ensure_driven(store, rollout.rollout_id)
+    return rollout
+
+
+def wait_for_verdict(rollout_id: str, timeout_seconds: float) -> RolloutRecord:
+    """Return a rollout when it is over, or when the time is."""
+    store, deadline = RolloutStore(), time.monotonic() + timeout_seconds
+    while True:
+        rollout = store.read(rollout_id)
+        if rollout.phase.is_over or time.monotonic() > deadline:
+            return rollout
+        ensure_driven(store, rollout_id)
+        time.sleep(_LOOK_SECONDS)
+
+
+def _choose_platform(candidate: Manifest) -> tuple[str, str | None]:
+    """Return the driver, and where a Prometheus counts."""
+    # Kubernetes sets it in every container.
+    if not os.environ.get("KUBERNETES_SERVICE_HOST"):
+        return "local", None
+    driver = "standard" if isinstance(form_of(candidate), StandardForm) else "knative"
+    return driver, os.environ.get("MULGIL_PROMETHEUS_URL")
+
+
+def _give_way(store: RolloutStore, other: RolloutRecord) -> None:
+    store.command(other.rollout_id, Command.ABORT)
+    if not wait_for_verdict(other.rollout_id, _GIVE_WAY_SECONDS).phase.is_over:
+        raise TemporaryError(
+            describe(
+                f"The rollout {other.rollout_id} of version {other.candidate_version} does not give way",
+                next_step=f"read {store.path(other.rollout_id)}",
+            )
+        )
