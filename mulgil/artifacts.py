@@ -507,7 +507,7 @@ class RolloutReference(Record):
 
 
 class Interval(Record):
-    """A metric on the test rows with its bootstrap confidence interval.
+    """A metric on the test rows with its confidence interval.
 
     Attributes:
         value: On all rows.

@@ -1,38 +1,28 @@
-"""Every family of models on every task: fitted, exported, and answering as it was fitted."""
+"""Families of models: fitted, exported, and answering and explaining as they were fitted."""
 
 import json
 import subprocess
 import sys
+from functools import cache
 
+import httpx
 import numpy as np
 import pytest
+from fitted_families import FAMILIES, check_served_as_fitted
 from learning_project import write_task_project
+from model_servers import Server
 
 from components.evaluate_model.core import evaluate_model
 from components.train_model.comparison import choose_simplest, compare_families
 from components.train_model.core import _learner, train_model
-from components.train_model.export import write_bundle
 from components.train_model.fit_transform import fit_transform
-from components.train_model.heads import make_head
-from components.train_model.learners import Curve, Examples
-from mulgil.artifacts import (
-    Evaluation,
-    FamilyScore,
-    FeatureServiceReference,
-    TrainingHistory,
-    read_bundle,
-)
+from components.train_model.learners import Curve
+from mulgil.artifacts import Evaluation, FamilyScore, TrainingHistory, read_bundle
 from mulgil.contract import Task
-from mulgil.contract.answers import AnswerForm, differ
 from mulgil.contract.learning import Family, Training
 from mulgil.contract.specifications import specify_preprocessing
 from mulgil.errors import InputError
-from mulgil.preprocessing import TransformExecutor
 from mulgil.preprocessing.rows import read_rows
-from mulgil.serving.model import TOLERANCE, ServedModel
-
-FAMILIES = [family for family in Family if family is not Family.AUTO]
-SMALL = {Family.RANDOM_FOREST: {"n_estimators": 20}, Family.GRADIENT_BOOSTING: {"n_estimators": 20}}
 
 
 @pytest.fixture(autouse=True)
@@ -41,47 +31,50 @@ def home(tmp_path, monkeypatch):
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
 
 
-@pytest.fixture(scope="module", params=Task)
-def project(request, tmp_path_factory):
-    return write_task_project(tmp_path_factory.mktemp("families"), request.param)
+@pytest.fixture(scope="module")
+def project(tmp_path_factory):
+    """Give a task's project, which is written once."""
+    return cache(lambda task: write_task_project(tmp_path_factory.mktemp("families"), task))
 
 
-@pytest.mark.parametrize("family", FAMILIES)
-def test_the_server_answers_what_the_fitted_model_does(project, family, tmp_path):
-    folder = project.folder
-    dictionary, task = folder.dictionary, folder.project.task
-    training = Training(family=family, hyperparameters=SMALL.get(family, {}), hidden_units=(4,))
-    rows, others = (read_rows(project.rows_path, split, dictionary) for split in ("train", "test"))
-    transform = fit_transform(specify_preprocessing(dictionary), rows.tensors)
-    head = make_head(task, AnswerForm.of(task, dictionary).width, rows)
-    executor = TransformExecutor(transform)
-    examples = Examples(executor.apply(rows.tensors), head.encode(rows))
-    model = _learner(family, training).fit(head, examples, Curve((1.0,) * 3, (3.0, 2.0, 1.0)))
-    write_bundle(
-        tmp_path / "bundle",
-        folder=folder,
-        transform=transform,
-        model=model,
-        rows=rows,
-        data_fingerprint="0" * 64,
-        feature_service=FeatureServiceReference.read(project.feature_service_path),
-    )
-    served = ServedModel(tmp_path / "bundle")
+# All pairs are in tests/machine.
+@pytest.mark.parametrize(
+    ("family", "task"),
+    [
+        *((family, Task.MULTICLASS_CLASSIFICATION) for family in FAMILIES),
+        *((Family.GRADIENT_BOOSTING, task) for task in Task if task is not Task.MULTICLASS_CLASSIFICATION),
+    ],
+)
+def test_the_server_answers_and_explains_what_the_fitted_model_does(project, family, task, tmp_path):
+    check_served_as_fitted(project(task), family, tmp_path / "bundle")
 
-    # Rows that it was fitted on lie on the very thresholds of trees.
-    for part in (rows, others):
-        own = model.predict(executor.apply(part.tensors))
-        if not task.is_classification:
-            own = own.reshape(len(part), -1) * np.array(head.scale) + np.array(head.offset)
-            own = own[:, 0] if head.width == 1 else own
-        instances = [part.instance(place) for place in range(len(part))]
-        answers = served.predict({name: [row[name] for row in instances] for name in instances[0]}, len(part))
-        for one, other in zip(answers, own.tolist(), strict=True):
-            assert not differ(one, other, TOLERANCE), (one, other)
-        assert len({str(answer) for answer in answers}) > 3, "the comparison is of something"
-    assert model.parameters > 0
-    is_network = family is Family.NEURAL_NETWORK
-    assert (tmp_path / "bundle" / "model.onnx").exists() is not is_network
+
+@pytest.mark.parametrize("task", [Task.BINARY_CLASSIFICATION, Task.MULTICLASS_CLASSIFICATION])
+def test_a_served_model_of_scikit_learns_explains_its_predictions(project, task, tmp_path):
+    rows = read_rows(project(task).rows_path, "test", project(task).folder.dictionary)
+    train(project(task), tmp_path, family="decision_tree")
+    server = Server(tmp_path / "bundle")
+    url, body = f"{server.url}/v1/models/heart", {"instances": [rows.instance(0)]}
+
+    answers = [httpx.post(f"{url}:{verb}", json=body) for verb in ("predict", "explain")]
+    code, output = server.end()
+
+    assert (code, "Traceback" in output) == (0, False), output
+    [predicted], [explained] = (next(iter(answer.json().values())) for answer in answers)
+    # Of several classes each is explained, by its name.
+    probabilities = predicted["probabilities"] if isinstance(predicted, dict) else {None: predicted}
+    for label, probability in probabilities.items():
+        told, expectation, *shares = (
+            part if label is None else part[label]
+            for part in (
+                explained["prediction"],
+                explained["expectation"],
+                *explained["attributions"].values(),
+            )
+        )
+        assert told == pytest.approx(probability, abs=1e-6)
+        assert sum(shares) == pytest.approx(probability - expectation, abs=1e-6)
+        assert any(shares), "the comparison is of something"
 
 
 def train(project, out, **training):
