@@ -1,9 +1,13 @@
 """What the command line says, and the code that it leaves with, where the user made a mistake."""
 
+from pathlib import Path
+
 import pytest
 
 from mulgil import cli
+from mulgil.cli.run import command_of_run, say_how_to_go_on
 from mulgil.cli.tables import align
+from mulgil.errors import GateRejectedError, InputError, PermanentError, TemporaryError
 from mulgil.home import SOURCE_ROOT
 
 PROJECT = str(SOURCE_ROOT / "projects" / "breast_cancer")
@@ -112,3 +116,18 @@ def test_a_table_has_every_cell_whole_and_its_columns_under_each_other():
         name + "   1m",
         "물길" + " " * 299 + "2m",
     ]
+
+
+@pytest.mark.parametrize("kind", [InputError, GateRejectedError])
+def test_what_the_users_files_caused_is_run_anew_as_it_was_asked_for(kind):
+    again = command_of_run(Path("my table"), "rows.csv", ["split.seed=3"], is_deployed=False)
+
+    said = say_how_to_go_on(kind.exit_code, "run-1", again)
+
+    assert "mulgil run 'my table' --source rows.csv --set split.seed=3 --no-deploy\n" in said
+    assert "--resume run-1" not in said
+
+
+@pytest.mark.parametrize("code", [PermanentError.exit_code, TemporaryError.exit_code, 1])
+def test_what_the_machine_caused_is_resumed(code):
+    assert say_how_to_go_on(code, "run-1", "mulgil run table").endswith("mulgil run --resume run-1")
