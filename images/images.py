@@ -20,11 +20,12 @@ from mulgil import __version__
 from mulgil.home import SOURCE_ROOT
 
 DOCKERFILE = SOURCE_ROOT / "images" / "Dockerfile"
-# What every step needs, whatever it does.
-_STEP = (
+# What every program of ours needs, whatever it does; then what every step does.
+_LIBRARY = (
     *("mulgil/__init__.py", "mulgil/artifacts.py", "mulgil/contract", "mulgil/errors.py", "mulgil/home.py"),
-    *("mulgil/program.py", "mulgil/project_location.py", "components/__init__.py", "components/image.py"),
+    *("mulgil/online_rows.py", "mulgil/online_stores.py", "mulgil/program.py", "mulgil/project_location.py"),
 )
+_STEP = (*_LIBRARY, "components/__init__.py", "components/image.py")
 # Settings of this shell that a build behind a proxy needs too.
 _PASSED_ON = ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY")
 
@@ -49,11 +50,7 @@ class Image:
 
 
 IMAGES = (
-    Image(
-        ("ingest-data",),
-        ("data", "project"),
-        (*_STEP, "components/ingest_data"),
-    ),
+    Image(("ingest-data",), ("data", "project"), (*_STEP, "components/ingest_data")),
     Image(
         ("validate-data",),
         ("project",),
@@ -65,22 +62,14 @@ IMAGES = (
     Image(
         ("materialize-features",),
         ("features", "project"),
-        (
-            *(*_STEP, "components/materialize_features", "feature_repo"),
-            *("mulgil/online_rows.py", "mulgil/online_stores.py"),
-        ),
+        (*_STEP, "components/materialize_features", "feature_repo"),
     ),
     Image(
         ("train-model", "evaluate-model"),
         ("training", "registry", "project"),
         (
-            *(
-                *_STEP,
-                "components/train_model",
-                "components/evaluate_model",
-                "components/tensorflow_startup.py",
-            ),
-            *("mulgil/preprocessing", "mulgil/registry.py"),
+            *(*_STEP, "components/train_model", "components/evaluate_model"),
+            *("components/tensorflow_startup.py", "mulgil/preprocessing", "mulgil/registry.py"),
         ),
     ),
     Image(
@@ -91,20 +80,11 @@ IMAGES = (
             *("mulgil/local", "mulgil/cluster", "mulgil/rollout", "mulgil/preprocessing", "mulgil/serving"),
         ),
     ),
+    Image(("model-server",), ("serving",), (*_LIBRARY, "mulgil/preprocessing", "mulgil/serving")),
     Image(
-        ("model-server",),
-        ("serving",),
-        (
-            *(
-                "mulgil/__init__.py",
-                "mulgil/artifacts.py",
-                "mulgil/contract",
-                "mulgil/errors.py",
-                "mulgil/home.py",
-            ),
-            *("mulgil/program.py", "mulgil/project_location.py", "mulgil/preprocessing", "mulgil/serving"),
-            *("mulgil/online_rows.py", "mulgil/online_stores.py"),
-        ),
+        ("collector",),
+        ("collector",),
+        (*_LIBRARY, "mulgil/prediction_log", "mulgil/preprocessing", "mulgil/serving"),
     ),
     Image(("mlflow",), ("mlflow",), ("mulgil/__init__.py",)),
 )

@@ -358,6 +358,7 @@ BUNDLE_LITERT = "model.tflite"
 BUNDLE_TRANSFORM = "transform.json"
 BUNDLE_DICTIONARY = "dictionary.json"
 BUNDLE_EXAMPLE = "example.json"
+BUNDLE_BACKGROUND = "background.json"
 
 
 def read_bundle(path: Path) -> BundleManifest:
@@ -403,6 +404,17 @@ class TrainingHistory(Record):
     rows: dict[str, int]
     parameters: int
     seconds: float
+
+
+class Background(Record):
+    """Rows that explanations compare an instance with.
+
+    Attributes:
+        instances: Raw training rows; a sensitive column's values are dealt anew among them, so that none of
+            them stands beside the rest of its own row.
+    """
+
+    instances: tuple[dict[str, float | int | bool | str | None], ...] = Field(min_length=1)
 
 
 class WarmUpExample(Record):

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 
 from mulgil.contract import Association, Column, ColumnRole, ColumnType, DataDictionary, MissingPolicy
+from mulgil.contract.dictionary import OutOfRangePolicy
 from mulgil.contract.values import Value
 
 Row = dict[str, Value]
@@ -211,6 +212,8 @@ def _columns(draw: st.DrawFn, name: str, role: ColumnRole, kind: ColumnType) -> 
         changes["missing_constant"] = draw(values(column))
     if kind is not ColumnType.CATEGORY:
         changes["expects"] = draw(st.sampled_from((None, *Association)))
+    if column.range is not None:
+        changes["out_of_range"] = draw(st.sampled_from(OutOfRangePolicy))
     changes["skew"] = draw(st.none() | st.floats(0.01, 1.0))
     return Column.model_validate({**column.model_dump(), **changes})
 

@@ -86,6 +86,18 @@ class Association(StrEnum):
     NEGATIVE = "negative"
 
 
+class OutOfRangePolicy(StrEnum):
+    """What a served model does with a number beyond its column's range; in training data it fails validation.
+
+    `refuse`: the request is an error. `clip`: the range's nearer end is taken instead. `pass`: the model gets
+    it as it is. Of the last two a warning with the answer tells.
+    """
+
+    REFUSE = "refuse"
+    CLIP = "clip"
+    PASS = "pass"
+
+
 def canonical_code(code: Any) -> Any:
     """Write a category's code as text, whole numbers without a fraction: 3, 3.0 and "3" are all "3"."""
     if isinstance(code, bool):
@@ -176,6 +188,10 @@ class Column(Contract):
     range: tuple[Bound, Bound] | None = Field(
         default=None, description="Least and greatest valid value; null leaves a side open."
     )
+    out_of_range: OutOfRangePolicy = Field(
+        default=OutOfRangePolicy.REFUSE,
+        description="What a served model does with a number beyond the range: refuse, clip, or pass it.",
+    )
     categories: Categories | None = Field(
         default=None, description="Valid codes and what each means, or a plain list of codes."
     )
@@ -251,6 +267,13 @@ class Column(Contract):
                 raise ValueError("`range` closes at least one side; received range=[null, null]")
             if low is not None and high is not None and low > high:
                 raise ValueError(f"`range` is least, then greatest; received range=[{low}, {high}]")
+        if self.out_of_range is not OutOfRangePolicy.REFUSE and (
+            self.range is None or self.role is not ColumnRole.FEATURE
+        ):
+            raise ValueError(
+                "`out_of_range` goes with a feature that has a range; "
+                f"received out_of_range={self.out_of_range}"
+            )
         if (self.type is ColumnType.CATEGORY) != bool(self.categories):
             raise ValueError("`categories` is needed for type=category, and goes with no other type")
         if self.missing is MissingPolicy.CONSTANT:

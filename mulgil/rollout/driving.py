@@ -6,9 +6,9 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from mulgil.errors import TemporaryError
-from mulgil.rollout.progress import Surroundings, move
-from mulgil.rollout.record import RolloutRecord, verdict_of
+from mulgil.errors import MulgilError, TemporaryError
+from mulgil.rollout.progress import Surroundings, conclude, move
+from mulgil.rollout.record import Phase, RolloutRecord, verdict_of
 from mulgil.rollout.store import RolloutStore
 
 # Between two looks at a platform that is on its way to what was written.
@@ -59,11 +59,8 @@ def drive(
                     finish(moved)
                     store.write_verdict(verdict_of(moved))
                 wait = _LOOK_SECONDS
-            except TemporaryError as exc:
-                # Trouble of a moment is told once, however often it is met.
-                text = f"Waiting: {exc}"
-                is_new = not rollout.events or rollout.events[-1].text != text
-                moved = rollout.note(clock.now(), text) if is_new else rollout
+            except MulgilError as exc:
+                moved = _take(rollout, exc, clock.now())
                 wait = min(2 * wait, _GREATEST_WAIT_SECONDS)
             has_changed = moved is not rollout
             if has_changed:
@@ -73,3 +70,12 @@ def drive(
             if not rollout.phase.is_over and (not has_changed or wait > _LOOK_SECONDS):
                 clock.sleep(wait)
         return rollout
+
+
+def _take(rollout: RolloutRecord, exc: MulgilError, now: float) -> RolloutRecord:
+    """Go back where the platform refuses a candidate; wait where it does not answer or refuses that."""
+    if not isinstance(exc, TemporaryError) and rollout.phase not in (Phase.PROMOTING, Phase.ROLLING_BACK):
+        return conclude(rollout, Phase.ROLLING_BACK, f"The platform refuses it: {exc}", now)
+    # Trouble is told once, however often it is met.
+    text = f"Waiting: {exc}"
+    return rollout if rollout.events and rollout.events[-1].text == text else rollout.note(now, text)

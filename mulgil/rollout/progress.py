@@ -73,9 +73,9 @@ def move(rollout: RolloutRecord, around: Surroundings, command: Command | None, 
 
 def _by_hand(rollout: RolloutRecord, command: Command | None, now: float) -> RolloutRecord | None:
     if command is Command.PROMOTE:
-        return _conclude(rollout, Phase.PROMOTING, "A person promoted it.", now, is_by_hand=True)
+        return conclude(rollout, Phase.PROMOTING, "A person promoted it.", now, is_by_hand=True)
     if command is Command.ABORT:
-        return _conclude(rollout, Phase.ROLLING_BACK, "A person aborted it.", now, is_by_hand=True)
+        return conclude(rollout, Phase.ROLLING_BACK, "A person aborted it.", now, is_by_hand=True)
     return None
 
 
@@ -88,12 +88,13 @@ def _by_deadline(rollout: RolloutRecord, now: float) -> RolloutRecord | None:
     if rollout.policy.on_deadline is DeadlineOutcome.PAUSE:
         text = f"Undecided after {hours}: the split stays until a person decides.{still}"
         return rollout.enter(Phase.PAUSED, now, text, reason=text)
-    return _conclude(rollout, Phase.ROLLING_BACK, f"Undecided after {hours}.{still}", now)
+    return conclude(rollout, Phase.ROLLING_BACK, f"Undecided after {hours}.{still}", now)
 
 
-def _conclude(
+def conclude(
     rollout: RolloutRecord, phase: Phase, reason: str, now: float, *, is_by_hand: bool = False
 ) -> RolloutRecord:
+    """Return the rollout on its way to one of its ends."""
     steps = rollout.steps
     if steps and steps[-1].ended_at is None:
         steps = (*steps[:-1], steps[-1].model_copy(update={"ended_at": now}))
@@ -104,12 +105,12 @@ def _place(rollout: RolloutRecord, around: Surroundings, now: float) -> RolloutR
     sight = _split(rollout, around, 0)
     if sight.failure is not None:
         reason = f"The candidate does not become ready: {sight.failure}"
-        return _conclude(rollout, Phase.ROLLING_BACK, reason, now)
+        return conclude(rollout, Phase.ROLLING_BACK, reason, now)
     if sight.is_settled:
         return rollout.enter(Phase.REPLAYING, now, "The candidate is ready, without traffic.")
     if now - rollout.since > rollout.policy.patience_minutes * 60:
         reason = f"The candidate is not ready after {rollout.policy.patience_minutes:g} minutes."
-        return _conclude(rollout, Phase.ROLLING_BACK, reason, now)
+        return conclude(rollout, Phase.ROLLING_BACK, reason, now)
     return rollout
 
 
@@ -121,7 +122,7 @@ def _replay(rollout: RolloutRecord, around: Surroundings, now: float) -> Rollout
     if report is None:
         text = "There is nothing to replay."
         if policy.is_required:
-            return _conclude(rollout, Phase.ROLLING_BACK, f"{text} The policy requires it.", now)
+            return conclude(rollout, Phase.ROLLING_BACK, f"{text} The policy requires it.", now)
         return _prepare(rollout, around, None, text, now)
     rollout = rollout.model_copy(update={"replay": report})
     if report.canary_failures > policy.greatest_failure_rate * report.requests:
@@ -129,7 +130,7 @@ def _replay(rollout: RolloutRecord, around: Surroundings, now: float) -> Rollout
             f"In the replay the candidate failed {report.canary_failures} of {report.requests} requests that "
             "the stable version answered."
         )
-        return _conclude(rollout, Phase.ROLLING_BACK, reason, now)
+        return conclude(rollout, Phase.ROLLING_BACK, reason, now)
     text = (
         f"Replayed {report.requests} requests ({report.source}): predictions differ by "
         f"{report.mean_difference:+.4f} in the mean, by at most {report.absolute_quantiles[2]:.4f}; distance "
@@ -161,7 +162,7 @@ def _shadow(rollout: RolloutRecord, around: Surroundings, now: float) -> Rollout
     # By the limit alone, and three standard deviations of it: copies touch nobody, so haste is of no use.
     borne = rollout.policy.error_rate.limit_increase * seen.requests
     if seen.errors > borne + 3 * borne**0.5:
-        return _conclude(rollout, Phase.ROLLING_BACK, text, now)
+        return conclude(rollout, Phase.ROLLING_BACK, text, now)
     return rollout.enter(Phase.LEARNING, now, text)
 
 
@@ -210,7 +211,7 @@ def _step(rollout: RolloutRecord, around: Surroundings, now: float) -> RolloutRe
     sight = _split(rollout, around, step.percent)
     if sight.failure is not None:
         reason = f"The candidate does not run any more: {sight.failure}"
-        return _conclude(rollout, Phase.ROLLING_BACK, reason, now)
+        return conclude(rollout, Phase.ROLLING_BACK, reason, now)
     arms = _arms(rollout)
     if rollout.cursor is None:
         if not sight.is_settled or sight.canary_percent != step.percent:
@@ -224,9 +225,9 @@ def _step(rollout: RolloutRecord, around: Surroundings, now: float) -> RolloutRe
     assert decision is not None
     match decision.action:
         case Action.ROLL_BACK:
-            return _conclude(rollout, Phase.ROLLING_BACK, decision.reason, now)
+            return conclude(rollout, Phase.ROLLING_BACK, decision.reason, now)
         case Action.PROMOTE:
-            return _conclude(rollout, Phase.PROMOTING, decision.reason, now)
+            return conclude(rollout, Phase.PROMOTING, decision.reason, now)
         case Action.ADVANCE:
             return _advance(rollout, around, decision.reason, now)
     return rollout

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import time
 from collections.abc import Iterator
 from enum import StrEnum
 from pathlib import Path
@@ -18,6 +19,7 @@ from mulgil.rollout.record import RolloutRecord, RolloutVerdict
 
 RECORD, VERDICT, PAGE, LOG = "rollout.json", "verdict.json", "rollout.html", "rollout.log"
 _COMMAND, _LOCK = "command", "driven.lock"
+_TRY_SECONDS = 0.01
 
 
 class Command(StrEnum):
@@ -105,16 +107,22 @@ class RolloutStore:
 
     def is_driven(self, rollout_id: str) -> bool:
         """Whether a process drives the rollout now."""
-        with self.driving(rollout_id) as is_mine:
+        with self.driving(rollout_id, tries=1) as is_mine:
             return not is_mine
 
     @contextlib.contextmanager
-    def driving(self, rollout_id: str) -> Iterator[bool]:
-        """Be the one that drives a rollout, or learn that another process is; it ends with the process."""
+    def driving(self, rollout_id: str, tries: int = 100) -> Iterator[bool]:
+        """Be the one that drives a rollout, or learn that another process is; it ends with the process.
+
+        Who only asks whether it is driven holds the lock for a moment too: hence several tries.
+        """
         with (self.path(rollout_id) / _LOCK).open("w", encoding="utf-8") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                yield False
-            else:
-                yield True
+            for _ in range(tries):
+                try:
+                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                except BlockingIOError:
+                    time.sleep(_TRY_SECONDS)
+                else:
+                    yield True
+                    return
+            yield False

@@ -13,7 +13,7 @@ import mulgil
 from mulgil.contract.answers import Numbers
 from mulgil.serving import metrics, protocol_v1, protocol_v2
 from mulgil.serving.binary_tensors import split_body
-from mulgil.serving.contract_check import ContractViolationError, Violation
+from mulgil.serving.contract_check import ContractViolationError, Violation, write_warnings
 from mulgil.serving.entities import (
     TypedKeyReader,
     find_keys,
@@ -30,7 +30,7 @@ from mulgil.serving.messages import (
     json_response,
     parse_body,
 )
-from mulgil.serving.model import NoPredictionError, ServedModel
+from mulgil.serving.model import NoPredictionError, RawColumns, ServedModel
 from mulgil.serving.online_store import Rows, UnreadRowsError
 from mulgil.serving.prediction_log import PredictionLog
 from mulgil.serving.routes import Routes
@@ -38,6 +38,10 @@ from mulgil.serving.shared_numbers import SharedNumbers
 
 # An identifier that may be echoed into a header and a log. The length is chosen by eye.
 _IDENTIFIER = re.compile(rb"[\x21-\x7e]{1,128}")
+
+# What an explanation's request may take of its worker, which answers nothing else meanwhile. Chosen by eye.
+_EXPLAIN_SECONDS = 0.25
+_MOST_EXPLAINED = 64
 
 
 class Application:
@@ -146,7 +150,7 @@ class Application:
         columns, count = protocol_v2.read_columns(request, self._model.columns, content, entity)
         keys = find_keys(columns, entity)
         if keys is None:
-            return self._model.predict(columns, count)
+            return self._predict_columns(columns, count, carrier)
         return self._predict_entities(read_keys(keys, entity), carrier)
 
     def _lay_routes(self) -> Routes:
@@ -156,6 +160,7 @@ class Application:
         routes.add("GET", "/v1/models", self._list_models)
         routes.add("GET", f"/v1/models/{self.name}", self._report_ready)
         routes.add("POST", f"/v1/models/{self.name}:predict", self._timed("v1", self._predict_v1))
+        routes.add("POST", f"/v1/models/{self.name}:explain", self._timed("explain", self._explain_v1))
         routes.add("GET", "/v2", self._describe_server)
         routes.add("GET", "/v2/health/live", lambda _, __: json_response({"live": True}))
         routes.add("GET", "/v2/health/ready", self._report_server_ready)
@@ -184,15 +189,17 @@ class Application:
             try:
                 response = respond(request, identifier)
             except ContractViolationError as exc:
-                self.count_violations(exc.violations, metrics.REFUSED)
+                self.count_violations(exc.violations)
                 response = error_response(RequestError(400, f"{exc}."))
             except NoPredictionError as exc:
                 response = error_response(RequestError(400, f"{exc}."))
             except RequestError as exc:
                 response = error_response(exc)
+            if request.warning:
+                response.head += b"X-Contract-Warning: %b\r\n" % request.warning.encode()
             ended = time.perf_counter()
             self.report(identifier, protocol, response.status, ended - begun)
-            if self.log is not None:
+            if self.log is not None and protocol != "explain":
                 self.log.append(name, identifier, request, response, begun, ended)
             return response
 
@@ -204,11 +211,11 @@ class Application:
         if status != 200 or self.request_log.writes_all:
             self.request_log.write(identifier, protocol, status, seconds)
 
-    def count_violations(self, violations: Sequence[Violation], outcome: str) -> None:
+    def count_violations(self, violations: Sequence[Violation]) -> None:
         """Count values that the dictionary does not allow; a column that it does not know is none of them."""
         for violation in violations:
             if violation.column in self._model.columns:
-                self.metrics.violations.add(violation.column, outcome)
+                self.metrics.violations.add(violation.column, violation.outcome)
 
     def _predict_v1(self, request: Request, _: bytes) -> Response:
         keys = self._keys.read(request.body)
@@ -225,7 +232,8 @@ class Application:
             if raw is not None:
                 predictions = self._predict_entities(read_keys(raw, entity), request)
             else:
-                predictions = self._model.predict(*protocol_v1.read_columns(body, self._model.names))
+                columns, rows = protocol_v1.read_columns(body, self._model.names)
+                predictions = self._predict_columns(columns, rows, request)
         self.metrics.predictions.observe(predictions)
         return json_response(protocol_v1.answer(predictions, self.answers))
 
@@ -252,20 +260,60 @@ class Application:
     def _predict_entities(self, keys: Sequence[int | str], request: Request) -> list[Numbers]:
         """Predict from keys alone, by what the online store has of them."""
         store = self._model.store
-        if isinstance(request.rows, RequestError):
-            raise request.rows
-        if request.rows is None:
-            request.rows = store.read(keys)
-        rows = request.rows
+        rows = self._read_rows(keys, request)
         # An entity that is not known is no instance, and is left to what follows.
         instances = store.decode(rows)
         predictions = self._model.predict_instances(instances) if instances else None
         if predictions is not None:
             return predictions
-        columns = join_columns(
+        return self._predict_columns(self._join(rows, keys), len(keys), request)
+
+    def _join(self, rows: Rows, keys: Sequence[int | str]) -> dict[str, list[object]]:
+        store = self._model.store
+        return join_columns(
             store.unpack(rows), keys, self._model.names, store.entity, fills_unknown=store.fills_unknown
         )
-        return self._model.predict(columns, len(keys))
+
+    def _predict_columns(self, columns: RawColumns, rows: int, request: Request) -> list[Numbers]:
+        """Predict in the slower way, which takes all forms and finds the words."""
+        warnings: list[Violation] = []
+        predictions = self._model.predict(columns, rows, warnings)
+        if warnings:
+            self.count_violations(warnings)
+            request.warning = write_warnings(warnings)
+        return predictions
+
+    def _explain_v1(self, request: Request, _: bytes) -> Response:
+        body = parse_body(protocol_v1.DECODER, request.body)
+        if len(body.instances) > _MOST_EXPLAINED:
+            raise RequestError(
+                400, f"`instances`: expected {_MOST_EXPLAINED} at most; each is explained alone."
+            )
+        store = self._model.store
+        raw = find_keys_of_instances(body.instances, store.entity)
+        columns: RawColumns
+        if raw is None:
+            columns, rows = protocol_v1.read_columns(body, self._model.names)
+        else:
+            keys = read_keys(raw, store.entity)
+            columns, rows = self._join(self._read_rows(keys, request), keys), len(keys)
+        warnings: list[Violation] = []
+        encoded = self._model.encode(columns, rows, warnings)
+        explanations = self._model.explain(encoded, _EXPLAIN_SECONDS)
+        if explanations is None:
+            raise RequestError(
+                404, "This model has no background to explain against: train and deploy it again."
+            )
+        request.warning = write_warnings(warnings)
+        return json_response(protocol_v1.answer_explained(explanations, self._model.columns, self.answers))
+
+    def _read_rows(self, keys: Sequence[int | str], request: Request) -> Rows:
+        """Return the rows of entities, which the request keeps."""
+        if isinstance(request.rows, RequestError):
+            raise request.rows
+        if request.rows is None:
+            request.rows = self._model.store.read(keys)
+        return request.rows
 
     def _list_models(self, _: Request, __: bytes) -> Response:
         return json_response({"models": [self.name]})

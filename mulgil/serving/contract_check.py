@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import cast
 
-from mulgil.contract.dictionary import Column, ColumnType, DataDictionary
+from mulgil.contract.dictionary import Column, ColumnType, DataDictionary, OutOfRangePolicy
 from mulgil.contract.values import (
     Value,
     ValueMismatchError,
@@ -23,6 +25,14 @@ MOST_VIOLATIONS = 10
 GREATEST_FLOAT32 = 3.4028234663852886e38
 
 
+class Outcome(StrEnum):
+    """What became of a value that the dictionary does not allow."""
+
+    REFUSED = "refused"
+    CLIPPED = "clipped"
+    PASSED = "passed"
+
+
 @dataclass(frozen=True)
 class Violation:
     """One value that the dictionary does not allow.
@@ -32,16 +42,26 @@ class Violation:
         column: The column's name.
         expected: What the dictionary allows.
         received: What came; `(hidden)` where the column is sensitive.
+        outcome: What became of it.
     """
 
     instance: int
     column: str
     expected: str
     received: str
+    outcome: Outcome = Outcome.REFUSED
 
     def __str__(self) -> str:
         where = f"instance {self.instance}, column {self.column}"
         return f"{where}: expected {self.expected}, received {self.received}"
+
+
+def write_warnings(warnings: Sequence[Violation]) -> str:
+    """Write what was not refused as one line of ASCII, which a header holds."""
+    shown = [f"{warning}, {warning.outcome}" for warning in warnings[:MOST_VIOLATIONS]]
+    if len(warnings) > MOST_VIOLATIONS:
+        shown.append(f"and {len(warnings) - MOST_VIOLATIONS} more")
+    return "; ".join(shown).encode("ascii", "backslashreplace").decode().replace("\n", " ").replace("\r", " ")
 
 
 class ContractViolationError(Exception):
@@ -67,12 +87,15 @@ class ContractCheck:
         self._columns = dictionary.features
         self.names = tuple(column.name for column in self._columns)
 
-    def check(self, columns: Mapping[str, Sequence[object]], rows: int) -> dict[str, Values]:
+    def check(
+        self, columns: Mapping[str, Sequence[object]], rows: int, warnings: list[Violation] | None = None
+    ) -> dict[str, Values]:
         """Turn raw values into the values that preprocessing takes.
 
         Args:
             columns: Raw values by column, each `rows` long. A column that is absent is missing in every row.
             rows: Number of instances.
+            warnings: Gets the values that are out of range and that the dictionary says to take nonetheless.
 
         Returns:
             Every feature's values, in dictionary order; `None` is missing and will be filled.
@@ -83,10 +106,11 @@ class ContractCheck:
         """
         refuse_unknown(columns, self.names, instance=0)
         violations: list[Violation] = []
+        warnings = [] if warnings is None else warnings
         checked = {}
         for column in self._columns:
             raw = columns.get(column.name) or [None] * rows
-            checked[column.name] = _check_column(column, raw, violations)
+            checked[column.name] = _check_column(column, raw, violations, warnings)
         if violations:
             raise ContractViolationError(violations)
         return checked
@@ -106,14 +130,20 @@ def refuse_unknown(names: Iterable[str], known: Sequence[str], instance: int) ->
         )
 
 
-def _check_column(column: Column, raw: Sequence[object], violations: list[Violation]) -> Values:
+def _check_column(
+    column: Column, raw: Sequence[object], violations: list[Violation], warnings: list[Violation]
+) -> Values:
     values: list[Value] = []
     for instance, received in enumerate(raw):
         try:
-            value = _check_value(column, received)
+            value, is_outside = _check_value(column, received)
         except ValueMismatchError as exc:
             violations.append(Violation(instance, exc.column, exc.expected, exc.received))
         else:
+            if is_outside:
+                value, outcome = _take(column, cast("float", value))
+                shown = "(hidden)" if column.sensitive else repr(received)[:80]
+                warnings.append(Violation(instance, column.name, describe_range(column), shown, outcome))
             values.append(value)
             if value is None and column.missing.is_value_required:
                 violations.append(Violation(instance, column.name, _describe(column), "nothing"))
@@ -123,14 +153,33 @@ def _check_column(column: Column, raw: Sequence[object], violations: list[Violat
     return cast("Values", values)
 
 
-def _check_value(column: Column, received: object) -> Value:
+def _check_value(column: Column, received: object) -> tuple[Value, bool]:
+    """Return a value, and whether it is out of a range whose policy takes it nonetheless."""
     value = read_json(column, received)
     if value is None:
-        return None
-    check_domain(column, value)
+        return None, False
+    is_outside = False
+    try:
+        check_domain(column, value)
+    except ValueMismatchError:
+        if column.out_of_range is OutOfRangePolicy.REFUSE:
+            raise
+        is_outside = True
     if column.type is ColumnType.FLOAT and not -GREATEST_FLOAT32 <= cast("float", value) <= GREATEST_FLOAT32:
         raise ValueMismatchError(column, "a number that float32 holds", received)
-    return value
+    return value, is_outside
+
+
+def _take(column: Column, value: float) -> tuple[float, Outcome]:
+    """Return what an out-of-range value is predicted from."""
+    if column.out_of_range is OutOfRangePolicy.PASS:
+        return value, Outcome.PASSED
+    low, high = column.range or (None, None)
+    is_whole = column.type is ColumnType.INTEGER
+    if low is not None and value < low:
+        return (math.ceil(low) if is_whole else low), Outcome.CLIPPED
+    assert high is not None
+    return (math.floor(high) if is_whole else high), Outcome.CLIPPED
 
 
 def _describe(column: Column) -> str:

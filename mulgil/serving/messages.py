@@ -23,6 +23,7 @@ class Request:
         body: Whatever its content type claims.
         rows: Of the entities that it names, once they have been read.
         begun: When it was first handled, by `time.perf_counter`; 0 before.
+        warning: What the answer is to say of values that were out of range and not refused.
     """
 
     method: str
@@ -31,6 +32,7 @@ class Request:
     body: bytes = b""
     rows: list[bytes | None] | RequestError | None = None
     begun: float = 0.0
+    warning: str = ""
 
 
 @dataclass(slots=True)

@@ -16,6 +16,7 @@ from typing import cast
 import numpy as np
 
 from mulgil.contract.answers import AnswerForm, Numbers
+from mulgil.serving.contract_check import Outcome
 from mulgil.serving.shared_numbers import PID, RESTARTS, SharedNumbers
 
 CONTENT_TYPE = b"text/plain; version=0.0.4; charset=utf-8"
@@ -29,10 +30,8 @@ _MAGNITUDES = tuple(m * 10.0**e for e in range(-3, 7) for m in (1, 2, 5))
 _ANY_NUMBERS = (*(-bound for bound in reversed(_MAGNITUDES)), 0.0, *_MAGNITUDES)
 # Every status with which a prediction request may end.
 _CODES = ("200", "400", "401", "404", "413", "500", "503")
-_PROTOCOLS = ("v1", "v2", "grpc")
+_PROTOCOLS = ("v1", "v2", "grpc", "explain")
 
-# What became of a value that the dictionary does not allow.
-REFUSED, CLIPPED, PASSED = "refused", "clipped", "passed"
 # What became of a record of the prediction log.
 SENT, DROPPED = "sent", "dropped"
 # Why a client was turned away.
@@ -267,7 +266,7 @@ class Metrics:
             "mulgil_contract_violations_total",
             "Values that the data dictionary does not allow, at most ten a request.",
             column=columns,
-            outcome=(REFUSED, CLIPPED, PASSED),
+            outcome=tuple(Outcome),
         )
         self.log_records = Counter(
             numbers,

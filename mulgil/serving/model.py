@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,10 +13,12 @@ import numpy.typing as npt
 from pydantic import ValidationError
 
 from mulgil.artifacts import (
+    BUNDLE_BACKGROUND,
     BUNDLE_DICTIONARY,
     BUNDLE_EXAMPLE,
     BUNDLE_LITERT,
     BUNDLE_TRANSFORM,
+    Background,
     WarmUpExample,
     read_bundle,
 )
@@ -25,9 +28,12 @@ from mulgil.contract.learning import Task
 from mulgil.errors import InputError, describe
 from mulgil.preprocessing import FittedTransform, TransformExecutor
 from mulgil.serving.column_encoder import ColumnEncoder
-from mulgil.serving.contract_check import ContractCheck, ContractViolationError
+from mulgil.serving.contract_check import ContractCheck, ContractViolationError, Violation
+from mulgil.serving.explanation import Explainer, Explanation
 from mulgil.serving.online_store import OnlineStore
 from mulgil.serving.row_encoder import RowEncoder
+
+RawColumns = Mapping[str, Sequence[Any] | npt.NDArray[Any]]
 
 # float32 through two compilers of the same graph; what the README promises of served against trained.
 TOLERANCE = 1e-5
@@ -146,6 +152,7 @@ class ServedModel:
             )
         self._encoder = RowEncoder(transform, dictionary.features)
         self._column_encoder = ColumnEncoder(transform, dictionary.features)
+        self._explainer = self._read_background(path / BUNDLE_BACKGROUND, transform)
         self._warm_up(WarmUpExample.read(path / BUNDLE_EXAMPLE))
 
     @property
@@ -153,12 +160,15 @@ class ServedModel:
         """The columns that the model reads, in order."""
         return self._check.names
 
-    def predict(self, columns: Mapping[str, Sequence[Any] | npt.NDArray[Any]], rows: int) -> list[Numbers]:
+    def predict(
+        self, columns: RawColumns, rows: int, warnings: list[Violation] | None = None
+    ) -> list[Numbers]:
         """Check, encode and predict.
 
         Args:
             columns: Raw values by column, each `rows` long.
             rows: Number of instances, at least one.
+            warnings: Gets what is out of range and not refused.
 
         Returns:
             The model's number of each instance, or its numbers.
@@ -166,6 +176,16 @@ class ServedModel:
         Raises:
             ContractViolationError: Values break the contract.
             NoPredictionError: The model's output is not a finite number.
+        """
+        return self._infer(self.encode(columns, rows, warnings))
+
+    def encode(
+        self, columns: RawColumns, rows: int, warnings: list[Violation] | None = None
+    ) -> npt.NDArray[np.float32]:
+        """Check and encode, as `predict` does.
+
+        Raises:
+            ContractViolationError: Values break the contract.
         """
         encoded = None
         if any(isinstance(values, np.ndarray) for values in columns.values()):
@@ -175,8 +195,42 @@ class ServedModel:
                 name: values.tolist() if isinstance(values, np.ndarray) else values
                 for name, values in columns.items()
             }
-            encoded = self._transform.apply(self._check.check(plain, rows))
-        return self._infer(encoded)
+            encoded = self._transform.apply(self._check.check(plain, rows, warnings))
+        return encoded
+
+    def explain(self, encoded: npt.NDArray[np.float32], seconds: float) -> list[Explanation] | None:
+        """Explain rows that were encoded.
+
+        Args:
+            encoded: The rows.
+            seconds: What they may take together, roughly.
+
+        Returns:
+            One explanation a row; `None` where the bundle has no background to explain against.
+
+        Raises:
+            NoPredictionError: The model's output is not a finite number.
+        """
+        if self._explainer is None:
+            return None
+        self._infer(encoded)
+        begun, rows = time.monotonic(), len(encoded)
+        return [
+            self._explainer.explain(row, deadline=begun + seconds * (place + 1) / rows)
+            for place, row in enumerate(encoded)
+        ]
+
+    def _read_background(self, path: Path, transform: FittedTransform) -> Explainer | None:
+        if not path.exists():
+            # Bundles of before had none.
+            return None
+        rows = Background.read(path).instances
+        columns = {name: [row[name] for row in rows] for name in self.columns}
+        # Of its own, so that a prediction's is not resized.
+        model = NumericModel(path.parent / BUNDLE_LITERT, self.answers.width)
+        # They are training rows, which nobody checks again here.
+        encoded = self._transform.apply(columns)
+        return Explainer(model.predict, [column.width for column in transform.columns], encoded)
 
     def predict_instances(self, instances: Sequence[object]) -> list[Numbers] | None:
         """Encode and predict instances that were checked by type.

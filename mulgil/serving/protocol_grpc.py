@@ -26,7 +26,6 @@ from mulgil.serving.grpc_messages import SERVICE, make_messages
 from mulgil.serving.limits import Limits
 from mulgil.serving.logs import write_failure
 from mulgil.serving.messages import Request, RequestError, Response
-from mulgil.serving.metrics import REFUSED
 from mulgil.serving.model import NoPredictionError
 from mulgil.serving.online_store import UnreadRowsError
 from mulgil.serving.tls import CertificateFiles
@@ -132,9 +131,8 @@ class GrpcService:
 
         async def answer(content: bytes, context: grpc.aio.ServicerContext) -> bytes:
             identifier = f"{self._process}-{next(self._counter):x}"
-            context.set_trailing_metadata(
-                (("x-model-version", self._application.version), ("x-request-id", identifier))
-            )
+            metadata = (("x-model-version", self._application.version), ("x-request-id", identifier))
+            context.set_trailing_metadata(metadata)
             begun = time.perf_counter()
             status, encoded, message = 200, b"", ""
             carrier = Request("POST", name, {_IDENTIFIER: identifier.encode()}, content)
@@ -150,7 +148,7 @@ class GrpcService:
             except RequestError as exc:
                 status, message = exc.status, exc.message
             except ContractViolationError as exc:
-                self._application.count_violations(exc.violations, REFUSED)
+                self._application.count_violations(exc.violations)
                 status, message = 400, f"{exc}."
             except NoPredictionError as exc:
                 status, message = 400, f"{exc}."
@@ -159,6 +157,8 @@ class GrpcService:
             except Exception as exc:  # noqa: BLE001 - the edge: a defect costs one answer, not the server
                 write_failure(f"the gRPC call {name} failed", exc, request_id=identifier)
                 status, message = 500, "The server failed; its log says why."
+            if carrier.warning:
+                context.set_trailing_metadata((*metadata, ("x-contract-warning", carrier.warning)))
             if name == "ModelInfer":
                 self._record(carrier, Response(status, encoded or message.encode()), begun)
             if status != 200:

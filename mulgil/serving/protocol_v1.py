@@ -6,7 +6,7 @@ Source:
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
 import msgspec
@@ -14,6 +14,7 @@ import msgspec
 from mulgil.contract.answers import AnswerForm, Numbers
 from mulgil.contract.dictionary import Column
 from mulgil.serving.contract_check import refuse_unknown
+from mulgil.serving.explanation import Explanation
 from mulgil.serving.messages import RequestError, try_body
 from mulgil.serving.typed_values import row_types
 
@@ -80,6 +81,37 @@ def read_columns(request: PredictRequest, names: Sequence[str]) -> tuple[RawColu
 def answer(predictions: Sequence[Numbers], answers: AnswerForm) -> dict[str, object]:
     """Write the answer of `:predict`."""
     return {"predictions": [*map(answers.tell, predictions)] if answers.names else predictions}
+
+
+def answer_explained(
+    explanations: Sequence[Explanation], columns: Mapping[str, Column], answers: AnswerForm
+) -> dict[str, object]:
+    """Write the answer of `:explain`: each column's share in each prediction, and what the columns are.
+
+    A share is a number, or by name where the model gives several. No value of the instance stands in it.
+    """
+
+    def tell(numbers: Any) -> float | dict[str, float]:
+        values = numbers.tolist()
+        return dict(zip(answers.names, values, strict=True)) if answers.names else float(values[0])
+
+    return {
+        "explanations": [
+            {
+                "prediction": tell(one.prediction),
+                "expectation": tell(one.expectation),
+                "attributions": {name: tell(share) for name, share in zip(columns, one.shares, strict=True)},
+                "standard_errors": None
+                if one.errors is None
+                else {name: tell(error) for name, error in zip(columns, one.errors, strict=True)},
+            }
+            for one in explanations
+        ],
+        "columns": {
+            column.name: {"description": column.description, "unit": column.unit}
+            for column in columns.values()
+        },
+    }
 
 
 def _request_type(row: type[msgspec.Struct]) -> Any:

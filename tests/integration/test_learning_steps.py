@@ -27,6 +27,7 @@ from components.register_model.core import register_model
 from components.train_model.core import train_model
 from mulgil import registry
 from mulgil.artifacts import (
+    Background,
     BundleManifest,
     DatasetManifest,
     Evaluation,
@@ -111,6 +112,7 @@ def empty_registry(home, tmp_path):
 
 def test_a_bundle_holds_its_parts_and_no_pickle(trained):
     assert sorted(trained.bundle.files) == [
+        "background.json",
         "dictionary.json",
         "example.json",
         "model.tflite",
@@ -119,6 +121,14 @@ def test_a_bundle_holds_its_parts_and_no_pickle(trained):
         "saved_model/variables/variables.index",
         "transform.json",
     ]
+
+
+def test_a_bundle_carries_rows_to_explain_against(trained):
+    background = Background.read(trained.bundle_path / "background.json")
+
+    assert 0 < len(background.instances) <= 32
+    names = [column.name for column in trained.project.folder.dictionary.features]
+    assert all(list(instance) == names for instance in background.instances)
 
 
 def test_a_bundles_dictionary_is_the_projects(trained):

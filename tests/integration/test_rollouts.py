@@ -290,3 +290,36 @@ def test_a_driver_refuses_an_object_of_the_other_form(tmp_path):
         KnativeDriver(cluster).form(isvc("1", is_standard=True))
     with pytest.raises(InputError, match="use driver=knative"):
         StandardDriver(cluster).form(isvc("1"))
+
+
+def test_a_candidate_that_the_platform_refuses_goes_back_with_the_refusal(open_scene):
+    scene = open_scene()
+    write, refused = scene.driver.write, []
+
+    def refuse(manifest):
+        if manifest["spec"]["predictor"].get("canaryTrafficPercent") == 25 or any(
+            canary["trafficPercent"] == 25 for canary in manifest["spec"].get("canary", [])
+        ):
+            refused.append(manifest)
+            raise PermanentError("quota exceeded")
+        write(manifest)
+
+    scene.driver.write = refuse
+    rollout = scene.drive(scene.start(version(scene, "2")))
+
+    assert rollout.phase is Phase.ROLLED_BACK
+    assert "quota exceeded" in rollout.reason
+    assert shares(scene) == (100, 0)
+
+
+def test_only_one_process_drives_a_rollout(open_scene):
+    scene = open_scene()
+    rollout = scene.start(version(scene, "2"))
+
+    with scene.store.driving(rollout.rollout_id) as is_mine:
+        other = scene.drive(rollout)
+
+        assert is_mine
+        assert scene.store.is_driven(rollout.rollout_id)
+    assert other.phase is Phase.PLACING
+    assert not scene.store.is_driven(rollout.rollout_id)

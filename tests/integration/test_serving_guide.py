@@ -9,8 +9,9 @@ import sys
 import pytest
 from feature_stores import Store
 from model_servers import Server, free_port
-from served_bundles import ROW, SPARSE_ROW, network
+from served_bundles import ROW, SPARSE_ROW, network, seal
 
+from mulgil.artifacts import BUNDLE_BACKGROUND, Background
 from mulgil.home import SOURCE_ROOT
 
 GUIDE = (SOURCE_ROOT / "docs" / "serving.md").read_text(encoding="utf-8")
@@ -23,6 +24,8 @@ def places(tmp_path_factory):
     store = Store(tmp_path_factory.mktemp("guide_store"))
     store.write({12: ROW, 13: SPARSE_ROW})
     network(0).write_bundle(bundle, store.reference)
+    Background(instances=(ROW, SPARSE_ROW)).write(bundle / BUNDLE_BACKGROUND)
+    seal(bundle, store.reference)
     grpc_port = free_port()
     server = Server(bundle, "--grpc-port", str(grpc_port))
     yield {"URL": server.url, "ADDRESS": f"127.0.0.1:{grpc_port}"}
@@ -35,7 +38,7 @@ def without_numbers(content):
         return {name: without_numbers(value) for name, value in content.items()}
     if isinstance(content, list):
         return [without_numbers(value) for value in content]
-    return "a score" if isinstance(content, float) and 0 <= content <= 1 else content
+    return "a score" if isinstance(content, float) and -1 <= content <= 1 else content
 
 
 def test_the_guide_has_examples_of_every_block():

@@ -107,7 +107,9 @@ def test_the_server_takes_the_arguments_that_kserve_gives_it(file):
     (container,) = _read(file)["spec"]["containers"]
     variables = {variable["name"]: variable["value"] for variable in container["env"]}
     arguments = [
-        argument.replace("{{.Name}}", "heart").replace("$(MODEL_VERSION)", variables["MODEL_VERSION"])
+        argument.replace("{{.Name}}", "heart")
+        .replace("{{.Namespace}}", "clinic")
+        .replace("$(MODEL_VERSION)", variables["MODEL_VERSION"])
         for argument in container["args"]
     ]
 

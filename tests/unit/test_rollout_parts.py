@@ -15,8 +15,10 @@ from mulgil.artifacts import RolloutReference
 from mulgil.contract.rollout import Rollout, RolloutStrategy
 from mulgil.errors import GateRejectedError, TemporaryError
 from mulgil.home import SOURCE_ROOT
+from mulgil.local.plane.objects import parse_inference_service
 from mulgil.reports.rollout_page import render_rollout_page
 from mulgil.rollout.drivers.knative import KnativeDriver
+from mulgil.rollout.releases import form_of
 from mulgil.rollout.replay import ask_by_http, replay, score_of
 from mulgil.rollout.simulation import forecast
 from mulgil.rollout.sources import Arms
@@ -256,3 +258,16 @@ def test_the_step_that_waits_fails_as_a_gate_where_the_version_is_rolled_back(ru
 def test_the_step_that_waits_in_vain_may_be_tried_again(run_step):
     with pytest.raises(TemporaryError, match="Undecided"):
         run_step(reference(False), reference(False), wait_seconds=1)
+
+
+@pytest.mark.parametrize("is_standard", [False, True])
+def test_the_objects_that_a_cluster_takes_are_taken_by_the_serving_plane_too(is_standard):
+    stable, candidate = (isvc(number, is_standard=is_standard) for number in ("1", "2"))
+    form = form_of(candidate)
+
+    for manifest in (
+        form.split(stable, candidate, 5),
+        form.promote(stable, candidate),
+        *form.restore(stable, candidate),
+    ):
+        assert parse_inference_service(manifest).metadata.name == "heart"

@@ -115,6 +115,8 @@ StorageUri = Annotated[str, AfterValidator(check_uri)]
 class CanaryModel(_Part):
     """`spec.canary[].predictor.model`: what it does not say, the stable predictor says."""
 
+    # The CRD asks for the container's name here, and KServe has one for it.
+    name: Literal["kserve-container"] = "kserve-container"
     modelFormat: ModelFormat  # noqa: N815 - KServe's name
     runtime: Literal["mulgil-model-server"] = RUNTIME
     # The server speaks both, whichever is named.
@@ -198,7 +200,7 @@ class Canary(_Part):
 
         KServe's `buildCanaryPredictor`. A list is replaced whole, and an empty value says nothing.
         """
-        over = self.predictor.model_dump(exclude_unset=True, exclude={"minReplicas"})
+        over = self.predictor.model_dump(exclude_unset=True, exclude={"minReplicas": True, "model": {"name"}})
         return Predictor.model_validate(_merge(stable.model_dump(exclude_unset=True), over))
 
 

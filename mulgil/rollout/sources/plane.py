@@ -125,6 +125,9 @@ class PlaneSource:
     def read_before(self, arms: Arms, seconds: float, now: float) -> Traffic:
         """Return what was counted since Envoy and the servers began, which is all that is known."""
         del seconds
+        if not self._plane.is_up:
+            # Where nothing runs, nothing was counted.
+            return Traffic(ArmTraffic(), ArmTraffic())
         counters = self.open(arms, now)
         return Traffic(canary=_arm(counters["canary"]), stable=_arm(counters["stable"]))
 
