@@ -101,11 +101,19 @@ def test_a_setting_that_the_project_file_does_not_have_is_named_by_its_key(leave
     assert "serving.replicas: this key is unknown" in message
 
 
-def test_a_source_that_is_a_folder_is_said_to_be_one(leave, tmp_path):
-    code, message = leave("run", PROJECT, "--source", tmp_path)
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        ("", "The source is a folder without files"),
+        ("*.csv", "The source does not exist"),
+        ("a**b/rows.csv", "The source does not exist"),
+    ],
+)
+def test_a_source_of_no_file_is_refused_before_anything_is_run(leave, tmp_path, source, message):
+    code, said = leave("run", PROJECT, "--source", tmp_path / source)
 
     assert code == 2
-    assert "The source is a folder" in message
+    assert message in said
 
 
 def test_a_table_has_every_cell_whole_and_its_columns_under_each_other():
