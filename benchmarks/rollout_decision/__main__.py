@@ -34,7 +34,16 @@ from scipy.stats import beta
 from benchmarks.rollout_decision import rules
 from benchmarks.rollout_decision.plot import draw_plot
 from benchmarks.rollout_decision.thresholds import THRESHOLD_RULES
-from benchmarks.rollout_decision.traffic import CALM, DRIFTING, ROUGH, Harm, Weather, draw_conditions
+from benchmarks.rollout_decision.traffic import (
+    CALM,
+    DRIFTING,
+    RARELY_STALLING,
+    ROUGH,
+    STALLING,
+    Harm,
+    Weather,
+    draw_conditions,
+)
 from mulgil.artifacts import write_text
 
 RESULTS = Path(__file__).parent.parent / "results"
@@ -49,6 +58,10 @@ GOOD: tuple[tuple[str, Weather, float, int, Harm], ...] = (
     ("replay of 300 requests", ROUGH, 1.0, 300, Harm()),
     # As bad in every way as is tolerated: the null's own edge. 0.08 in the log-odds is a distance of 0.02.
     ("at the edge of what is tolerated", ROUGH, 1.0, 2000, Harm(0.001, 1.05, 0.08, 0.01)),
+    # Each arm stands still by itself: a collector of garbage, a busy machine.
+    ("stalls of 1 s, once a minute", STALLING, 1.0, 2000, Harm()),
+    ("the same, five times the traffic", STALLING, 5.0, 2000, Harm()),
+    ("stalls of 5 s, every ten minutes", RARELY_STALLING, 1.0, 2000, Harm()),
 )
 # Name, harm, the metric that shows it, and whether the bound holds for it.
 HARMFUL: tuple[tuple[str, Harm, str], ...] = (

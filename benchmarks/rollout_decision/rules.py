@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from statistics import NormalDist
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +19,7 @@ from benchmarks.rollout_decision.traffic import (
     draw_replay,
     draw_window,
 )
+from mulgil.artifacts import Record
 from mulgil.rollout import weighing
 from mulgil.rollout.comparisons import REPLAY_SHARE, LatencyEdges, ReplayedShift, cut_latencies, learn_shift
 from mulgil.rollout.evidence import Array, TwoArms
@@ -31,6 +33,8 @@ LATENCY_QUANTILES = (0.5, 0.95)
 LATENCY_TOLERATED, LATENCY_LIMIT = 1.05, 1.2
 SCORE_TOLERATED, SCORE_LIMIT = 0.02, 0.10
 WRONG_TOLERATED, WRONG_LIMIT = 0.01, 0.05
+
+KeptRecord = TypeVar("KeptRecord", bound=Record)
 
 METRICS = ("error_rate", "latency", "predictions", "accuracy")
 
@@ -196,9 +200,7 @@ def walk_ours(conditions: Conditions, prepared: Prepared, harm: Harm, seed: int)
         step = np.where(is_safe, step + 1, step)
         kept = ~(is_bad | (is_safe & is_last))
         rows, step, served = rows[kept], step[kept], served[kept]
-        evidence = weighing.Evidence(
-            **{name: getattr(evidence, name)[kept] for name in type(evidence).model_fields}
-        )
+        evidence = _keep(evidence, kept)
         asked = weighing.Comparisons(
             asked.names,
             asked.metrics,
@@ -211,6 +213,13 @@ def walk_ours(conditions: Conditions, prepared: Prepared, harm: Harm, seed: int)
         if not len(rows):
             break
     return outcome
+
+
+def _keep(record: KeptRecord, kept: npt.NDArray[np.bool_]) -> KeptRecord:
+    values = {name: getattr(record, name) for name in type(record).model_fields}
+    return type(record)(
+        **{n: _keep(value, kept) if isinstance(value, Record) else value[kept] for n, value in values.items()}
+    )
 
 
 def walk_fixed(

@@ -6,7 +6,7 @@ window. Then each rule's own split decides how many of a window's requests the c
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -39,6 +39,8 @@ class Weather:
         latency: Of the logarithm of the latency.
         inputs: Of the mean of the stable model's scores.
         incidents: Begin in a window with this probability, and last for ten minutes.
+        stalls: A minute in each arm, by itself: pauses in which all of that arm's requests are slow.
+        stall_seconds: How long they last in the mean; the lengths are exponential.
     """
 
     memory: float
@@ -47,11 +49,20 @@ class Weather:
     latency: float
     inputs: float
     incidents: float
+    stalls: float = 0.0
+    stall_seconds: float = 0.0
+
+    @property
+    def stalled_share(self) -> float:
+        """The share of an arm's time in stalls."""
+        return self.stalls * self.stall_seconds / 60
 
 
 CALM = Weather(0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
 DRIFTING = Weather(0.95, 0.4, 0.5, 0.15, 0.2, 0.0)
 ROUGH = Weather(0.95, 0.4, 0.5, 0.15, 0.2, 0.01)
+STALLING = replace(ROUGH, stalls=1.0, stall_seconds=1.0)
+RARELY_STALLING = replace(ROUGH, stalls=0.1, stall_seconds=5.0)
 _INCIDENT_WINDOWS = 20
 
 
@@ -80,6 +91,7 @@ class Conditions:
         requests: (rollouts, windows). The others: (rollouts, windows, bursts).
     """
 
+    weather: Weather
     requests: Array
     errors: Array
     latency: Array
@@ -112,7 +124,7 @@ def draw_conditions(
         1 + np.exp(-(np.log(ERROR_RATE / (1 - ERROR_RATE)) + drift(weather.errors) + 1.5 * incident))
     )
     latency = _LATENCY_SECONDS * np.exp(drift(weather.latency) + 0.4 * incident)
-    return Conditions(rng.poisson(rate).astype(float), errors, latency, drift(weather.inputs))
+    return Conditions(weather, rng.poisson(rate).astype(float), errors, latency, drift(weather.inputs))
 
 
 @dataclass(frozen=True)
@@ -192,6 +204,7 @@ def draw_window(
             float(np.hypot(_SLOPE * _SCORE_SPREAD, _NOISE)),
             cut.canary_scores,
             _WRONG_RATE + harm.wrong,
+            conditions.weather,
             rng,
         ),
         _draw_arm(
@@ -203,6 +216,7 @@ def draw_window(
             _SCORE_SPREAD,
             cut.stable_scores,
             _WRONG_RATE,
+            conditions.weather,
             rng,
         ),
     )
@@ -217,18 +231,35 @@ def _draw_arm(
     score_spread: float,
     score_edges: Array,
     wrong_rate: float,
+    weather: Weather,
     rng: np.random.Generator,
 ) -> Arm:
     total = requests.sum(axis=1)
+    stalled = _draw_stalled(requests, weather, rng)
+    slow = np.zeros((len(total), latency_edges.shape[1] + 1))
+    slow[:, -1] = stalled.sum(axis=1)
     labelled = rng.binomial(total, _LABELLED)
     return Arm(
         total.astype(float),
         rng.binomial(requests, error_rate).sum(axis=1).astype(float),
-        _draw_bins(requests, np.log(latency), _LATENCY_SPREAD, np.log(latency_edges), rng),
+        slow + _draw_bins(requests - stalled, np.log(latency), _LATENCY_SPREAD, np.log(latency_edges), rng),
         _draw_bins(requests, score_mean, score_spread, score_edges, rng),
         labelled.astype(float),
         rng.binomial(labelled, wrong_rate).astype(float),
     )
+
+
+def _draw_stalled(
+    requests: npt.NDArray[np.int64], weather: Weather, rng: np.random.Generator
+) -> npt.NDArray[np.int64]:
+    """Draw how many of each burst's requests came while their arm stood still."""
+    if not weather.stalls:
+        return np.zeros_like(requests)
+    seconds = WINDOW_SECONDS / _BURSTS
+    stalls = rng.poisson(weather.stalls * seconds / 60, requests.shape)
+    # A sum of exponential lengths; of none, it is zero.
+    length = rng.gamma(stalls, weather.stall_seconds)
+    return rng.binomial(requests, np.minimum(length / seconds, 1.0))
 
 
 def _draw_bins(
@@ -245,6 +276,8 @@ def draw_baseline_latencies(
     """Draw latencies that the stable version had before the rollout, under the first window's conditions."""
     level = conditions.latency[:rows, 0, :].mean(axis=1)
     result: Array = level[:, None] * np.exp(_LATENCY_SPREAD * rng.normal(size=(rows, requests)))
+    if conditions.weather.stalls:
+        result += rng.random(result.shape) < conditions.weather.stalled_share
     return result
 
 

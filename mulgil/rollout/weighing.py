@@ -29,6 +29,12 @@ EFFECT_SHARES = np.array([0.5, 0.25, 0.25])
 _REMEMBERED = 0.9
 # Where the stable version has no event yet, its share is one in a thousand over one request more.
 _PRIOR_EVENTS, _PRIOR_REQUESTS = 0.001, 1.0
+# Requests of a window are believed to be independent as strongly as so many windows would tell it.
+_PRIOR_WINDOWS = 5
+# A window's evidence of harm in a comparison counts for at most 20 to 1: what is known of how requests hang
+# together comes from windows before, and a first stall must not decide alone. The lesser of an e-value and a
+# constant is one.
+_GREATEST_EVIDENCE = float(np.log(20))
 # Before so many of the stable version's requests are known, a bet would be a guess; a bad one costs much.
 _LEAST_KNOWN = 30.0
 
@@ -73,6 +79,27 @@ class Window:
     safety: TwoArms
 
 
+class Clustering(Record):
+    """How much the stable version's requests of a window share their fate, as its windows so far tell.
+
+    Attributes:
+        share: Of events in the newest window.
+        requests: In that window; 0 before the first.
+        scatter: Sum of the squared differences of neighbouring windows' shares, beyond what independent
+            requests explain.
+        spread: Sum of twice the variance of one request's event: what `scatter` would be if all requests of a
+            window shared one fate.
+
+    Shapes:
+        (..., comparisons).
+    """
+
+    share: StoredArray
+    requests: StoredArray
+    scatter: StoredArray
+    spread: StoredArray
+
+
 class Evidence(Record):
     """What the windows so far say.
 
@@ -81,6 +108,7 @@ class Evidence(Record):
         requests: Likewise.
         harm: Logarithm of the e-value, by the step from whose begin it is gathered and the alternative.
         safety: Logarithm of the e-value since the step's begin.
+        clustering: Of the stable version's requests.
 
     Shapes:
         events, requests, safety: (..., comparisons).
@@ -91,6 +119,7 @@ class Evidence(Record):
     requests: StoredArray
     harm: StoredArray
     safety: StoredArray
+    clustering: Clustering
 
 
 def no_evidence(baseline_events: Array, baseline_requests: Array, steps: int) -> Evidence:
@@ -102,11 +131,18 @@ def no_evidence(baseline_events: Array, baseline_requests: Array, steps: int) ->
         steps: How many steps are judged.
     """
     shape = (*np.shape(baseline_events), steps, len(EFFECTS))
+    none = np.zeros(np.shape(baseline_events))
+    events = np.asarray(baseline_events, float) + _PRIOR_EVENTS
+    requests = np.asarray(baseline_requests, float) + _PRIOR_REQUESTS
+    share = events / requests
     return Evidence(
-        events=np.asarray(baseline_events, float) + _PRIOR_EVENTS,
-        requests=np.asarray(baseline_requests, float) + _PRIOR_REQUESTS,
+        events=events,
+        requests=requests,
         harm=np.zeros(shape),
-        safety=np.zeros(np.shape(baseline_events)),
+        safety=none,
+        clustering=Clustering(
+            share=none, requests=none, scatter=none, spread=_PRIOR_WINDOWS * 2 * share * (1 - share)
+        ),
     )
 
 
@@ -122,21 +158,24 @@ def weigh(
         step: The step in which it was, from 0.
     """
     share = evidence.events / evidence.requests
+    correlation = correlation_of(evidence.clustering)
+    harm_counts, safety_counts = (effective(counts, correlation) for counts in (window.harm, window.safety))
     is_known = evidence.requests >= _LEAST_KNOWN
     border = logit(share + asked.tolerated)
     distance = np.where(
         np.isnan(asked.harm_distance), logit(share + asked.limit) - border, asked.harm_distance
     )
     harm = log_e_value(
-        TwoArms(*(np.asarray(part, float)[..., None] for part in window.harm)),
+        TwoArms(*(np.asarray(part, float)[..., None] for part in harm_counts)),
         expit(border[..., None] + distance[..., None] * EFFECTS),
         share[..., None],
         asked.tolerated[..., None],
     )
+    harm = np.minimum(harm, _GREATEST_EVIDENCE)
     # A harmless one, bet on against the limit: the events that stay away.
     spared = logit(1 - share)
     safety = log_e_value(
-        window.safety.complement,
+        safety_counts.complement,
         expit(spared + np.where(np.isnan(asked.safe_distance), 0.0, asked.safe_distance)),
         1 - share,
         -np.where(np.isnan(asked.safe_distance), asked.limit, 0.0),
@@ -149,6 +188,61 @@ def weigh(
         harm=evidence.harm
         + np.where(is_known[..., None, None] & has_begun[..., None, :, None], harm[..., None, :], 0.0),
         safety=evidence.safety + np.where(is_known, safety, 0.0),
+        clustering=_observe(evidence.clustering, window.harm),
+    )
+
+
+def correlation_of(clustering: Clustering) -> Array:
+    """Return the correlation of two requests of an arm in the same window."""
+    correlation: Array = np.clip(clustering.scatter / clustering.spread, 0.0, 1.0)
+    return correlation
+
+
+def effective(counts: TwoArms, correlation: Array) -> TwoArms:
+    """Count as many requests as would tell as much if they were independent.
+
+    Each arm's counts are divided by its design effect, `1 + (requests - 1) * correlation`. Where requests
+    come in clusters of at most that size, whatever the dependence within one, what is made of the divided
+    counts is still an e-value: by Hölder's inequality a cluster's expected product of ratios, each to the
+    power of one over the size, is at most the product of their expectations to that power; and the nearest
+    member of the null is chosen for the divided counts. What was divided by was known before the window.
+
+    Source:
+        Kish, "Survey Sampling" (1965), 5.4, for the design effect.
+    """
+    canary, stable = (
+        1 + np.maximum(requests - 1, 0) * correlation
+        for requests in (counts.canary_requests, counts.stable_requests)
+    )
+    return TwoArms(
+        counts.canary_events / canary,
+        counts.canary_requests / canary,
+        counts.stable_events / stable,
+        counts.stable_requests / stable,
+    )
+
+
+def _observe(clustering: Clustering, counts: TwoArms) -> Clustering:
+    """Add the stable version's newest window.
+
+    Neighbouring windows are compared, so that a slow drift, which both arms share, is hardly taken for it.
+
+    Source:
+        von Neumann, "Distribution of the ratio of the mean square successive difference to the variance",
+        Annals of Mathematical Statistics 12 (1941).
+    """
+    now, before = counts.stable_requests, clustering.requests
+    is_seen, is_pair = now > 0, (now > 0) & (before > 0)
+    share = counts.stable_events / np.maximum(now, 1)
+    both = np.maximum(now + before, 1)
+    pooled = (share * now + clustering.share * before) / both
+    variance = pooled * (1 - pooled)
+    independent = variance * (1 / np.maximum(now, 1) + 1 / np.maximum(before, 1))
+    return Clustering(
+        share=np.where(is_seen, share, clustering.share),
+        requests=np.where(is_seen, now, before),
+        scatter=clustering.scatter + np.where(is_pair, (share - clustering.share) ** 2 - independent, 0.0),
+        spread=clustering.spread + np.where(is_pair, 2 * variance, 0.0),
     )
 
 

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mulgil.rollout.evidence import TwoArms, log_e_value
+from mulgil.rollout.weighing import effective
 
 SHARES = st.floats(0.01, 0.99)
 
@@ -69,3 +70,33 @@ def test_a_fractional_event_never_counts_more_than_the_mean_of_both_whole_ones()
     half = np.exp(log_e_value(TwoArms(*map(np.float64, (3, 5, 2.5, 10))), *map(np.float64, (0.5, 0.2, 0.0))))
 
     assert half <= np.mean(whole)
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.integers(1, 4), st.integers(1, 4), st.integers(1, 8), SHARES, SHARES, st.floats(0.1, 1))
+def test_requests_that_share_one_fate_are_evidence_once(canary_n, stable_n, size, share, stable_bet, beyond):
+    """Clusters of alike answers: the design effect of `size` at a window of `n * size` requests."""
+    canary_bet = stable_bet + beyond * (1 - stable_bet)
+    expected = 0.0
+    for canary in range(canary_n + 1):
+        for stable in range(stable_n + 1):
+            counts = TwoArms(*(np.float64(n * size) for n in (canary, canary_n, stable, stable_n)))
+            # With it, the smaller arm's design effect is the clusters' size, and the other's is greater.
+            correlation = (size - 1) / max(min(canary_n, stable_n) * size - 1, 1)
+            e_value = np.exp(
+                log_e_value(
+                    effective(counts, np.float64(correlation)),
+                    *map(np.float64, (canary_bet, stable_bet, 0.0)),
+                )
+            )
+            expected += (
+                math.comb(canary_n, canary)
+                * share**canary
+                * (1 - share) ** (canary_n - canary)
+                * math.comb(stable_n, stable)
+                * share**stable
+                * (1 - share) ** (stable_n - stable)
+                * float(e_value)
+            )
+
+    assert expected <= 1 + 1e-6
