@@ -6,7 +6,9 @@ Both ways run the same compiled training pipeline on the same project, from a ne
 the registry, the feature store and the endpoint are made anew. The time is that of the whole process, from
 its start to its end. In `sequential` each step is a new interpreter, which imports and then works, one after
 the other, as `kfp.local` runs a pipeline; it also tells how much of that is the steps' own work, which no
-runner can spare. The two take turns, so that both see the same machine; the first round warms the disk's
+runner can spare. `cold` is `mulgil run`; `warm` is the same after `mulgil up --warm`, which has started the
+serving plane and made an interpreter ready for each step before the time begins. They take turns, so that all
+see the same machine; the first round warms the disk's
 cache and does not count.
 """
 
@@ -33,6 +35,7 @@ from mulgil.home import SOURCE_ROOT
 
 RESULTS = Path(__file__).parent.parent / "results" / "pipeline_overhead.json"
 _PACKAGES = ("feast", "kfp", "mlflow", "tensorflow")
+_WARM_UP_SECONDS = 180.0
 _MULGIL = Path(sys.prefix) / "bin" / "mulgil"
 
 
@@ -46,6 +49,8 @@ def measure(way: str, pipeline: Path, project: Path, home: Path) -> dict[str, fl
     parameters = home / "parameters.json"
     parameters.write_text(json.dumps({"project_path": str(project)}), encoding="utf-8")
     environment = {**os.environ, "MULGIL_HOME": str(home)}
+    if way == "warm":
+        _warm_up(environment)
     command = [sys.executable, "-m", "benchmarks.pipeline_overhead.arms", way, pipeline, parameters]
     begun = time.perf_counter()
     ended = subprocess.run(command, env=environment, cwd=SOURCE_ROOT)
@@ -58,6 +63,22 @@ def measure(way: str, pipeline: Path, project: Path, home: Path) -> dict[str, fl
     for part in ("imports", "work") if times else ():
         seconds[part] = sum(step[part] for step in times)
     return seconds
+
+
+def _warm_up(environment: dict[str, str]) -> None:
+    """Bring up the plane and the interpreters, and wait for them to be ready."""
+    subprocess.run([_MULGIL, "up", "--warm"], env=environment, stdout=subprocess.DEVNULL, check=True)
+    count = "from mulgil.local.warm_interpreters import count_ready; print(*count_ready())"
+    deadline = time.monotonic() + _WARM_UP_SECONDS
+    while time.monotonic() < deadline:
+        answer = subprocess.run(
+            [sys.executable, "-c", count], env=environment, capture_output=True, text=True, check=True
+        )
+        ready, wanted = map(int, answer.stdout.split())
+        if 0 < ready == wanted:
+            return
+        time.sleep(1)
+    raise RuntimeError("the warm interpreters do not become ready")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -97,11 +118,17 @@ def main(argv: Sequence[str] | None = None) -> int:
         )
         + "\n",
     )
-    sequential, cold = samples["sequential"], samples["cold"]
-    ratios = [ours["whole"] / theirs["whole"] for ours, theirs in zip(cold, sequential, strict=True)]
+    sequential = samples["sequential"]
+    ratios = {
+        way: statistics.median(
+            ours["whole"] / theirs["whole"] for ours, theirs in zip(samples[way], sequential, strict=True)
+        )
+        for way in ("cold", "warm")
+    }
     print(
-        f"result: cold_ratio={statistics.median(ratios):.2f} "
-        f"cold_seconds={statistics.median(run['whole'] for run in cold):.1f} "
+        f"result: cold_ratio={ratios['cold']:.2f} warm_ratio={ratios['warm']:.2f} "
+        f"cold_seconds={statistics.median(run['whole'] for run in samples['cold']):.1f} "
+        f"warm_seconds={statistics.median(run['whole'] for run in samples['warm']):.1f} "
         f"sequential_seconds={statistics.median(run['whole'] for run in sequential):.1f} "
         f"own_work_seconds={statistics.median(run['work'] for run in sequential):.1f} "
         f"imports_seconds={statistics.median(run['imports'] for run in sequential):.1f}"

@@ -59,6 +59,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def load_core() -> Callable[..., Any]:
     """Import the core, with all that it needs."""
+    # Now, so that an interpreter that waits for this step has it all.
+    import mulgil.rollout.releasing  # noqa: F401
     from components.deploy_model.core import deploy_model
 
     platform, locate = _choose_platform()

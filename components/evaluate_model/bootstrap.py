@@ -5,21 +5,29 @@ In simulations of 61 and 114 rows at a nominal 95 %, draws that keep each class'
 precision, average precision and log loss in 80 to 92 % of cases, these in 91 to 97 %; and for a ROC AUC of
 0.99 plain percentiles covered 84 %, the corrected ones 92 %.
 
+Of more than 2,048 rows, equal groups of rows, put together by lot, are drawn instead of single rows: the sum
+over a group varies as that over its rows does, so the intervals stay as wide as they were, and the time does
+not grow with resamples times rows. Their spread then comes from some 2,000 units, which alone makes it
+uncertain by 1.6 %. Resamples tell scores apart at some 4,000 levels; what that moves the metric itself by,
+which is measured at all of them, is put back.
+
 Source:
     Efron (1987), Better bootstrap confidence intervals, JASA 82(397); Efron & Tibshirani (1993), An
-    introduction to the bootstrap, chapter 14 (BCa) and section 11.5 (the acceleration by jackknife).
+    introduction to the bootstrap, chapter 14 (BCa) and section 11.5 (the acceleration by jackknife). Drawing
+    groups: Cameron, Gelbach & Miller (2008), Bootstrap-based improvements for inference with clustered
+    errors, Review of Economics and Statistics 90(3), whose groups are given; those by lot are uncorrelated.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from scipy.stats import norm
 
-from components.evaluate_model.metrics import Floats
 from components.evaluate_model.task_metrics import Truth, is_measurable, measure_task
+from components.evaluate_model.weightings import Floats, Integers, Weightings
 from mulgil.artifacts import Interval
 from mulgil.contract import Metric, Task
 
@@ -29,6 +37,12 @@ _RESAMPLES = 2000
 # The acceleration is a skewness; leaving out up to so many groups of rows estimates it well enough, and more
 # rows need not cost the square of their number.
 _MOST_GROUPS = 500
+
+# As many as there are resamples, so that the units add no more noise than the draws do.
+_MOST_UNITS = 2048
+
+# Moves a ROC AUC of a million rows by 2e-6 and an average precision by up to 5e-4, which is put back.
+_MOST_LEVELS = 4096
 
 # Weights held at once, about 32 MB: chosen by eye.
 _WEIGHTS_AT_ONCE = 2**22
@@ -101,20 +115,18 @@ def replicate(
     Shapes:
         (rows,) each, or (rows, width).
     """
-    whole = np.ones((1, len(target)))
+    rows = len(target)
+    as_they_are = _measure_all(task, target, predicted, metrics, [Weightings.equal(rows)])
+    at_levels = _measure_all(task, target, predicted, metrics, [Weightings.equal(rows, _MOST_LEVELS)])
     resamples = _measure_all(task, target, predicted, metrics, _draw(task, target, seed))
     jackknife = _measure_all(task, target, predicted, metrics, _leave_out(target))
-    return {
-        model: {
-            metric: Replicates(
-                float(measure_task(task, metric, target, scores, whole)[0]),
-                resamples[model, metric],
-                jackknife[model, metric],
-            )
-            for metric in metrics
-        }
-        for model, scores in predicted.items()
-    }
+    measured: dict[str, dict[Metric, Replicates]] = {model: {} for model in predicted}
+    for (model, metric), (value,) in as_they_are.items():
+        moved = value - at_levels[model, metric]
+        measured[model][metric] = Replicates(
+            float(value), resamples[model, metric] + moved, jackknife[model, metric] + moved
+        )
+    return measured
 
 
 def _measure_all(
@@ -122,7 +134,7 @@ def _measure_all(
     target: Truth,
     predicted: Mapping[str, Floats],
     metrics: Sequence[Metric],
-    weightings: Iterator[Floats],
+    weightings: Iterable[Weightings],
 ) -> dict[tuple[str, Metric], Floats]:
     parts: dict[tuple[str, Metric], list[Floats]] = {}
     for weights in weightings:
@@ -134,28 +146,28 @@ def _measure_all(
     return {key: np.concatenate(values) for key, values in parts.items()}
 
 
-def _draw(task: Task, target: Truth, seed: int) -> Iterator[Floats]:
+def _draw(task: Task, target: Truth, seed: int) -> Iterator[Weightings]:
     """Give the resamples, some at a time; one that tells nothing apart is drawn again."""
     generator = np.random.default_rng(seed)
     rows = len(target)
+    units = min(rows, _MOST_UNITS)
+    unit_of = np.arange(rows) if units == rows else generator.permutation(rows) % units
     wanted = _RESAMPLES
     while wanted:
-        count = min(wanted, max(1, _WEIGHTS_AT_ONCE // rows))
-        drawn = generator.integers(rows, size=(count, rows)) + np.arange(count)[:, None] * rows
-        weights = np.bincount(drawn.ravel(), minlength=count * rows).reshape(count, rows).astype(np.float64)
-        weights = weights[is_measurable(task, target, weights)]
-        wanted -= len(weights)
-        yield weights
+        count = min(wanted, max(1, _WEIGHTS_AT_ONCE // units))
+        drawn = generator.integers(units, size=(count, units)) + np.arange(count)[:, None] * units
+        weights = np.bincount(drawn.ravel(), minlength=count * units).reshape(count, units)
+        resamples = Weightings(weights.astype(np.float64), unit_of, _MOST_LEVELS)
+        resamples = resamples.chosen(is_measurable(task, target, resamples))
+        wanted -= len(resamples)
+        yield resamples
 
 
-def _leave_out(target: Truth) -> Iterator[Floats]:
+def _leave_out(target: Truth) -> Iterator[Weightings]:
     """Give the rows without each group in turn; groups are single rows while there are few."""
     rows = len(target)
     groups = min(rows, _MOST_GROUPS)
     # Dealt out class by class, so that no group takes all rows of one.
-    group_of = np.empty(rows, dtype=np.intp)
+    group_of: Integers = np.empty(rows, dtype=np.intp)
     group_of[np.lexsort(target.reshape(rows, -1).T)] = np.arange(rows) % groups
-    at_once = max(1, _WEIGHTS_AT_ONCE // rows)
-    for start in range(0, groups, at_once):
-        group = np.arange(start, min(start + at_once, groups))
-        yield (group_of[None, :] != group[:, None]).astype(np.float64)
+    yield Weightings(1 - np.eye(groups), group_of, _MOST_LEVELS)

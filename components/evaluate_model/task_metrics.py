@@ -11,13 +11,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from components.evaluate_model.metrics import LEAST_PROBABILITY, THRESHOLD, Floats, average, measure, ratio
+from components.evaluate_model.metrics import LEAST_PROBABILITY, THRESHOLD, measure, ratio
+from components.evaluate_model.weightings import Booleans, Floats, Weightings
 from mulgil.contract import Metric, Task
 
 Truth = npt.NDArray[Any]
 
 
-def measure_task(task: Task, metric: Metric, target: Truth, predicted: Floats, weights: Floats) -> Floats:
+def measure_task(task: Task, metric: Metric, target: Truth, predicted: Floats, weights: Weightings) -> Floats:
     """Compute a task's metric under each weighting.
 
     Args:
@@ -31,8 +32,7 @@ def measure_task(task: Task, metric: Metric, target: Truth, predicted: Floats, w
         The metric under each weighting.
 
     Shapes:
-        target: (rows,) or (rows, targets); predicted: (rows,) or (rows, width); weights: (weightings, rows);
-        returns (weightings,).
+        target: (rows,) or (rows, targets); predicted: (rows,) or (rows, width); returns (weightings,).
     """
     match task:
         case Task.BINARY_CLASSIFICATION:
@@ -44,29 +44,21 @@ def measure_task(task: Task, metric: Metric, target: Truth, predicted: Floats, w
     return _of_numbers(metric, target, predicted, weights)
 
 
-def is_measurable(task: Task, target: Truth, weights: Floats) -> npt.NDArray[np.bool_]:
+def is_measurable(task: Task, target: Truth, weights: Weightings) -> Booleans:
     """Return for each weighting whether its rows tell anything apart.
 
     Shapes:
-        weights: (weightings, rows); returns (weightings,).
+        returns (weightings,).
     """
     if task is Task.MULTICLASS_CLASSIFICATION:
-        return (np.stack([weights @ (target == one) for one in np.unique(target)]) > 0).sum(axis=0) > 1
+        return (np.stack([weights.total(target == one) for one in np.unique(target)]) > 0).sum(axis=0) > 1
     columns = target.reshape(len(target), -1)
     if task.is_classification:
-        return np.any([(weights @ one > 0) & (weights @ ~one > 0) for one in columns.T], axis=0)
-    is_drawn = weights > 0
-    return np.all([_varies(one, is_drawn) for one in columns.T], axis=0)
+        return np.any([(weights.total(one) > 0) & (weights.total(~one) > 0) for one in columns.T], axis=0)
+    return np.all([weights.varies(one) for one in columns.T], axis=0)
 
 
-def _varies(numbers: Floats, is_drawn: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
-    greatest = np.where(is_drawn, numbers, -np.inf).max(axis=1)
-    least = np.where(is_drawn, numbers, np.inf).min(axis=1)
-    varies: npt.NDArray[np.bool_] = greatest > least
-    return varies
-
-
-def _of_classes(metric: Metric, target: Truth, probabilities: Floats, weights: Floats) -> Floats:
+def _of_classes(metric: Metric, target: Truth, probabilities: Floats, weights: Weightings) -> Floats:
     """Compute accuracy and losses over all classes, and of the others the mean of each class.
 
     Source:
@@ -76,12 +68,12 @@ def _of_classes(metric: Metric, target: Truth, probabilities: Floats, weights: F
     classes = np.arange(probabilities.shape[1])
     called = probabilities.argmax(axis=1)
     if metric is Metric.ACCURACY:
-        return average((called == target).astype(np.float64), weights)
+        return weights.average(called == target)
     if metric is Metric.LOG_LOSS:
         of_truth = probabilities[np.arange(len(target)), target]
-        return average(-np.log(np.clip(of_truth, LEAST_PROBABILITY, 1)), weights)
+        return weights.average(-np.log(np.clip(of_truth, LEAST_PROBABILITY, 1)))
     if metric is Metric.BRIER:
-        return average(((probabilities - (target[:, None] == classes)) ** 2).sum(axis=1), weights)
+        return weights.average(((probabilities - (target[:, None] == classes)) ** 2).sum(axis=1))
     # What is called decides precision, recall and F1: as a probability it lies beside the threshold.
     is_called = metric in (Metric.PRECISION, Metric.RECALL, Metric.F1)
     scores = (called[:, None] == classes).astype(np.float64) if is_called else probabilities
@@ -91,34 +83,34 @@ def _of_classes(metric: Metric, target: Truth, probabilities: Floats, weights: F
     )
 
 
-def _of_labels(metric: Metric, target: Truth, probabilities: Floats, weights: Floats) -> Floats:
+def _of_labels(metric: Metric, target: Truth, probabilities: Floats, weights: Weightings) -> Floats:
     if metric is Metric.SUBSET_ACCURACY:
         is_right = ((probabilities >= THRESHOLD) == target).all(axis=1)
-        return average(is_right.astype(np.float64), weights)
+        return weights.average(is_right)
     return _mean_of_each(metric, list(target.T), probabilities, weights, needs_others=True)
 
 
 def _mean_of_each(
     metric: Metric,
-    targets: list[npt.NDArray[np.bool_]],
+    targets: list[Booleans],
     scores: Floats,
-    weights: Floats,
+    weights: Weightings,
     *,
     needs_others: bool,
 ) -> Floats:
     """Average a metric over those targets that each weighting has rows of, and of others where need be."""
     total, counted = np.zeros(len(weights)), np.zeros(len(weights))
     for place, one in enumerate(targets):
-        is_there = weights @ one > 0
+        is_there = weights.total(one) > 0
         if needs_others:
-            is_there &= weights @ ~one > 0
+            is_there &= weights.total(~one) > 0
         if is_there.any():
-            total[is_there] += measure(metric, one, scores[:, place], weights[is_there])
+            total[is_there] += measure(metric, one, scores[:, place], weights.chosen(is_there))
             counted += is_there
     return ratio(total, counted)
 
 
-def _of_numbers(metric: Metric, target: Truth, predicted: Floats, weights: Floats) -> Floats:
+def _of_numbers(metric: Metric, target: Truth, predicted: Floats, weights: Weightings) -> Floats:
     """Compute the mean over the targets, each in its own unit.
 
     Source:
@@ -130,15 +122,15 @@ def _of_numbers(metric: Metric, target: Truth, predicted: Floats, weights: Float
     return mean
 
 
-def _of_number(metric: Metric, target: Floats, predicted: Floats, weights: Floats) -> Floats:
+def _of_number(metric: Metric, target: Floats, predicted: Floats, weights: Weightings) -> Floats:
     match metric:
         case Metric.MAE:
-            return average(np.abs(predicted - target), weights)
+            return weights.average(np.abs(predicted - target))
         case Metric.RMSE:
-            return np.sqrt(average((predicted - target) ** 2, weights))
+            return np.sqrt(weights.average((predicted - target) ** 2))
         case Metric.R2:
             # Around a mean of all rows first, so that great numbers keep their digits.
             centred = target - target.mean()
-            variance = average(centred**2, weights) - average(centred, weights) ** 2
-            return 1 - average((predicted - target) ** 2, weights) / variance
+            variance = weights.average(centred**2) - weights.average(centred) ** 2
+            return 1 - weights.average((predicted - target) ** 2) / variance
     raise ValueError(f"{metric} is no metric of a number")

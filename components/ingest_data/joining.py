@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
-from components.ingest_data.table import Batch, RawTable
+from components.ingest_data.table import Batch, FileOfRows, RawTable
 from mulgil.errors import InputError, describe
 
 
@@ -25,8 +25,9 @@ def join_tables(tables: Iterator[RawTable], location: str) -> RawTable:
 
 def _batches(first: RawTable, others: Iterator[RawTable]) -> Iterator[Batch]:
     rows = 0
+    file = FileOfRows(first.location, rows_before=0)
     for batch in first.batches:
-        yield batch
+        yield replace(batch, file=file)
         rows += len(batch.numbers) + len(batch.misfits)
     for table in others:
         if sorted(table.header) != sorted(first.header):
@@ -39,8 +40,8 @@ def _batches(first: RawTable, others: Iterator[RawTable]) -> Iterator[Batch]:
                 )
             )
         order = [table.header.index(name) for name in first.header]
-        before = rows
+        before, file = rows, FileOfRows(table.location, rows)
         for batch in table.batches:
             misfits = tuple(replace(misfit, number=before + misfit.number) for misfit in batch.misfits)
-            yield Batch(before + batch.numbers, tuple(batch.columns[at] for at in order), misfits)
+            yield Batch(before + batch.numbers, tuple(batch.columns[at] for at in order), misfits, file)
             rows += len(batch.numbers) + len(batch.misfits)

@@ -66,8 +66,10 @@ def _copy(url: str, folder: Path) -> list[Path]:
         names = [f for n in sorted(names) for f in (sorted(store.find(n)) if store.isdir(n) else [n])]
         if not names:
             raise FileNotFoundError(url)
-        files = [folder / f"{place:06}{PurePosixPath(name).suffix}" for place, name in enumerate(names)]
+        # Each in a folder of its own, so that it keeps the name by which messages speak of it.
+        files = [folder / f"{place:06}" / PurePosixPath(name).name for place, name in enumerate(names)]
         for name, file in zip(names, files, strict=True):
+            file.parent.mkdir()
             store.get_file(name, str(file))
     except (TimeoutError, ConnectionError) as exc:
         raise TemporaryError(

@@ -7,7 +7,7 @@ import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO
 
 from components.ingest_data.rows import QuarantinedRow
 from mulgil.artifacts import SUMMARY, QuarantineReason, QuarantineSummary, staged_directory
@@ -20,7 +20,8 @@ _REASONS_SHOWN = 3
 class Quarantine:
     """Writes rows that are set aside as they come, and counts them by what is wrong.
 
-    A line a row, with `row_number`, `reason` and `cells`, and at the end a summary. The reason hides
+    A line a row, with `row_number`, `reason` and `cells`, and with `file` and `row_of_file` where several
+    files were read; at the end a summary. The reason hides
     sensitive values. The cells do not, so the folder is to be guarded as the source is.
 
     Attributes:
@@ -37,8 +38,11 @@ class Quarantine:
         """Set rows aside."""
         for row in rows:
             self.rows += 1
-            content = {
-                "row_number": row.row_number,
+            content: dict[str, Any] = {"row_number": row.row_number}
+            if row.file is not None:
+                content["file"] = row.file.location
+                content["row_of_file"] = row.row_number - row.file.rows_before
+            content |= {
                 "reason": "; ".join(map(str, row.mistakes)),
                 "cells": row.cells,
             }

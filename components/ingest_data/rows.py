@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 from components.ingest_data.cells import ReadCell
 from components.ingest_data.columns import ARROW_TYPES, ReadColumn, read_column
 from components.ingest_data.identity import Identities, identify_rows
-from components.ingest_data.table import Batch, Cells
+from components.ingest_data.table import Batch, Cells, FileOfRows
 from mulgil.artifacts import SPLITS
 from mulgil.contract.dictionary import Column, ColumnRole, ColumnType, DataDictionary, MissingPolicy
 from mulgil.contract.expressions import Expression
@@ -54,11 +54,13 @@ class QuarantinedRow:
         row_number: Its position in the source, from 1.
         mistakes: Everything that is wrong with it.
         cells: As the source has them, sensitive ones too: without them the row could not be repaired.
+        file: Which file it is of, if several are read as one table.
     """
 
     row_number: int
     mistakes: tuple[Mistake, ...]
     cells: dict[str, Any]
+    file: FileOfRows | None = None
 
 
 @dataclass(frozen=True)
@@ -188,12 +190,16 @@ class RowReader:
                     name: _as_python(cells[place])
                     for name, cells in zip(self._header, batch.columns, strict=True)
                 },
+                batch.file,
             )
             for place, wrong in mistakes.items()
         ]
         rows += [
             QuarantinedRow(
-                misfit.number, (Mistake("the row", misfit.expected, misfit.received),), misfit.cells
+                misfit.number,
+                (Mistake("the row", misfit.expected, misfit.received),),
+                misfit.cells,
+                batch.file,
             )
             for misfit in batch.misfits
         ]

@@ -23,6 +23,7 @@ from mulgil.contract.sources import (
     PythonSource,
     Source,
     SqlSource,
+    files_at,
 )
 from mulgil.errors import InputError, describe
 
@@ -67,19 +68,20 @@ def _read_file(source: FileSource, path: Path, location: str, names: Collection[
 
 
 def choose_source(project: Source, replacement: str) -> Source:
-    """Decide how a file that replaces the project's source is read.
+    """Decide how what replaces the project's source is read.
 
-    Its extension decides; one that says nothing is read as the project's own file is.
+    Its extension decides, and of a folder that of its first file; one that says nothing is read as the
+    project's own file is.
 
     Args:
         project: The project's own source; a CSV file is divided as it says.
-        replacement: A path, from the working directory, or a URL.
+        replacement: A path or a pattern, from the working directory, or a URL.
 
     Raises:
         InputError: The project's source is no file, and the extension does not tell what this one is.
     """
     location = resolve(replacement, Path.cwd())
-    path = re.split("[?#]", location)[0] if is_url(location) else location
+    path = re.split("[?#]", location)[0] if is_url(location) else _first_file(location)
     suffix = PurePosixPath(path).suffix.lower()
     if suffix in _PARQUET_SUFFIXES:
         return ParquetSource(kind="parquet", location=location)
@@ -99,6 +101,11 @@ def choose_source(project: Source, replacement: str) -> Source:
             received=f"source={replacement}",
         )
     )
+
+
+def _first_file(location: str) -> str:
+    files = files_at(Path(location))
+    return str(files[0]) if files else location
 
 
 def describe_source(source: Source) -> str:

@@ -37,6 +37,19 @@ class Misfit:
 
 
 @dataclass(frozen=True)
+class FileOfRows:
+    """Which of several files some rows are of.
+
+    Attributes:
+        location: The file.
+        rows_before: Rows of the files before it.
+    """
+
+    location: str
+    rows_before: int
+
+
+@dataclass(frozen=True)
 class Batch:
     """Some rows of raw cells.
 
@@ -44,11 +57,13 @@ class Batch:
         numbers: The rows' positions in the source, from 1.
         columns: Their cells, one array a column of the header.
         misfits: Rows between them that have other columns.
+        file: Where they are from, if several files are read as one table.
     """
 
     numbers: npt.NDArray[np.int64]
     columns: tuple[Cells, ...]
     misfits: tuple[Misfit, ...] = ()
+    file: FileOfRows | None = None
 
 
 @dataclass(frozen=True)

@@ -52,6 +52,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def load_core() -> Callable[..., Any]:
     """Import the core, with all that it needs."""
+    # Now, so that an interpreter that waits for this step has it all.
+    import mulgil.rollout.releasing  # noqa: F401
     from components.roll_out_model.core import roll_out_model
 
     return functools.partial(roll_out_model, rollouts=_Rollouts())

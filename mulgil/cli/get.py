@@ -54,11 +54,12 @@ def isvc_command(
         return [plane.get(name, namespace)] if name else plane.list(None if is_everywhere else namespace)
 
     found = objects()
-    if not found:
+    is_list = format_ in (Format.YAML, Format.JSON) and not name and not is_watching
+    if not found and not is_list and format_ is not Format.NAME:
         output.print(f"No resources found{'' if is_everywhere else f' in {namespace} namespace'}.")
-    elif format_ in (Format.YAML, Format.JSON) and not name and not is_watching:
+    elif is_list:
         _write([{"apiVersion": "v1", "kind": "List", "items": found}], format_, is_everywhere)
-    else:
+    elif found:
         _write(found, format_, is_everywhere)
     with contextlib.suppress(KeyboardInterrupt):
         while is_watching:

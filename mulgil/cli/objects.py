@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sys
 import time
@@ -76,16 +77,54 @@ def _read(name: str) -> list[Any]:
     except UnicodeDecodeError as exc:
         raise InputError(describe(f"{name} is not text", expected="a YAML or JSON file in UTF-8")) from exc
     try:
-        documents = [json.loads(text)] if text.lstrip().startswith("{") else list(yaml.safe_load_all(text))
+        documents = _parse(text)
     except (yaml.YAMLError, ValueError, RecursionError) as exc:
         raise InputError(describe(f"{name} is not YAML", received=str(exc))) from exc
     found: list[Any] = []
     for document in documents:
         if isinstance(document, dict) and document.get("kind") == "List":
-            found += document.get("items") or []
+            items = document.get("items") or []
+            if not isinstance(items, list):
+                raise InputError(
+                    describe(
+                        f"items in {name} is wrong",
+                        expected="a list of objects",
+                        received=f"items={items!r:.200}",
+                    )
+                )
+            found += items
         elif document is not None:
             found.append(document)
     return found
+
+
+class _Loader(yaml.SafeLoader):
+    """As kubectl with its strict validation: of a key that stands twice, neither is silently left out."""
+
+    def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
+        node = super().compose_mapping_node(anchor)
+        seen: list[Any] = []
+        for key, _ in node.value:
+            if key.value in seen:
+                raise yaml.MarkedYAMLError(
+                    problem=f"the key {key.value!r} stands twice", problem_mark=key.start_mark
+                )
+            seen.append(key.value)
+        return node
+
+
+def _parse(text: str) -> list[Any]:
+    if text.lstrip().startswith("{"):
+        # JSON may be indented with tabs, which YAML may not; what is not JSON may still be YAML.
+        with contextlib.suppress(ValueError):
+            return [json.loads(text, object_pairs_hook=_once)]
+    return list(yaml.load_all(text, _Loader))
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    if len(dict(pairs)) < len(pairs):
+        raise ValueError("a key stands twice")
+    return dict(pairs)
 
 
 def age(timestamp: str) -> str:

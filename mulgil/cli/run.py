@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import signal
 from collections.abc import Sequence
 from pathlib import Path
@@ -61,7 +62,8 @@ def run_command(
         raise typer.Exit(_INTERRUPTED) from None
     report = _write_report(run)
     if run.result.failed:
-        _explain(run, report)
+        again = "" if resumed else command_of_run(project, source, settings or [], is_deployed=is_deployed)
+        _explain(run, report, again)
     _summarise(run, report)
 
 
@@ -98,7 +100,36 @@ def _write_report(run: FinishedRun) -> Path | None:
         return None
 
 
-def _explain(run: FinishedRun, report: Path | None) -> None:
+def command_of_run(project: Path, source: str | None, settings: Sequence[str], *, is_deployed: bool) -> str:
+    """Return the command that begins a run anew as it was asked for."""
+    words = ["mulgil", "run", str(project)]
+    words += ["--source", source] if source is not None else []
+    words += [word for setting in settings for word in ("--set", setting)]
+    words += [] if is_deployed else ["--no-deploy"]
+    return shlex.join(words)
+
+
+def say_how_to_go_on(exit_code: int, run_id: str, again: str) -> str:
+    """Return the command to give once what made a run fail is mended.
+
+    A run works on a copy of the project, so one that failed for what the user's files say, or that a gate
+    turned down, is resumed in vain: it would read the same words again.
+
+    Args:
+        exit_code: Of the run.
+        run_id: The run.
+        again: The command that begins it anew; empty where only its name is known.
+    """
+    if exit_code not in (InputError.exit_code, GateRejectedError.exit_code):
+        return f"Once it is mended: mulgil run --resume {run_id}"
+    return (
+        f"Once it is mended: {again or 'mulgil run PROJECT, with the flags that it was begun with'}\n"
+        "Steps that finished are taken from the cache where their inputs are unchanged; --resume would read "
+        "the project as it was."
+    )
+
+
+def _explain(run: FinishedRun, report: Path | None, again: str) -> None:
     """Show the end of the log of the step that failed, and leave with its exit code."""
     task = run.result.failed[0]
     log = log_of(folder_of(run.record.run_id), task)
@@ -111,8 +142,9 @@ def _explain(run: FinishedRun, report: Path | None) -> None:
         code = TemporaryError.exit_code
     if report is not None:
         errors.print(f"\nThe whole run as a page: {report}", markup=False)
-    errors.print(f"\nOnce it is mended: mulgil run --resume {run.record.run_id}", markup=False)
-    raise typer.Exit(code if code in _OWN_EXIT_CODES else 1)
+    code = code if code is not None and code in _OWN_EXIT_CODES else 1
+    errors.print("\n" + say_how_to_go_on(code, run.record.run_id, again), markup=False)
+    raise typer.Exit(code)
 
 
 _OWN_EXIT_CODES = {

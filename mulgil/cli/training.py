@@ -9,13 +9,18 @@ from typing import Annotated, Any
 
 import typer
 
+from mulgil.contract.sources import files_at
 from mulgil.errors import InputError, describe
 from mulgil.home import home
 from mulgil.local.project_snapshot import parse_setting, snapshot_project
 
 ProjectArgument = Annotated[Path, typer.Argument(help="Folder with project.yaml and data_dictionary.yaml.")]
 SourceOption = Annotated[
-    str | None, typer.Option(help="A path or URL to read instead of the project's source.")
+    str | None,
+    typer.Option(
+        help="A file, a folder of files, a quoted pattern such as 'parts/*.csv', or a URL to read instead of "
+        "the project's source."
+    ),
 ]
 SettingsOption = Annotated[
     list[str] | None,
@@ -67,11 +72,11 @@ def _located(source: str | None) -> str:
     if source is None or "://" in source:
         return source or ""
     path = Path(source).resolve()
-    if not path.is_file():
+    if not files_at(path):
         raise InputError(
             describe(
-                "The source is a folder" if path.is_dir() else "The source does not exist",
-                expected="a file, or a URL that begins with http:// or https://",
+                "The source is a folder without files" if path.is_dir() else "The source does not exist",
+                expected="a file, a folder of files, a pattern such as 'parts/*.csv', or a URL",
                 received=f"--source {source}",
             )
         )

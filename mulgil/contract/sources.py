@@ -121,8 +121,14 @@ def files_at(path: Path) -> list[Path]:
     """Return the files of an absolute location, in order: itself, a folder's, or those of a pattern."""
     if path.is_file():
         return [path]
-    # A pattern begins at the root of the path, which is absolute.
-    found = path.iterdir() if path.is_dir() else Path(path.anchor).glob(str(path.relative_to(path.anchor)))
+    try:
+        # A pattern begins at the root of the path, which is absolute.
+        found = list(
+            path.iterdir() if path.is_dir() else Path(path.anchor).glob(str(path.relative_to(path.anchor)))
+        )
+    except ValueError:
+        # Such as a**b, which is no pattern.
+        return []
     return sorted(file for file in found if file.is_file() and not file.name.startswith((".", "_")))
 
 

@@ -10,11 +10,12 @@ from typing import Any
 
 import numpy as np
 
+from mulgil.contract.learning import Task
 from mulgil.drafting.columns import draft_column, identity
 from mulgil.drafting.draft import ColumnDraft, ProjectDraft
 from mulgil.drafting.names import free_name, name_columns
 from mulgil.drafting.profile import ColumnProfile, Kind
-from mulgil.drafting.target import draft_target
+from mulgil.drafting.target import draft_target, is_degree
 from mulgil.errors import InputError, describe
 
 _LOOKS_LIKE_WHO = re.compile(r"(^|[_\s.-])(id|uuid|guid|key)$|^id|^unnamed", re.I)
@@ -100,7 +101,7 @@ def draft_project(
         source=_with_missing_words(source, profiles) if is_csv else source,
         columns=tuple(columns),
         split=_split(entity),
-        decisions=_decide(entity, moment, target),
+        decisions=_decide(entity, moment, target, targets.task),
     )
 
 
@@ -230,9 +231,15 @@ def _split(entity: ColumnProfile | None) -> dict[str, str]:
 
 
 def _decide(
-    entity: ColumnProfile | None, moment: ColumnProfile | None, target: ColumnProfile
+    entity: ColumnProfile | None, moment: ColumnProfile | None, target: ColumnProfile, task: str
 ) -> tuple[str, ...]:
     decisions = []
+    if task == Task.MULTICLASS_CLASSIFICATION and is_degree(target):
+        rarest, rows = target.values[-1]
+        decisions.append(
+            f"{target.name} is learned as {target.distinct} classes, of which {rarest} has {rows} rows; "
+            "if all that matters is whether it is above 0: --task binary_classification"
+        )
     if entity is not None:
         keys = entity.codes if moment is None else entity.codes * (moment.codes.max() + 2) + moment.codes + 1
         repeated = len(keys) - len(np.unique(keys))

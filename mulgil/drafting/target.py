@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
+
 from mulgil.contract.learning import Task
 from mulgil.drafting.columns import declare, identity, unread_remarks
 from mulgil.drafting.draft import ColumnDraft
@@ -54,6 +56,12 @@ def draft_target(name: str, profile: ColumnProfile, taken: set[str], task: str |
     return TargetDraft(chosen, (ColumnDraft(keys, unread_remarks(profile)),))
 
 
+def is_degree(profile: ColumnProfile) -> bool:
+    """Whether a target is none, 0, or how much there is of something, in a few whole numbers."""
+    is_whole = profile.kind is Kind.WHOLE and 2 < profile.distinct <= _GREATEST_CLASSES
+    return is_whole and float(np.nanmin(profile.numbers)) == 0
+
+
 def _task_of(profile: ColumnProfile) -> str:
     if profile.distinct == 2:
         return _BINARY
@@ -96,7 +104,7 @@ def _require(task: str, profile: ColumnProfile) -> None:
                 "and name it: --target",
             )
         )
-    if task == _BINARY and profile.distinct != 2:
+    if task == _BINARY and profile.distinct != 2 and not is_degree(profile):
         raise InputError(
             describe(
                 f"{task} needs a target of two values", received=received, next_step="give another --task"
@@ -108,6 +116,8 @@ def _require(task: str, profile: ColumnProfile) -> None:
 
 def _draft_binary(name: str, profile: ColumnProfile, taken: set[str]) -> tuple[ColumnDraft, ...]:
     remarks = unread_remarks(profile)
+    if is_degree(profile):
+        return _draft_presence(name, profile, taken)
     if declare(profile).keys["type"] == "boolean":
         keys = {**identity(name, profile), "role": "target", "type": "boolean", "description": _MEANING}
         return (ColumnDraft(keys, remarks),)
@@ -132,6 +142,26 @@ def _draft_binary(name: str, profile: ColumnProfile, taken: set[str]) -> tuple[C
     }
     remark = f"TODO: is {word!r} ({rows} of {profile.present} rows) what is looked for, and not {other!r}?"
     return ColumnDraft(source, remarks), ColumnDraft(target, (remark,))
+
+
+def _draft_presence(name: str, profile: ColumnProfile, taken: set[str]) -> tuple[ColumnDraft, ...]:
+    """Draft whether there is any of what a target has degrees of."""
+    source = {
+        **identity(name, profile),
+        "role": "ignore",
+        "type": "integer",
+        "description": "What the target is derived from.",
+    }
+    target = {
+        "name": free_name(f"{name}_above_0", taken),
+        "role": "target",
+        "type": "boolean",
+        "derived": f"{name} > 0",
+        "description": f"Whether {profile.name} is above 0. {_MEANING}",
+    }
+    rows = int((profile.numbers > 0).sum())
+    remark = f"TODO: is any {profile.name} above 0 ({rows} of {profile.present} rows) what is looked for?"
+    return ColumnDraft(source, unread_remarks(profile)), ColumnDraft(target, (remark,))
 
 
 def _literal(word: str) -> str:

@@ -14,7 +14,7 @@ from typing import BinaryIO, Self
 
 from mulgil.errors import PermanentError, UnsupportedPipelineError, describe
 from mulgil.local.environments import find_environment
-from mulgil.local.interpreters import Interpreters
+from mulgil.local.interpreters import Interpreters, StepProcess
 from mulgil.local.machine import memory_of_group
 from mulgil.local.pipeline_spec import Container
 from mulgil.local.placeholders import TaskContext, needs_executor_input, resolve_command
@@ -80,7 +80,7 @@ class ContainerProcess:
     The process leads a group of its own, so that what it starts ends with it.
     """
 
-    def __init__(self, process: asyncio.subprocess.Process, log: BinaryIO) -> None:
+    def __init__(self, process: StepProcess, log: BinaryIO) -> None:
         self._process = process
         self._log = log
 
@@ -106,10 +106,10 @@ class ContainerProcess:
             PermanentError: It cannot be started.
         """
         words, environment = command_of(container, context)
-        process = None
+        process: StepProcess | None = None
         # Variables of the container's own must be there before anything is imported.
         if interpreters is not None and not container.env:
-            process = await interpreters.hand_over(words, folder, Path(log.name))
+            process = await interpreters.hand_over(words, environment, folder, Path(log.name))
         if process is None:
             process = await _spawn(words, environment, folder, log)
         return cls(process, log)

@@ -287,6 +287,7 @@ def test_a_flipped_target_is_refused_by_a_declared_association(laptop, tmp_path)
     assert run.returncode == 3
     assert "validate-data failed" in run.stderr
     assert "thalach" in run.stderr
+    assert f"Once it is mended: mulgil run projects/heart_disease --source {flipped}\n" in run.stderr
     assert "Traceback" not in run.stderr
 
 

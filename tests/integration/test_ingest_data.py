@@ -238,8 +238,20 @@ def test_several_files_are_one_table_whatever_the_order_of_their_columns(trial, 
     (project / "parts" / "_ignored").write_text("x")
     manifest = trial.ingest(project=project)
     assert (manifest.rows_read, manifest.rows_quarantined) == (60, 1)
-    assert [row["row_number"] for row in trial.set_aside()] == [41]
+    (aside,) = trial.set_aside()
+    assert aside["row_number"] == 41
+    assert (Path(aside["file"]), aside["row_of_file"]) == (project / "parts" / "2024-02.csv", 11)
     assert trial.table()[30]["oldpeak"] == 0.3
+
+
+@pytest.mark.parametrize("location", ["parts", "parts/*"])
+def test_a_folder_or_a_pattern_replaces_the_projects_source_and_is_read_as_what_it_holds(trial, location):
+    (trial.folder / "parts").mkdir()
+    frame = pd.DataFrame(heart_rows(), columns=HEADER).replace("?", None).astype(float)
+    for number in range(2):
+        frame.iloc[number * 30 :][:30].to_parquet(trial.folder / "parts" / f"{number}.parquet")
+
+    assert trial.ingest(trial.folder / location).rows_read == 60
 
 
 def test_a_file_of_other_columns_among_several_is_named(trial):

@@ -101,6 +101,25 @@ def test_each_column_is_what_its_values_are(init, table, tmp_path):
     assert columns["Churn_is_gone"]["derived"] == 'Churn == "gone"'
 
 
+def test_a_target_of_degrees_is_asked_about_and_can_be_learned_as_any_or_none(init, tmp_path):
+    draw = random.Random(1)
+    grades = [draw.choice([0, 0, 0, 1, 2, 3]) for _ in range(200)]
+    frame = pd.DataFrame({"age": [draw.gauss(50 + 5 * grade, 9) for grade in grades], "grade": grades})
+    frame.to_csv(tmp_path / "grades.csv", index=False)
+
+    code, printed = init(tmp_path / "grades.csv", "--target", "grade")
+    as_asked, again = init(
+        tmp_path / "grades.csv", "--target", "grade", "--task", "binary_classification", "--force"
+    )
+
+    assert (code, as_asked) == (0, 0), again
+    assert "grade is learned as 4 classes" in printed
+    assert "--task binary_classification" in printed
+    assert columns_of(tmp_path / "drafted")["grade_above_0"]["derived"] == "grade > 0"
+    manifest = ingest(tmp_path / "drafted")
+    assert (manifest.rows_read, manifest.rows_quarantined) == (200, 0)
+
+
 @pytest.mark.parametrize(
     ("name", "reason"),
     [

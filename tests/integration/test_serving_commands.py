@@ -119,6 +119,10 @@ def test_objects_are_applied_shown_changed_and_deleted(mulgil, bundles, tmp_path
     )
     assert mulgil("delete", "-f", "-", stdin=promoted)[0] == 0
     assert mulgil("get", "isvc", "-A")[1] == "No resources found.\n"
+    # What reads it is a program, to which no objects are an empty list.
+    assert json.loads(mulgil("get", "isvc", "-o", "json")[1])["items"] == []
+    assert yaml.safe_load(mulgil("get", "isvc", "-o", "yaml")[1])["items"] == []
+    assert mulgil("get", "isvc", "-o", "name")[1] == ""
 
 
 def test_why_a_model_cannot_be_served_is_told(mulgil, bundles):
@@ -139,6 +143,10 @@ def test_why_a_model_cannot_be_served_is_told(mulgil, bundles):
         (("apply", "-f", "-"), "", "No objects in -"),
         (("apply", "-f", "-"), "a: [", "- is not YAML"),
         (("apply", "-f", "-"), "{", "- is not YAML"),
+        (("apply", "-f", "-"), '{"kind": "List", "items": 5}', "items in - is wrong"),
+        (("apply", "-f", "-"), "spec: {a: 1}\nspec: {a: 2}", "the key 'spec' stands twice"),
+        (("apply", "-f", "-"), '{"kind": "Pod", "kind": "Pod"}', "the key 'kind' stands twice"),
+        (("apply", "-f", "-"), "{kind: Pod}", "kind is not what the local serving plane runs"),
         (("apply", "-f", "/no/such.yaml"), "", "Cannot read /no/such.yaml: No such file or directory"),
         (("apply", "-f", "-"), "kind: Pod", "kind is not what the local serving plane runs"),
         (("apply", "-f", "-"), "heart", "the manifest is wrong"),

@@ -1,12 +1,12 @@
 """The local serving plane with real servers behind a real Envoy, and what happens when parts of it die."""
 
 import contextlib
+import json
 import os
 import signal
 import socket
 import subprocess
 import sys
-import threading
 import time
 from pathlib import Path
 
@@ -14,28 +14,28 @@ import httpx
 import pytest
 from kserve import InferenceRESTClient, InferInput, InferRequest, RESTConfig
 from kserve_types import misfits
-from served_bundles import ROW, SPARSE_ROW, edit_json, network, seal
+from served_bundles import ROW, SPARSE_ROW, network
+from serving_planes import (
+    SECONDS,
+    Traffic,
+    a_laptop,
+    manifest,
+    predict,
+    share_of,
+    wait_until,
+    write_bundles,
+)
 
 from mulgil.errors import InputError, PermanentError, TemporaryError
 from mulgil.local.plane import processes
 from mulgil.local.plane.client import ServingPlane
 from mulgil.local.plane.revisions import ServiceKey
-from mulgil.local.plane.store import PlaneStore
-from mulgil.local.plane.traffic_policy import TrafficPolicy
 from mulgil.prediction_log.reading import read_predictions
-
-SECONDS = 20.0
 
 
 @pytest.fixture(scope="module")
 def bundles(tmp_path_factory):
-    """Two models that predict differently, and one whose warm-up fails."""
-    folder = tmp_path_factory.mktemp("models")
-    for name, seed in (("first", 0), ("second", 1), ("broken", 0)):
-        network(seed).write_bundle(folder / name)
-    edit_json(folder / "broken" / "example.json", prediction=0.123)
-    seal(folder / "broken")
-    return folder
+    return write_bundles(tmp_path_factory.mktemp("models"))
 
 
 @pytest.fixture
@@ -43,114 +43,10 @@ def anyio_backend():
     return "asyncio"
 
 
-class Laptop:
-    """A plane in a folder of its own, and a look behind it."""
-
-    def __init__(self, folder):
-        self.folder = folder
-        self.plane = ServingPlane(folder, preferred_port=free_port())
-        self.store = PlaneStore(folder.resolve())
-
-    def deploy(self, bundle, version="1", name="heart", namespace="default"):
-        self.plane.apply(manifest(bundle, version, name, namespace))
-        return self.plane.wait_ready(name, namespace, SECONDS)["status"]["url"]
-
-    def server(self, name="heart", namespace="default"):
-        state = self.store.read_state(ServiceKey(namespace, name))
-        return state.find(state.latest_ready).servers[0].process
-
-    @property
-    def supervisor(self):
-        return self.store.read_record().supervisor
-
-    @property
-    def envoy(self):
-        return self.store.read_record().envoy.process
-
-    def routes(self):
-        """Which routes Envoy says that it works with."""
-        address = (self.store.envoy_folder / "admin_address.txt").read_text()
-        return httpx.get(f"http://{address}/stats?filter=rds.*version_text").text
-
-    def processes(self):
-        return processes.find_marked(self.store.folder)
-
-
 @pytest.fixture
 def laptop(tmp_path):
-    laptop = Laptop(tmp_path / "serving")
-    yield laptop
-    laptop.plane.down()
-    assert laptop.processes() == []
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
-def manifest(bundle, version="1", name="heart", namespace="default"):
-    return {
-        "apiVersion": "serving.kserve.io/v1beta1",
-        "kind": "InferenceService",
-        "metadata": {"name": name, "namespace": namespace},
-        "spec": {
-            "predictor": {
-                "model": {
-                    "modelFormat": {"name": "mulgil"},
-                    "storageUri": bundle.as_uri(),
-                    "env": [{"name": "MODEL_VERSION", "value": version}],
-                }
-            }
-        },
-    }
-
-
-def predict(url, name="heart", row=ROW):
-    answer = httpx.post(f"{url}/v1/models/{name}:predict", json={"instances": [row]}, timeout=10)
-    assert answer.status_code == 200, answer.text
-    return answer.headers["x-model-version"], answer.json()["predictions"][0]
-
-
-def wait_until(is_so, seconds=SECONDS):
-    deadline = time.monotonic() + seconds
-    while not is_so():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-
-
-class Traffic:
-    """Requests one after another on two connections, until told to stop."""
-
-    def __init__(self, url):
-        self.versions = []
-        self.failures = []
-        self._url = f"{url}/v1/models/heart:predict"
-        self._is_over = threading.Event()
-        self._threads = [threading.Thread(target=self._ask) for _ in range(2)]
-
-    def _ask(self):
-        with httpx.Client(timeout=10) as client:
-            while not self._is_over.wait(0.005):
-                try:
-                    answer = client.post(self._url, json={"instances": [ROW]})
-                except httpx.HTTPError as exc:
-                    self.failures.append(repr(exc))
-                else:
-                    self.versions.append(answer.headers.get("x-model-version"))
-                    if answer.status_code != 200:
-                        self.failures.append(answer.text)
-
-    def __enter__(self):
-        for thread in self._threads:
-            thread.start()
-        return self
-
-    def __exit__(self, *_):
-        self._is_over.set()
-        for thread in self._threads:
-            thread.join()
+    with a_laptop(tmp_path / "serving") as laptop:
+        yield laptop
 
 
 @pytest.mark.anyio
@@ -407,6 +303,83 @@ def test_services_live_side_by_side_and_are_deleted_alone(laptop, bundles):
         laptop.plane.get("heart-2", "clinic")
 
 
+def test_the_trouble_of_one_service_is_not_the_others(laptop, bundles):
+    volume = laptop.store.volumes_folder / "claim"
+    volume.parent.mkdir(parents=True)
+    volume.symlink_to(bundles)
+    item = manifest(bundles / "first", name="adrift")
+    item["spec"]["predictor"]["model"]["storageUri"] = "pvc://claim/first"
+    laptop.plane.apply(item)
+    laptop.plane.wait_ready("adrift", "default", SECONDS)
+    volume.unlink()
+    os.kill(laptop.server("adrift").pid, signal.SIGKILL)
+    unspeakable = manifest(bundles / "first", name="unspeakable")
+    unspeakable["spec"]["predictor"]["model"]["env"][0]["value"] = "a\0b"
+    laptop.plane.apply(unspeakable)
+    # As an older version, which honoured it or did not look, may have left it.
+    older = {"metadata": {"name": "older", "generation": 1}, "spec": {"unheard": "of"}}
+    laptop.store.write_object(ServiceKey("default", "older"), older)
+
+    assert predict(laptop.deploy(bundles / "second", "2", name="well"), "well")[0] == "2"
+
+    wait_until(lambda: laptop.store.read_state(ServiceKey("default", "adrift")).newest.has_failed)
+    failures = [
+        laptop.plane.get(name)["status"]["modelStatus"]["lastFailureInfo"]["message"]
+        for name in ("adrift", "unspeakable")
+    ]
+    assert "There is no volume claim" in failures[0]
+    assert "null byte" in failures[1]
+    # The supervisor, its keeper, Envoy, and the one server that runs.
+    assert len(laptop.processes()) == 4
+    # What the older version left can be said anew.
+    assert predict(laptop.deploy(bundles / "first", name="older"), "older")[0] == "1"
+
+
+def test_a_revision_that_an_earlier_version_took_does_not_keep_the_plane_from_coming_up(laptop, bundles):
+    laptop.deploy(bundles / "first")
+    laptop.deploy(bundles / "second", "2")
+    laptop.plane.down()
+    path = laptop.store.folder / "states" / "default" / "heart.json"
+    state = json.loads(path.read_text())
+    state["revisions"][0]["template"]["predictor"]["model"]["args"] = ["--host", "0.0.0.0"]
+    path.write_text(json.dumps(state))
+
+    laptop.plane.up()
+
+    assert predict(laptop.plane.get("heart")["status"]["url"])[0] == "2"
+
+
+def test_a_changed_label_is_waited_for_though_the_generation_stays(laptop, bundles):
+    laptop.deploy(bundles / "first")
+    item = manifest(bundles / "first")
+    item["metadata"]["labels"] = {"team": "blue"}
+
+    laptop.plane.apply(item)
+    status = laptop.plane.wait_ready("heart", "default", SECONDS)["status"]
+
+    assert status["components"]["predictor"]["latestReadyRevision"] == "heart-predictor-00002"
+
+
+def test_who_waits_does_not_bring_back_what_was_stopped_on_purpose(laptop, bundles):
+    laptop.deploy(bundles / "first")
+    laptop.plane.down()
+
+    with pytest.raises(TemporaryError, match="was stopped before default/heart was ready"):
+        laptop.plane.wait_ready("heart", "default", SECONDS)
+
+    assert laptop.processes() == []
+
+
+def test_servers_of_two_services_never_have_the_same_name(laptop, bundles):
+    item = manifest(bundles / "first")
+    item["metadata"]["annotations"] = {"serving.kserve.io/deploymentMode": "Standard"}
+    item["spec"]["predictor"]["name"] = "v2"
+    laptop.plane.apply(item)
+
+    with pytest.raises(InputError, match="would both be called heart-v2-predictor"):
+        laptop.plane.apply(manifest(bundles / "second", name="heart-v2"))
+
+
 def test_a_service_that_was_never_ready_answers_503(laptop, bundles):
     with pytest.raises(PermanentError):
         laptop.deploy(bundles / "broken")
@@ -466,137 +439,3 @@ def test_nothing_is_there_before_anything_was_deployed(tmp_path):
     with pytest.raises(InputError):
         plane.apply({"kind": "Pod"})
     assert not plane.is_up
-
-
-def share_of(url, requests, **headers):
-    """How many of so many requests each version answered."""
-    counts = {}
-    with httpx.Client(timeout=10, headers=headers) as client:
-        for _ in range(requests):
-            answer = client.post(f"{url}/v1/models/heart:predict", json={"instances": [ROW]})
-            assert answer.status_code == 200, answer.text
-            version = answer.headers["x-model-version"]
-            counts[version] = counts.get(version, 0) + 1
-    return counts
-
-
-def test_a_canary_is_walked_promoted_and_taken_back_without_a_failed_request(laptop, bundles):
-    url = laptop.deploy(bundles / "first", version="1")
-
-    def walk(percent):
-        item = manifest(bundles / "second", "2")
-        if percent is not None:
-            item["spec"]["predictor"]["canaryTrafficPercent"] = percent
-        laptop.plane.apply(item)
-        return laptop.plane.wait_ready("heart", "default", SECONDS)["status"]
-
-    with Traffic(url) as traffic:
-        status = walk(50)
-        assert [t["percent"] for t in status["components"]["predictor"]["traffic"]] == [50, 50]
-        counts = share_of(url, 200)
-        assert min(counts.values()) > 50
-        assert set(share_of(f"{url}/tags/prev", 5)) == {"1"}
-        assert walk(0)["components"]["predictor"]["latestRolledoutRevision"] == "heart-predictor-00001"
-        assert set(share_of(url, 50)) == {"1"}
-        walk(None)
-        assert set(share_of(url, 50)) == {"2"}
-        # The first revision's server ends meanwhile, and is begun again for the rollback.
-        wait_until(lambda: len(laptop.processes()) == 4)
-        assert walk(0)["components"]["predictor"]["latestRolledoutRevision"] == "heart-predictor-00001"
-        assert set(share_of(url, 50)) == {"1"}
-
-    assert traffic.failures == []
-    assert misfits(laptop.plane.get("heart"), "V1beta1InferenceService") == []
-
-
-def test_a_canary_in_the_standard_form_is_promoted_by_name(laptop, bundles):
-    def standard(bundle, version, name="", canary=None):
-        item = manifest(bundle, version)
-        item["metadata"]["annotations"] = {"serving.kserve.io/deploymentMode": "Standard"}
-        item["spec"]["predictor"]["name"] = name
-        if canary:
-            predictor = {**manifest(bundles / "second", "2")["spec"]["predictor"], "name": "v2"}
-            item["spec"]["canary"] = [{"predictor": predictor, "trafficPercent": canary}]
-        laptop.plane.apply(item)
-        return laptop.plane.wait_ready("heart", "default", SECONDS)["status"]
-
-    url = standard(bundles / "first", "1")["url"]
-    with Traffic(url) as traffic:
-        status = standard(bundles / "first", "1", canary=40)
-        assert [(c["name"], c["ready"]) for c in status["canaryStatuses"]] == [("v2", True)]
-        assert min(share_of(url, 200).values()) > 40
-        canary = laptop.store.read_state(ServiceKey("default", "heart")).newest.servers[0].process
-        standard(bundles / "second", "2", name="v2")
-        assert set(share_of(url, 50)) == {"2"}
-
-    assert traffic.failures == []
-    assert laptop.server() == canary
-    assert misfits(laptop.plane.get("heart"), "V1beta1InferenceService") == []
-
-
-def test_a_policy_mirrors_sticks_and_matches_and_each_purpose_is_counted(laptop, bundles):
-    laptop.deploy(bundles / "first", version="1")
-    item = manifest(bundles / "second", "2")
-    item["spec"]["predictor"]["canaryTrafficPercent"] = 0
-    laptop.plane.apply(item)
-    url = laptop.plane.wait_ready("heart", "default", SECONDS)["status"]["url"]
-
-    def hold(**policy):
-        before = laptop.routes()
-        laptop.plane.set_traffic_policy("heart", "default", TrafficPolicy(**policy))
-        wait_until(lambda: laptop.routes() != before)
-
-    def counted():
-        return laptop.plane.read_traffic_statistics("heart").revisions
-
-    hold(mirror_percent=100)
-    assert share_of(url, 40) == {"1": 40}
-    wait_until(lambda: counted()["heart-predictor-00002"].mirrored.total == 40)
-    assert counted()["heart-predictor-00001"].shared.answers == {"2xx": 40}
-    assert counted()["heart-predictor-00002"].shared.total == 0
-
-    hold(match_header="x-group", match_value="b")
-    assert share_of(url, 5, **{"x-group": "b"}) == {"2": 5}
-    assert share_of(url, 5, **{"x-group": "a"}) == {"1": 5}
-
-    hold(sticky_header="x-user")
-
-    def who_has_the_candidate(percent):
-        item["spec"]["predictor"]["canaryTrafficPercent"] = percent
-        laptop.plane.apply(item)
-        laptop.plane.wait_ready("heart", "default", SECONDS)
-        versions = {user: share_of(url, 3, **{"x-user": str(user)}) for user in range(60)}
-        assert all(len(counts) == 1 for counts in versions.values())
-        return {user for user, counts in versions.items() if "2" in counts}
-
-    some, more = who_has_the_candidate(20), who_has_the_candidate(50)
-    assert 0 < len(some) < len(more) < 60
-    assert some < more
-
-    direct = laptop.plane.revision_urls("heart")["heart-predictor-00002"]
-    assert share_of(direct, 7) == {"2": 7}
-    wait_until(lambda: counted()["heart-predictor-00002"].direct.total == 7)
-
-
-def test_one_of_two_servers_killed_costs_no_request_that_comes_after(laptop, bundles):
-    item = manifest(bundles / "first")
-    item["spec"]["predictor"]["minReplicas"] = 2
-    laptop.plane.apply(item)
-    url = laptop.plane.wait_ready("heart", "default", SECONDS)["status"]["url"]
-    killed, other = (
-        s.process for s in laptop.store.read_state(ServiceKey("default", "heart")).servers.values()
-    )
-    # What notices first is Envoy alone.
-    os.kill(laptop.supervisor.pid, signal.SIGKILL)
-
-    with Traffic(url) as traffic:
-        time.sleep(0.3)
-        os.kill(killed.pid, signal.SIGKILL)
-        time.sleep(0.5)
-        laptop.plane.up()
-        wait_until(
-            lambda: len(laptop.store.read_state(ServiceKey("default", "heart")).newest.ready_servers) == 2
-        )
-
-    assert processes.is_alive(other)
-    assert len(traffic.failures) <= 1

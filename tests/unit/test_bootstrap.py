@@ -2,9 +2,16 @@ import numpy as np
 import pytest
 from scipy.stats import bootstrap, norm
 
+from components.evaluate_model import bootstrap as bootstrapping
 from components.evaluate_model.bootstrap import replicate
+from components.evaluate_model.metrics import measure
+from components.evaluate_model.weightings import Weightings
 from mulgil.contract import Metric, Task
 from mulgil.contract.learning import TASK_FORMS
+
+
+def value_of(target, probability, metric):
+    return measure(metric, target, probability, Weightings.equal(len(target)))[0]
 
 
 def scored(generator, rows, distance, share=0.4):
@@ -28,7 +35,44 @@ def test_intervals_cover_the_truth_about_as_often_as_they_say():
     assert 0.905 <= np.mean([i.low <= truth <= i.high for i in intervals]) <= 0.985
 
 
-@pytest.mark.parametrize("rows", [60, 3000], ids=["each row left out", "groups left out"])
+@pytest.mark.parametrize("metric", [Metric.ROC_AUC, Metric.LOG_LOSS])
+def test_intervals_of_rows_drawn_in_groups_cover_the_truth_as_often(monkeypatch, metric):
+    # Groups of eight rows and 64 levels: far coarser than what 2,048 of each do to a million rows.
+    monkeypatch.setattr(bootstrapping, "_MOST_UNITS", 100)
+    monkeypatch.setattr(bootstrapping, "_MOST_LEVELS", 64)
+    generator = np.random.default_rng(10)
+    truth = value_of(*scored(np.random.default_rng(11), 2_000_000, 1.5, 0.1), metric)
+
+    intervals = [interval_of(*scored(generator, 800, 1.5, 0.1), metric, seed=i) for i in range(200)]
+
+    assert 0.905 <= np.mean([i.low <= truth <= i.high for i in intervals]) <= 0.985
+
+
+def test_a_rare_class_is_ordered_exactly_where_levels_are_merged():
+    generator = np.random.default_rng(12)
+    target = np.arange(50_000) < 60
+    probability = norm.cdf(generator.normal(size=50_000) + 3 * target)
+
+    for metric in (Metric.ROC_AUC, Metric.PR_AUC):
+        exact, merged = (
+            measure(metric, target, probability, Weightings.equal(50_000, n)) for n in (None, 1024)
+        )
+        assert merged == pytest.approx(exact, rel=1e-12)
+
+
+def test_merged_levels_move_a_metric_far_less_than_its_interval_is_wide():
+    target, probability = scored(np.random.default_rng(13), 50_000, 1.5)
+
+    for metric in (Metric.ROC_AUC, Metric.PR_AUC):
+        interval = interval_of(target, probability, metric)
+        merged = measure(metric, target, probability, Weightings.equal(50_000, 4096))
+        assert abs(interval.value - merged) < 0.05 * (interval.high - interval.low)
+        assert interval.low < interval.value < interval.high
+
+
+@pytest.mark.parametrize(
+    "rows", [60, 2000, 5000], ids=["each row left out", "groups left out", "groups drawn"]
+)
 def test_an_interval_of_a_mean_equals_scipys(rows):
     target, probability = scored(np.random.default_rng(1), rows, 1.0)
     errors = (probability - target) ** 2

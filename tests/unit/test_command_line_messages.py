@@ -1,9 +1,13 @@
 """What the command line says, and the code that it leaves with, where the user made a mistake."""
 
+from pathlib import Path
+
 import pytest
 
 from mulgil import cli
+from mulgil.cli.run import command_of_run, say_how_to_go_on
 from mulgil.cli.tables import align
+from mulgil.errors import GateRejectedError, InputError, PermanentError, TemporaryError
 from mulgil.home import SOURCE_ROOT
 
 PROJECT = str(SOURCE_ROOT / "projects" / "breast_cancer")
@@ -97,11 +101,19 @@ def test_a_setting_that_the_project_file_does_not_have_is_named_by_its_key(leave
     assert "serving.replicas: this key is unknown" in message
 
 
-def test_a_source_that_is_a_folder_is_said_to_be_one(leave, tmp_path):
-    code, message = leave("run", PROJECT, "--source", tmp_path)
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        ("", "The source is a folder without files"),
+        ("*.csv", "The source does not exist"),
+        ("a**b/rows.csv", "The source does not exist"),
+    ],
+)
+def test_a_source_of_no_file_is_refused_before_anything_is_run(leave, tmp_path, source, message):
+    code, said = leave("run", PROJECT, "--source", tmp_path / source)
 
     assert code == 2
-    assert "The source is a folder" in message
+    assert message in said
 
 
 def test_a_table_has_every_cell_whole_and_its_columns_under_each_other():
@@ -112,3 +124,18 @@ def test_a_table_has_every_cell_whole_and_its_columns_under_each_other():
         name + "   1m",
         "물길" + " " * 299 + "2m",
     ]
+
+
+@pytest.mark.parametrize("kind", [InputError, GateRejectedError])
+def test_what_the_users_files_caused_is_run_anew_as_it_was_asked_for(kind):
+    again = command_of_run(Path("my table"), "rows.csv", ["split.seed=3"], is_deployed=False)
+
+    said = say_how_to_go_on(kind.exit_code, "run-1", again)
+
+    assert "mulgil run 'my table' --source rows.csv --set split.seed=3 --no-deploy\n" in said
+    assert "--resume run-1" not in said
+
+
+@pytest.mark.parametrize("code", [PermanentError.exit_code, TemporaryError.exit_code, 1])
+def test_what_the_machine_caused_is_resumed(code):
+    assert say_how_to_go_on(code, "run-1", "mulgil run table").endswith("mulgil run --resume run-1")

@@ -44,6 +44,12 @@ def changed(path, value):
     return manifest
 
 
+@pytest.mark.parametrize("argument", ["--host", "--host=0.0.0.0", "--http-port", "--model-name=other"])
+def test_what_the_plane_says_to_its_servers_no_argument_says_otherwise(argument):
+    with pytest.raises(InputError, match=r"args\.0 is wrong\.\n  Expected: arguments without --host"):
+        parse_inference_service(changed("spec.predictor.model.args", [argument]))
+
+
 def test_an_object_of_this_version_is_taken():
     service = parse_inference_service(MANIFEST)
 

@@ -27,7 +27,7 @@ def hand_over(folder, *flags, images=(IMAGE,), before=None):
         if before is not None:
             await before(interpreters)
         try:
-            process = await interpreters.hand_over([*COMMAND, *flags], folder, log)
+            process = await interpreters.hand_over([*COMMAND, *flags], os.environ, folder, log)
             return None if process is None else await process.wait()
         finally:
             await interpreters.close()
@@ -92,7 +92,7 @@ def test_a_component_that_cannot_be_imported_says_so_in_its_log(tmp_path):
     (package / "__main__.py").write_text("import nowhere_to_be_found\n", encoding="utf-8")
     log = tmp_path / "log.txt"
     log.touch()
-    step = {"arguments": [], "folder": str(tmp_path), "log": str(log)}
+    step = {"arguments": [], "variables": {}, "folder": str(tmp_path), "log": str(log)}
 
     ended = subprocess.run(
         [sys.executable, "-m", "mulgil.local.waiting_interpreter", "broken"],
@@ -112,7 +112,7 @@ def test_those_that_nobody_needed_end(tmp_path):
         await interpreters.prepare()
         (process,) = interpreters._waiting.values()
         await interpreters.close()
-        return process.returncode
+        return await process.wait()
 
     assert asyncio.run(scenario()) == -signal.SIGKILL
 

@@ -3,6 +3,7 @@ import pytest
 import sklearn.metrics as sk
 
 from components.evaluate_model.metrics import measure
+from components.evaluate_model.weightings import Weightings
 from mulgil.contract import Metric
 
 REFERENCES = {
@@ -27,7 +28,7 @@ def test_a_metric_equals_scikit_learns_under_every_weighting(metric, digits):
     probability = np.clip(np.round(0.3 * target + 0.7 * generator.random(80), digits), 0.01, 0.99)
     weights = generator.integers(0, 4, size=(50, 80)).astype(float)
 
-    measured = measure(metric, target, probability, weights)
+    measured = measure(metric, target, probability, Weightings.of_rows(weights))
 
     expected = [REFERENCES[metric](target, probability, sample_weight=row) for row in weights]
     np.testing.assert_allclose(measured, expected, rtol=1e-12)
@@ -36,13 +37,13 @@ def test_a_metric_equals_scikit_learns_under_every_weighting(metric, digits):
 def test_precision_is_zero_where_nothing_is_called_a_yes():
     target = np.array([True, False])
 
-    assert measure(Metric.PRECISION, target, np.array([0.1, 0.2]), np.ones((1, 2))) == 0
+    assert measure(Metric.PRECISION, target, np.array([0.1, 0.2]), Weightings.equal(2)) == 0
 
 
 def test_a_sure_and_wrong_answer_costs_much_and_not_infinity():
     target = np.array([True, False])
 
-    (loss,) = measure(Metric.LOG_LOSS, target, np.array([0.0, 0.0]), np.ones((1, 2)))
+    (loss,) = measure(Metric.LOG_LOSS, target, np.array([0.0, 0.0]), Weightings.equal(2))
 
     assert loss == pytest.approx(sk.log_loss(target, np.zeros(2, np.float32)), rel=1e-6)
 
@@ -51,5 +52,5 @@ def test_a_prediction_that_looks_at_nothing_orders_nothing():
     target = np.array([True, False, False, False])
     prior = np.full(4, 0.25)
 
-    assert measure(Metric.ROC_AUC, target, prior, np.ones((1, 4))) == 0.5
-    assert measure(Metric.PR_AUC, target, prior, np.ones((1, 4))) == 0.25
+    assert measure(Metric.ROC_AUC, target, prior, Weightings.equal(4)) == 0.5
+    assert measure(Metric.PR_AUC, target, prior, Weightings.equal(4)) == 0.25

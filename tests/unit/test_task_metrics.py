@@ -4,6 +4,7 @@ import sklearn.metrics as sk
 
 from components.evaluate_model.bootstrap import replicate
 from components.evaluate_model.task_metrics import is_measurable, measure_task
+from components.evaluate_model.weightings import Weightings
 from mulgil.contract import Metric, Task
 from mulgil.contract.learning import TASK_FORMS
 
@@ -100,10 +101,32 @@ def test_a_metric_equals_scikit_learns_under_every_weighting(task, metric):
     target, predicted = drawn(task)
     weights = np.random.default_rng(8).integers(0, 4, size=(20, ROWS)).astype(float)
 
-    measured = measure_task(task, metric, target, predicted, weights)
+    measured = measure_task(task, metric, target, predicted, Weightings.of_rows(weights))
 
     expected = [REFERENCES[task][metric](target, predicted, sample_weight=row) for row in weights]
     np.testing.assert_allclose(measured, expected, rtol=1e-9)
+
+
+@pytest.mark.parametrize(("task", "metric"), ALL)
+def test_groups_of_rows_weigh_as_their_rows_do(task, metric):
+    target, predicted = drawn(task)
+    generator = np.random.default_rng(9)
+    group_of = generator.permutation(ROWS) % 20
+    weights = generator.integers(0, 4, size=(30, 20)).astype(float)
+
+    by_group = measure_task(task, metric, target, predicted, Weightings(weights, group_of))
+
+    by_row = measure_task(task, metric, target, predicted, Weightings.of_rows(weights[:, group_of]))
+    np.testing.assert_allclose(by_group, by_row, rtol=1e-9)
+
+
+@pytest.mark.parametrize("task", REFERENCES)
+def test_groups_of_rows_that_are_all_alike_measure_nothing(task):
+    target, _ = drawn(task)
+    is_first = (target == target[0]).reshape(ROWS, -1).all(axis=1)
+    groups = Weightings(np.array([[1.0, 1.0], [0.0, 2.0]]), is_first.astype(np.intp))
+
+    assert is_measurable(task, target, groups).tolist() == [True, False]
 
 
 @pytest.mark.parametrize(("task", "metric"), ALL)
@@ -120,7 +143,9 @@ def test_a_class_that_a_weighting_lost_leaves_the_mean_of_the_others():
     target, predicted = drawn(Task.MULTICLASS_CLASSIFICATION)
     weights = (target != 2).astype(float)[None, :]
 
-    measured = measure_task(Task.MULTICLASS_CLASSIFICATION, Metric.RECALL, target, predicted, weights)
+    measured = measure_task(
+        Task.MULTICLASS_CLASSIFICATION, Metric.RECALL, target, predicted, Weightings.of_rows(weights)
+    )
 
     parts = [(predicted.argmax(axis=1) == target)[target == one].mean() for one in (0, 1)]
     assert measured == pytest.approx(np.mean(parts))
@@ -133,7 +158,7 @@ def test_rows_that_are_all_alike_measure_nothing(task):
     weights[1] = 0
     weights[1, 0] = 3
 
-    assert is_measurable(task, target, weights).tolist() == [True, False]
+    assert is_measurable(task, target, Weightings.of_rows(weights)).tolist() == [True, False]
 
 
 def test_intervals_of_a_number_cover_the_truth_about_as_often_as_they_say():

@@ -24,12 +24,19 @@ from mulgil.local.plane.objects import (
 )
 from mulgil.local.plane.requests import check_requests
 from mulgil.local.plane.revisions import STOP_SECONDS, ServerKey, ServiceKey, ServiceState, rest
-from mulgil.local.plane.status import failure_of, fill_status, is_ready, revision_path, write_time
+from mulgil.local.plane.status import (
+    failure_of,
+    fill_status,
+    is_ready,
+    is_stopped,
+    revision_path,
+    write_time,
+)
 from mulgil.local.plane.storage import is_remote, local_path
 from mulgil.local.plane.store import PlaneRecord, PlaneStore, read_tail
 from mulgil.local.plane.traffic_policy import TrafficPolicy
 from mulgil.local.plane.traffic_statistics import TrafficStatistics, read_statistics
-from mulgil.local.plane.wanted import read_wanted
+from mulgil.local.plane.wanted import Wanted, read_wanted
 
 PREFERRED_PORT = 8080
 
@@ -103,9 +110,12 @@ class ServingPlane:
                     continue
                 state = rest(self._store.read_state(key), now)
                 url = state.status.get("url", "")
-                wanted = read_wanted(parse_inference_service(content), content["metadata"]["generation"])
-                status = fill_status(state, wanted, url=url, is_up=False, is_routed=False, now=now)
-                self._store.write_state(key, state.model_copy(update={"status": status}))
+                # Of one that another version of Mulgil took, and this one does not, nothing can be told.
+                with contextlib.suppress(InputError):
+                    wanted = _wanted(content)
+                    status = fill_status(state, wanted, url=url, is_up=False, is_routed=False, now=now)
+                    state = state.model_copy(update={"status": status})
+                self._store.write_state(key, state)
 
     def adapt(self, manifest: dict[str, Any]) -> dict[str, Any]:
         """Return the manifest as it is: this machine needs nothing more."""
@@ -130,7 +140,8 @@ class ServingPlane:
         with self._store.lock(_CLIENT_LOCK):
             before = self._store.read_object(key)
             if before is not None:
-                _check_mode(parse_inference_service(before), service)
+                _check_mode(before, service)
+            self._check_names(key, service)
             content = _merge(before, service, manifest["spec"])
             if content != before:
                 self._store.write_object(key, content)
@@ -259,11 +270,13 @@ class ServingPlane:
         key = ServiceKey(namespace, name)
         deadline = time.monotonic() + timeout_seconds
         while True:
-            item = self._read(key)
-            status, generation = item["status"], item["metadata"]["generation"]
-            if is_ready(status, generation):
-                return item
-            failure = failure_of(status, generation)
+            content, state = self._look(key)
+            status, generation = state.status, content["metadata"]["generation"]
+            # A change of a label alone has no generation of its own.
+            is_seen = _has_begun(state, _wanted(content))
+            if is_seen and is_ready(status, generation):
+                return {**content, "status": status}
+            failure = failure_of(status, generation) if is_seen else None
             if failure is not None:
                 wrong = f"Revision {self._newest(key)} of {namespace}/{name} cannot be served"
                 raise PermanentError(describe(wrong, received=failure))
@@ -273,6 +286,13 @@ class ServingPlane:
                         f"{namespace}/{name} is not ready after {timeout_seconds:g} s",
                         received=self._newest_log_tail(key) or "an empty log",
                         next_step=f"read {self._log_path}",
+                    )
+                )
+            if not self.is_up and is_stopped(status):
+                raise TemporaryError(
+                    describe(
+                        f"The serving plane was stopped before {namespace}/{name} was ready",
+                        next_step="run `mulgil up`",
                     )
                 )
             # It may have been killed; what runs went on, but nothing new would come.
@@ -334,6 +354,10 @@ class ServingPlane:
             )
 
     def _read(self, key: ServiceKey) -> dict[str, Any]:
+        content, state = self._look(key)
+        return {**content, "status": state.status}
+
+    def _look(self, key: ServiceKey) -> tuple[dict[str, Any], ServiceState]:
         content = self._store.read_object(key)
         if content is None:
             there = ", ".join("/".join(other) for other in self._store.list_keys()) or "none"
@@ -344,7 +368,24 @@ class ServingPlane:
                     received=key.name,
                 )
             )
-        return {**content, "status": self._store.read_state(key).status}
+        return content, self._store.read_state(key)
+
+    def _check_names(self, key: ServiceKey, service: InferenceService) -> None:
+        """Refuse a service whose servers would be called as another's: one would run in the other's place."""
+        names = {workload.name for workload in read_wanted(service, 0).workloads}
+        for other in self._store.list_keys():
+            content = self._store.read_object(other)
+            if content is None or other == key or other.namespace != key.namespace:
+                continue
+            taken = names & _workload_names(content)
+            if taken:
+                raise InputError(
+                    describe(
+                        f"The servers of {key.name} and of {other.name} would both be called {min(taken)}",
+                        expected="metadata.name and predictor.name that together differ",
+                        received=f"metadata.name={key.name}",
+                    )
+                )
 
 
 def _merge(
@@ -366,8 +407,34 @@ def _merge(
     }
 
 
-def _check_mode(before: InferenceService, service: InferenceService) -> None:
+def _wanted(content: dict[str, Any]) -> Wanted:
+    return read_wanted(parse_inference_service(content), content["metadata"]["generation"])
+
+
+def _workload_names(content: dict[str, Any]) -> set[str]:
+    try:
+        return {workload.name for workload in _wanted(content).workloads}
+    except InputError:
+        # Another version of Mulgil took it, and this one does not.
+        return set()
+
+
+def _has_begun(state: ServiceState, wanted: Wanted) -> bool:
+    """Whether the plane has begun with all that is wanted."""
+    newest = {workload: state.newest_of(workload.name) for workload in wanted.workloads}
+    return all(
+        revision is not None and revision.fingerprint == workload.fingerprint
+        for workload, revision in newest.items()
+    )
+
+
+def _check_mode(content: dict[str, Any], service: InferenceService) -> None:
     """Refuse the change of form that KServe refuses."""
+    try:
+        before = parse_inference_service(content)
+    except InputError:
+        # Another version of Mulgil took it, and this one does not: what is applied now mends it.
+        return
     if service.mode is not before.mode:
         name = f"{service.metadata.namespace}/{service.metadata.name}"
         raise InputError(

@@ -47,14 +47,14 @@ def command_line(
     command = [
         # Without the folder that the plane happened to be started from on the module path.
         *(sys.executable, "-P", "-m", "mulgil.serving"),
-        *("--model-name", key.name),
-        *("--model-path", path),
         *("--model-version", predictor.environment.get(VERSION_VARIABLE, revision)),
-        *("--http-port", str(port), "--host", HOST),
         # Envoy has left it before it is told to stop.
         *("--drain-seconds", "0"),
         *_recording(predictor, key, collector_url),
         *predictor.model.args,
+        # Last, where an abbreviation could otherwise say something else.
+        *("--model-name", key.name, "--model-path", path),
+        *("--http-port", str(port), "--host", HOST),
     ]
     if not storage.is_remote(uri):
         return command

@@ -111,6 +111,18 @@ class Resources(_Part):
 
 StorageUri = Annotated[str, AfterValidator(check_uri)]
 
+# Where a server is found, and what it serves, is the plane's to say.
+_PLANE_FLAGS = ("--host", "--http-port", "--model-name", "--model-path")
+
+
+def _check_argument(argument: str) -> str:
+    if argument.partition("=")[0] in _PLANE_FLAGS:
+        raise ValueError(f"expected arguments without {', '.join(_PLANE_FLAGS)}, which the plane gives")
+    return argument
+
+
+Argument = Annotated[str, AfterValidator(_check_argument)]
+
 
 class CanaryModel(_Part):
     """`spec.canary[].predictor.model`: what it does not say, the stable predictor says."""
@@ -123,7 +135,7 @@ class CanaryModel(_Part):
     protocolVersion: Literal["v1", "v2"] = "v1"  # noqa: N815
     storageUri: StorageUri | None = None  # noqa: N815
     env: tuple[EnvironmentVariable, ...] = ()
-    args: tuple[str, ...] = ()
+    args: tuple[Argument, ...] = ()
     resources: Resources = Resources()
 
 

@@ -109,6 +109,20 @@ class Server(Record):
         """Return the server in another phase."""
         return self.model_copy(update={"phase": phase, "since": now, "due_at": now + wait, **changes})
 
+    def fail(self, exit_code: int | None, message: str, now: float) -> Server:
+        """Return the server after it ended unasked or could not be begun; each time it waits longer."""
+        failures = self.failures + 1
+        return self.enter(
+            Phase.PENDING,
+            now,
+            wait=min(_FIRST_WAIT_SECONDS * 2 ** (failures - 1), _GREATEST_WAIT_SECONDS),
+            process=None,
+            # The server's word for a port that another program has taken.
+            port=None if exit_code == TemporaryError.exit_code else self.port,
+            failures=failures,
+            failure=Failure(exit_code=exit_code, message=message, at=now),
+        )
+
 
 class Revision(Record):
     """One predictor as it was written at one time, and its servers.
@@ -351,18 +365,7 @@ def _observe(server: Server, seen: Observation | None, now: float) -> Server | N
     if server.phase is Phase.PENDING:
         return server
     if seen is None or not seen.is_alive:
-        failures = server.failures + 1
-        exit_code = seen.exit_code if seen else None
-        return server.enter(
-            Phase.PENDING,
-            now,
-            wait=min(_FIRST_WAIT_SECONDS * 2 ** (failures - 1), _GREATEST_WAIT_SECONDS),
-            process=None,
-            # The server's word for a port that another program has taken.
-            port=None if exit_code == TemporaryError.exit_code else server.port,
-            failures=failures,
-            failure=Failure(exit_code=exit_code, message=seen.log_tail if seen else "", at=now),
-        )
+        return server.fail(seen.exit_code if seen else None, seen.log_tail if seen else "", now)
     if server.phase is Phase.STARTING and seen.is_ready:
         return server.enter(Phase.READY, now)
     if server.failures and server.phase is Phase.READY and now - server.since > _STABLE_SECONDS:

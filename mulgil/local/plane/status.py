@@ -78,6 +78,11 @@ def is_ready(status: dict[str, Any], generation: int) -> bool:
     )
 
 
+def is_stopped(status: dict[str, Any]) -> bool:
+    """Whether the plane was taken down on purpose."""
+    return any(c["type"] == "Stopped" and c["status"] == "True" for c in status.get("conditions", []))
+
+
 def failure_of(status: dict[str, Any], generation: int) -> str | None:
     """Return why the newest that was asked for cannot be served; `None` where it still may be."""
     if not status or status["observedGeneration"] != generation:

@@ -15,13 +15,13 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from mulgil.errors import MulgilError
+from mulgil.errors import InputError, MulgilError, PermanentError
 from mulgil.local.plane import model_server, processes
 from mulgil.local.plane.collector_process import ensure_collector
 from mulgil.local.plane.envoy_config import HOST, REQUEST_SECONDS, Backend, ServiceRoute, service_prefix
 from mulgil.local.plane.envoy_process import Envoy, EnvoyRecord
 from mulgil.local.plane.events import note_events
-from mulgil.local.plane.objects import Predictor, parse_inference_service
+from mulgil.local.plane.objects import Predictor, Resources, parse_inference_service
 from mulgil.local.plane.reconcile import reconcile
 from mulgil.local.plane.revisions import (
     STOP_SECONDS,
@@ -56,6 +56,7 @@ class Supervisor:
         self._store = store
         self._envoy = Envoy(store.envoy_folder, preferred_port)
         self._is_told_to_stop = False
+        self._unreadable: set[ServiceKey] = set()
 
     def run(self) -> None:
         """Work until SIGTERM, which ends the supervisor alone; the client's `down` ends the rest."""
@@ -75,19 +76,21 @@ class Supervisor:
         envoy = self._ensure_envoy()
         now = time.time()
         before = {key: self._store.read_state(key) for key in self._store.list_keys()}
-        wanted = {key: _wanted(self._store.read_object(key)) for key in before}
+        wanted = self._read_wanted(before)
         self._ensure_collector(wanted.values())
-        states = {
-            key: reconcile(state, wanted[key], self._observe(key, state), now)
-            for key, state in before.items()
+        # What cannot be read is left as it is, its routes too.
+        states = before | {
+            key: reconcile(before[key], asked, self._observe(key, before[key]), now)
+            for key, asked in wanted.items()
         }
-        is_routed = self._route({key: state for key, state in states.items() if wanted[key]}, states)
-        for key, state in states.items():
+        deleted = {key for key, asked in wanted.items() if asked is None}
+        is_routed = self._route({key: states[key] for key in states.keys() - deleted}, states)
+        for key, asked in wanted.items():
+            state = states[key]
             # A supervisor that is killed between the act and the writing leaves a stray: see `_end_strays`.
             revisions = (self._act(key, revision, now, is_routed=is_routed) for revision in state.revisions)
             acted = state.model_copy(update={"revisions": tuple(revisions)})
             acted = note_events(before[key], acted, now)
-            asked = wanted[key]
             if asked is not None:
                 url = f"http://{HOST}:{envoy.port}{service_prefix(*key)}"
                 status = fill_status(acted, asked, url=url, is_up=True, is_routed=is_routed, now=now)
@@ -99,6 +102,19 @@ class Supervisor:
             if acted != before[key]:
                 self._store.write_state(key, acted)
                 _log_events(key, before[key], acted)
+
+    def _read_wanted(self, keys: Iterable[ServiceKey]) -> dict[ServiceKey, Wanted | None]:
+        """Read what is wanted, without what another version of Mulgil took and this one does not."""
+        wanted, unreadable = {}, set()
+        for key in keys:
+            try:
+                wanted[key] = _wanted(self._store.read_object(key))
+            except InputError as exc:
+                unreadable.add(key)
+                if key not in self._unreadable:
+                    _log(f"{key.namespace}/{key.name} is left as it is: {exc}")
+        self._unreadable = unreadable
+        return wanted
 
     def _ensure_envoy(self) -> EnvoyRecord:
         record = self._store.read_record()
@@ -139,7 +155,8 @@ class Supervisor:
 
     def _keep_to_memory(self, key: ServiceKey, revision: Revision) -> None:
         """Kill a server that has more memory than its limit, as a kubelet does."""
-        limit = Predictor.model_validate(revision.template["predictor"]).model.resources.limits
+        # This part alone: the whole may be what an earlier version took and this one does not.
+        limit = Resources.model_validate(revision.template["predictor"]["model"].get("resources", {})).limits
         most = limit.bytes
         for server in revision.servers if most is not None else ():
             if server.process is None or (used := processes.resident_bytes(server.process)) <= (most or 0):
@@ -192,7 +209,12 @@ class Supervisor:
             return server
         match server.phase:
             case Phase.PENDING:
-                return self._start(key, revision, server, now)
+                try:
+                    return self._start(key, revision, server, now)
+                except (MulgilError, OSError, ValueError) as exc:
+                    # Its own trouble, such as a volume that is gone: all others go on.
+                    exit_code = exc.exit_code if isinstance(exc, MulgilError) else PermanentError.exit_code
+                    return server.fail(exit_code, str(exc), now)
             case Phase.RETIRING if server.process is not None and is_routed:
                 processes.send_signal(server.process, signal.SIGTERM)
                 return server.enter(Phase.STOPPING, now, wait=STOP_SECONDS)
