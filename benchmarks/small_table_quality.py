@@ -90,7 +90,7 @@ def measure_split(project_path: Path, source: str, seed: int, work_path: Path) -
         folder.project.task, specify_preprocessing(folder.dictionary), train.joined(validation), test
     )
     whole = np.ones((1, len(test)))
-    model = predict(work_path / "bundle", bundle, test.tensors)
+    model = predict(work_path / "bundle", bundle, test.tensors, 1)
     auc, baseline_auc = (
         float(measure(Metric.ROC_AUC, test.target, scores, whole)[0]) for scores in (model, baseline)
     )

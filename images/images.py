@@ -26,6 +26,8 @@ _LIBRARY = (
     *("mulgil/online_rows.py", "mulgil/online_stores.py", "mulgil/program.py", "mulgil/project_location.py"),
 )
 _STEP = (*_LIBRARY, "components/__init__.py", "components/image.py")
+# What asks a model, or reads what was asked.
+_MODEL = ("mulgil/onnx_model.py", "mulgil/preprocessing")
 # Settings of this shell that a build behind a proxy needs too.
 _PASSED_ON = ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY")
 
@@ -69,7 +71,7 @@ IMAGES = (
         ("training", "registry", "project"),
         (
             *(*_STEP, "components/train_model", "components/evaluate_model"),
-            *("components/tensorflow_startup.py", "mulgil/preprocessing", "mulgil/registry.py"),
+            *(*_MODEL, "components/tensorflow_startup.py", "mulgil/registry.py"),
         ),
     ),
     Image(
@@ -77,14 +79,14 @@ IMAGES = (
         ("registry", "cluster"),
         (
             *(*_STEP, "components/register_model", "components/deploy_model", "mulgil/registry.py"),
-            *("mulgil/local", "mulgil/cluster", "mulgil/rollout", "mulgil/preprocessing", "mulgil/serving"),
+            *(*_MODEL, "mulgil/local", "mulgil/cluster", "mulgil/rollout", "mulgil/serving"),
         ),
     ),
-    Image(("model-server",), ("serving",), (*_LIBRARY, "mulgil/preprocessing", "mulgil/serving")),
+    Image(("model-server",), ("serving",), (*_LIBRARY, *_MODEL, "mulgil/serving")),
     Image(
         ("collector",),
         ("collector",),
-        (*_LIBRARY, "mulgil/prediction_log", "mulgil/preprocessing", "mulgil/serving"),
+        (*_LIBRARY, *_MODEL, "mulgil/prediction_log", "mulgil/serving"),
     ),
     Image(("mlflow",), ("mlflow",), ("mulgil/__init__.py",)),
 )

@@ -355,6 +355,7 @@ class BundleManifest(Record):
 BUNDLE_MANIFEST = "bundle.json"
 BUNDLE_SAVED_MODEL = "saved_model"
 BUNDLE_LITERT = "model.tflite"
+BUNDLE_ONNX = "model.onnx"
 BUNDLE_TRANSFORM = "transform.json"
 BUNDLE_DICTIONARY = "dictionary.json"
 BUNDLE_EXAMPLE = "example.json"
@@ -385,19 +386,43 @@ def read_bundle(path: Path) -> BundleManifest:
     return manifest
 
 
+class FamilyScore(Record):
+    """How a family of models did in cross-validation.
+
+    Attributes:
+        family: Its name.
+        loss: Mean over the folds: log loss, or of a number the mean squared error in squares of its standard
+            deviation; `None` where it was not compared.
+        standard_error: Of that mean.
+        seconds: How long it took.
+        reason: Why it was not compared.
+    """
+
+    family: str
+    loss: float | None
+    standard_error: float | None
+    seconds: float
+    reason: str = ""
+
+
 class TrainingHistory(Record):
     """How a model was fitted.
 
     Attributes:
-        loss: Mean loss on the training rows in each epoch, dropout and penalty included.
+        family: The kind of model.
+        candidates: The families that were compared, the simplest first; empty where one was asked for.
+        loss: Mean loss on the training rows in each epoch, dropout and penalty included. A model that is not
+            fitted by epochs has one.
         val_loss: Log loss, or of a number the mean squared error in squares of its standard deviation, on the
             validation rows after each epoch.
         best_epoch: The epoch, from 1, with the least `val_loss`; the final fit has as many.
         rows: Rows fitted on, by split; the final fit has both.
-        parameters: Trainable numbers of the model.
-        seconds: Both fits.
+        parameters: Numbers that the model learned.
+        seconds: Comparison and both fits.
     """
 
+    family: str = "neural_network"
+    candidates: tuple[FamilyScore, ...] = ()
     loss: tuple[float, ...]
     val_loss: tuple[float, ...]
     best_epoch: int
@@ -482,7 +507,7 @@ class RolloutReference(Record):
 
 
 class Interval(Record):
-    """A metric on the test rows with its bootstrap confidence interval.
+    """A metric on the test rows with its confidence interval.
 
     Attributes:
         value: On all rows.

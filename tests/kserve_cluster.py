@@ -13,7 +13,8 @@ import copy
 from kubernetes.client.exceptions import ApiException
 from kubernetes_schemas import CRDS, problems
 
-from mulgil.rollout.releases import MODE_ANNOTATION, version_of
+from mulgil.cluster.kserve_support import MODE_ANNOTATION
+from mulgil.rollout.releases import version_of
 
 LOOKS_UNTIL_READY = 2
 

@@ -31,8 +31,10 @@ def make_bundle(path: Path, feature_service: FeatureServiceReference | None = No
     """
     from components.train_model.export import write_bundle
     from components.train_model.fit_transform import fit_transform
-    from components.train_model.fitting import Examples, fit_network
+    from components.train_model.fitting import fit_network
     from components.train_model.heads import make_head
+    from components.train_model.learners import Examples
+    from components.train_model.neural_network import FittedNetwork
     from mulgil.preprocessing import TransformExecutor
 
     folder = load_project(PROJECT)
@@ -40,13 +42,14 @@ def make_bundle(path: Path, feature_service: FeatureServiceReference | None = No
     transform = fit_transform(specify_preprocessing(folder.dictionary), rows.tensors)
     numbers = TransformExecutor(transform).apply(rows.tensors)
     head = make_head(folder.project.task, 1, rows)
-    network = fit_network(folder.project.training, head, Examples(numbers, head.encode(rows)), 1)
+    examples = Examples(numbers, head.encode(rows))
+    network = FittedNetwork(fit_network(folder.project.training, head, examples, 1), head)
     specification = specify_features(folder.dictionary)
     write_bundle(
         path,
         folder=folder,
         transform=transform,
-        network=network,
+        model=network,
         rows=rows,
         data_fingerprint="0" * 64,
         feature_service=feature_service

@@ -74,6 +74,32 @@ def run_server(name: str, arguments: list[str], core: int) -> Iterator[Server]:
                 process.wait()
 
 
+@contextmanager
+def run_sink(core: int) -> Iterator[str]:
+    """Start a collector that keeps nothing, and end it at last; yields its address."""
+    port = free_port()
+    command = ["taskset", "-c", str(core), sys.executable, "-m", "benchmarks.serving.sink", str(port)]
+    sink = subprocess.Popen(command)
+    try:
+        # A record that finds no collector yet is sent again.
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        sink.terminate()
+        sink.wait(timeout=20)
+
+
+def count_lost_records(server: Server) -> float:
+    """Return how many records of its prediction log a server of ours has lost so far."""
+    with urllib.request.urlopen(f"{server.url}/metrics", timeout=10) as answer:
+        page = answer.read().decode()
+    (line,) = (
+        line
+        for line in page.splitlines()
+        if line.startswith("mulgil_prediction_log_records_total{") and 'outcome="dropped"' in line
+    )
+    return float(line.rpartition(" ")[2])
+
+
 def _answers(url: str) -> bool:
     try:
         with urllib.request.urlopen(url, timeout=1) as answer:

@@ -11,7 +11,8 @@ from components.evaluate_model.metrics import Floats
 from components.evaluate_model.scoring import predict
 from mulgil import registry
 from mulgil.artifacts import read_bundle
-from mulgil.contract import DataDictionary
+from mulgil.contract import DataDictionary, Task
+from mulgil.contract.answers import AnswerForm
 from mulgil.errors import InputError
 from mulgil.preprocessing.rows import TrainingRows
 
@@ -63,7 +64,8 @@ def ask_champion(
         mismatch = "has a dictionary of another version of Mulgil"
     if mismatch is not None:
         return ChampionAnswer(version, fingerprint, reason=f"{who} {mismatch}")
-    predicted = predict(path, manifest, test.tensors)
+    answer_width = AnswerForm.of(Task(manifest.task), dictionary).width
+    predicted = predict(path, manifest, test.tensors, answer_width)
     unanswered = int(np.isnan(predicted.reshape(len(test), -1)).any(axis=1).sum())
     if unanswered:
         return ChampionAnswer(

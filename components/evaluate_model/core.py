@@ -17,6 +17,7 @@ from components.evaluate_model.gates import (
     show_interval,
 )
 from components.evaluate_model.pictures import Pictures, draw_pictures
+from components.evaluate_model.proportions import widen_collapsed
 from components.evaluate_model.scoring import predict
 from mulgil.artifacts import (
     SPLITS,
@@ -24,6 +25,7 @@ from mulgil.artifacts import (
     Check,
     DatasetManifest,
     Evaluation,
+    Interval,
     Verdict,
     read_bundle,
 )
@@ -73,9 +75,10 @@ def evaluate_model(
     fitted = train.joined(validation)
 
     task = Task(bundle.task)
+    form = AnswerForm.of(task, dictionary)
     champion = ask_champion(bundle.name, bundle.fingerprint, dictionary, test)
     predicted = {
-        MODEL: predict(bundle_path, bundle, test.tensors),
+        MODEL: predict(bundle_path, bundle, test.tensors, form.width),
         BASELINE: predict_prior(task, fitted, test),
         REFERENCE: predict_linear_model(task, specify_preprocessing(dictionary), fitted, test),
     }
@@ -84,11 +87,20 @@ def evaluate_model(
     replicates = replicate(task, test.target, predicted, TASK_FORMS[task].metrics)
 
     pictures = draw_pictures(
-        AnswerForm.of(task, dictionary),
+        form,
         test.target,
         {model: numbers for model, numbers in predicted.items() if model != BASELINE},
     )
-    evaluation = _evaluate(bundle, champion, len(test), replicates, pictures, project)
+    intervals = {
+        model: {
+            metric.value: widen_collapsed(
+                measured.interval(project.gates.confidence), task, metric, test.target, predicted[model]
+            )
+            for metric, measured in of_model.items()
+        }
+        for model, of_model in replicates.items()
+    }
+    evaluation = _evaluate(bundle, champion, len(test), replicates, intervals, pictures, project)
     verdict = Verdict.of(GATE, bundle.fingerprint, _check(evaluation, champion, project))
     evaluation.write(evaluation_path)
     verdict.write(verdict_path)
@@ -102,14 +114,11 @@ def _evaluate(
     champion: ChampionAnswer,
     rows: int,
     replicates: dict[str, dict[Metric, Replicates]],
+    intervals: dict[str, dict[str, Interval]],
     pictures: Pictures,
     project: Project,
 ) -> Evaluation:
     gates, primary = project.gates, project.primary_metric
-    intervals = {
-        model: {metric.value: replicate.interval(gates.confidence) for metric, replicate in measured.items()}
-        for model, measured in replicates.items()
-    }
     improvements = {
         model: replicates[MODEL][primary].better_than(measured[primary], primary).interval(gates.confidence)
         for model, measured in replicates.items()

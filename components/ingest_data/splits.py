@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +21,8 @@ from mulgil.contract.sources import Split
 from mulgil.errors import InputError, describe
 
 Places = npt.NDArray[np.int64]
+# Each row's class as a number.
+Classes = npt.NDArray[np.unsignedinteger[Any]]
 
 
 @dataclass(frozen=True)
@@ -136,13 +139,14 @@ def split_rows(targets: pa.Array, split: Split, *, are_classes: bool = True) -> 
     return places
 
 
-def _count(targets: pa.Array) -> tuple[Places, int, Counter[object]]:
+def _count(targets: pa.Array) -> tuple[Classes, int, Counter[object]]:
     """Return each row's class as a number, how many classes there are, and the rows of each."""
     encoded = targets.dictionary_encode()
     found = encoded.dictionary.to_pylist()
     # The order of the classes has a part in what the seed draws; that of the rows has none.
-    ranks = np.argsort(np.argsort([str(value) for value in found]))
-    classes = ranks[encoded.indices.to_numpy()] if found else np.empty(0, dtype=np.int64)
+    # In as few bytes as will do: scikit-learn's shuffle, where ingestion takes the most memory, copies them.
+    ranks = np.argsort(np.argsort([str(value) for value in found])).astype(np.min_scalar_type(len(found)))
+    classes = ranks[encoded.indices.to_numpy()] if found else np.empty(0, dtype=np.uint8)
     rows_of = np.bincount(classes, minlength=len(found))
     counts = Counter({value: int(rows_of[rank]) for value, rank in zip(found, ranks, strict=True)})
     return classes, len(found), counts
@@ -169,8 +173,8 @@ def _require_classes(strata: Strata, places: dict[str, Places], split: Split) ->
         raise _too_few(counts, split)
 
 
-def _draw(classes: Places, split: Split) -> dict[str, Places]:
-    rest = np.arange(len(classes))
+def _draw(classes: Classes, split: Split) -> dict[str, Places]:
+    rest = np.arange(len(classes), dtype=np.min_scalar_type(len(classes)))
     places = {}
     for name, ratio in (("test", split.test_ratio), ("validation", split.validation_ratio)):
         rest, part = train_test_split(
@@ -181,7 +185,7 @@ def _draw(classes: Places, split: Split) -> dict[str, Places]:
         )
         places[name] = part
     places["train"] = rest
-    return {name: np.sort(places[name]) for name in SPLITS}
+    return {name: np.sort(places[name]).astype(np.int64) for name in SPLITS}
 
 
 def _too_few(counts: Counter[object], split: Split) -> InputError:

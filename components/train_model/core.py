@@ -6,13 +6,23 @@ import time
 from pathlib import Path
 
 from components.train_model import PROJECT_SECTIONS
+from components.train_model.comparison import choose_simplest, compare_families
+from components.train_model.estimators import Estimators
 from components.train_model.export import write_bundle
 from components.train_model.fit_transform import fit_transform
-from components.train_model.fitting import Examples, find_epochs, fit_network
 from components.train_model.heads import Head, make_head
-from mulgil.artifacts import BundleManifest, DatasetManifest, FeatureServiceReference, TrainingHistory
+from components.train_model.learners import Examples, Learner
+from components.train_model.neural_network import NeuralNetwork
+from mulgil.artifacts import (
+    BundleManifest,
+    DatasetManifest,
+    FamilyScore,
+    FeatureServiceReference,
+    TrainingHistory,
+)
 from mulgil.contract import DataDictionary, load_project
 from mulgil.contract.answers import AnswerForm
+from mulgil.contract.learning import Family, Training
 from mulgil.contract.specifications import specify_preprocessing
 from mulgil.errors import InputError, describe
 from mulgil.preprocessing import FittedTransform, TransformExecutor
@@ -56,16 +66,26 @@ def train_model(
     answer_width = AnswerForm.of(task, dictionary).width
     specification = specify_preprocessing(dictionary)
     first, head = fit_transform(specification, train.tensors), make_head(task, answer_width, train)
-    curve = find_epochs(training, head, _encode(first, head, train), _encode(first, head, validation))
     both = train.joined(validation)
+    candidates: tuple[FamilyScore, ...] = ()
+    family = training.family
+    if family is Family.AUTO:
+        candidates = compare_families(
+            lambda one: _learner(one, training), training, task, answer_width, specification, both
+        )
+        family = Family(choose_simplest(candidates).family)
+    learner = _learner(family, training)
+    curve = learner.look(head, _encode(first, head, train), _encode(first, head, validation))
     transform, head = fit_transform(specification, both.tensors), make_head(task, answer_width, both)
-    network = fit_network(training, head, _encode(transform, head, both), curve.best_epoch)
+    model = learner.fit(head, _encode(transform, head, both), curve)
     history = TrainingHistory(
+        family=family,
+        candidates=candidates,
         loss=curve.loss,
         val_loss=curve.val_loss,
         best_epoch=curve.best_epoch,
         rows={"train": len(train), "validation": len(validation)},
-        parameters=network.count_params(),
+        parameters=model.parameters,
         seconds=time.monotonic() - started,
     )
 
@@ -73,7 +93,7 @@ def train_model(
         bundle_path,
         folder=folder,
         transform=transform,
-        network=network,
+        model=model,
         rows=both,
         data_fingerprint=manifest.fingerprint,
         feature_service=feature_service,
@@ -81,6 +101,10 @@ def train_model(
     history.write(history_path)
     _print_summary(history, both, bundle)
     return bundle
+
+
+def _learner(family: Family, training: Training) -> Learner:
+    return NeuralNetwork(training) if family is Family.NEURAL_NETWORK else Estimators(family, training)
 
 
 def _encode(transform: FittedTransform, head: Head, rows: TrainingRows) -> Examples:
@@ -113,10 +137,19 @@ def _check_features(feature_service: FeatureServiceReference, dictionary: DataDi
 
 
 def _print_summary(history: TrainingHistory, rows: TrainingRows, bundle: BundleManifest) -> None:
-    print(
-        f"Early stopping: epoch {history.best_epoch} of {len(history.loss)} has the least validation "
-        f"loss, {history.val_loss[history.best_epoch - 1]:.4f}"
-    )
+    for score in history.candidates:
+        told = (
+            f"loss {score.loss:.4f} ± {score.standard_error:.4f}" if score.loss is not None else score.reason
+        )
+        chosen = ", taken" if score.family == history.family else ""
+        print(f"  {score.family:<22} {told} ({score.seconds:.1f} s){chosen}")
+    if len(history.loss) > 1:
+        print(
+            f"Early stopping: epoch {history.best_epoch} of {len(history.loss)} has the least validation "
+            f"loss, {history.val_loss[history.best_epoch - 1]:.4f}"
+        )
+    else:
+        print(f"{history.family}: validation loss {history.val_loss[0]:.4f}")
     left_out = f", {rows.left_out} left out for a missing value" if rows.left_out else ""
     print(
         f"Fitted {history.parameters} parameters on {len(rows)} rows of train and validation{left_out} "

@@ -6,55 +6,15 @@ the same weights, bit for bit, on one machine.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
-
 import keras
 import numpy as np
-import numpy.typing as npt
 import tensorflow as tf
 
 from components.train_model.heads import Head
+from components.train_model.learners import Curve, Examples
 from components.train_model.network import build_network
 from mulgil.contract.learning import Training
 from mulgil.errors import InputError, describe
-
-Floats = npt.NDArray[np.float32]
-
-
-@dataclass(frozen=True)
-class Examples:
-    """Rows as the network takes them.
-
-    Attributes:
-        numbers: Transformed columns.
-        target: The truth as the head's loss takes it.
-
-    Shapes:
-        (rows, width), and (rows,) or (rows, head.width).
-    """
-
-    numbers: Floats
-    target: npt.NDArray[Any]
-
-
-@dataclass(frozen=True)
-class Curve:
-    """What early stopping saw, by epoch.
-
-    Attributes:
-        loss: On the training rows, dropout and penalty included.
-        val_loss: The plain loss on the validation rows: log loss, or of a number the mean squared error in
-            squares of its standard deviation.
-    """
-
-    loss: tuple[float, ...]
-    val_loss: tuple[float, ...]
-
-    @property
-    def best_epoch(self) -> int:
-        """The epoch, from 1, with the least validation loss."""
-        return int(np.argmin(self.val_loss)) + 1
 
 
 def find_epochs(training: Training, head: Head, train: Examples, validation: Examples) -> Curve:
@@ -80,9 +40,9 @@ def find_epochs(training: Training, head: Head, train: Examples, validation: Exa
 
 
 def fit_network(training: Training, head: Head, examples: Examples, epochs: int) -> keras.Model:
-    """Fit a new network for so many epochs."""
+    """Fit a new network for so many epochs; of a number it gives the standardised one."""
     network, _ = _fit(training, head, examples, epochs, [])
-    return head.in_units(network)
+    return network
 
 
 class _ValidationLoss(keras.callbacks.Callback):

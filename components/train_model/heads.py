@@ -77,5 +77,6 @@ def make_head(task: Task, width: int, rows: TrainingRows) -> Head:
     if task.is_classification:
         return Head(task, width)
     numbers = rows.target.reshape(len(rows), -1)
-    # `read_rows` has seen that a target varies.
-    return Head(task, width, tuple(numbers.mean(axis=0).tolist()), tuple(numbers.std(axis=0).tolist()))
+    # A split's target varies, but that of a fold of it may not.
+    deviations = [deviation or 1.0 for deviation in numbers.std(axis=0).tolist()]
+    return Head(task, width, tuple(numbers.mean(axis=0).tolist()), tuple(deviations))

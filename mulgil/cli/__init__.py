@@ -14,6 +14,7 @@ from mulgil.cli.console import errors
 from mulgil.cli.delete import delete_command
 from mulgil.cli.describe import describe_command
 from mulgil.cli.dictionary import dictionary_command
+from mulgil.cli.doctor import doctor_command
 from mulgil.cli.get import get_app
 from mulgil.cli.init import init_command
 from mulgil.cli.logs import logs_command
@@ -49,6 +50,7 @@ app.command("logs")(logs_command)
 app.command("delete")(delete_command)
 app.command("up")(up_command)
 app.command("down")(down_command)
+app.command("doctor")(doctor_command)
 app.add_typer(runs_app, name="runs")
 app.add_typer(rollout_app, name="rollout")
 app.add_typer(schedule_app, name="schedule")

@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import urllib3
+import yaml
 from kubernetes import client, config
 from kubernetes.client.exceptions import ApiException
 
@@ -41,6 +44,15 @@ class NotFoundError(InputError):
     """There is no such object, or no such kind."""
 
 
+def has_kubeconfig() -> bool:
+    """Return whether one of the files of KUBECONFIG, or ~/.kube/config, is there.
+
+    The library's own `load_config` takes a list of files for one, and prints where it looked in vain.
+    """
+    places = config.kube_config.KUBE_CONFIG_DEFAULT_LOCATION.split(os.pathsep)
+    return any(Path(place).expanduser().exists() for place in places if place)
+
+
 def connect(context: str = "") -> client.ApiClient:
     """Return a client for the cluster that this runs in, or for that of the kubeconfig.
 
@@ -49,17 +61,17 @@ def connect(context: str = "") -> client.ApiClient:
     """
     configuration = client.Configuration()
     try:
-        if context:
-            config.load_kube_config(context=context, client_configuration=configuration)
+        if context or has_kubeconfig():
+            config.load_kube_config(context=context or None, client_configuration=configuration)
         else:
-            config.load_config(client_configuration=configuration)
-    except (config.ConfigException, TypeError) as exc:
+            config.load_incluster_config(client_configuration=configuration)
+    except (config.ConfigException, yaml.YAMLError, OSError, TypeError) as exc:
         raise InputError(
             describe(
                 "There is no cluster to talk to",
                 expected="a kubeconfig (KUBECONFIG, ~/.kube/config), or a pod of a cluster",
                 received=str(exc),
-                next_step="see `kubectl config get-contexts`; for a cluster on this machine: make cluster-up",
+                next_step="see `kubectl config get-contexts`",
             )
         ) from exc
     # The library's own three tries would hide for how long a server is gone.

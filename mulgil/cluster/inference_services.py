@@ -10,6 +10,7 @@ from typing import Any
 from kubernetes import client
 
 from mulgil.cluster.api_server import ConflictError, connect, request, translated
+from mulgil.cluster.preflight import require_canaries
 from mulgil.errors import MulgilError, PermanentError, TemporaryError, describe
 
 Manifest = dict[str, Any]
@@ -55,7 +56,13 @@ class ClusterPlatform:
         self._sleep = sleep
 
     def adapt(self, manifest: Manifest) -> Manifest:
-        """Return the manifest with the account that may read bundles here."""
+        """Return the manifest with the account that may read bundles here.
+
+        Raises:
+            PermanentError: A canary of it would get no traffic here, and nobody would say so.
+            TemporaryError: The API server does not answer.
+        """
+        require_canaries(manifest, self._api)
         spec = manifest["spec"]
         predictor = {"serviceAccountName": SERVICE_ACCOUNT, **spec["predictor"]}
         return {**manifest, "spec": {**spec, "predictor": predictor}}

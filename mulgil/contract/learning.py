@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Self
 
-from pydantic import Field
+from pydantic import Field, ValidationError, model_validator
 
-from mulgil.contract.dictionary import ColumnType, Contract, DataDictionary
+from mulgil.contract.dictionary import ColumnType, Contract, DataDictionary, mistake
 
 Ratio = Annotated[float, Field(gt=0, lt=1)]
 # What numpy, scikit-learn and Keras all take.
@@ -139,9 +139,82 @@ TASK_FORMS = {
 }
 
 
-class Training(Contract):
-    """The multilayer perceptron and how it is fitted."""
+class Family(StrEnum):
+    """What kind of model is fitted, the simplest first."""
 
+    LINEAR = "linear"
+    DECISION_TREE = "decision_tree"
+    NEAREST_NEIGHBORS = "nearest_neighbors"
+    SUPPORT_VECTOR_MACHINE = "support_vector_machine"
+    RANDOM_FOREST = "random_forest"
+    GRADIENT_BOOSTING = "gradient_boosting"
+    NEURAL_NETWORK = "neural_network"
+    AUTO = "auto"
+
+
+@dataclass(frozen=True)
+class Domain:
+    """What a hyperparameter may be.
+
+    Attributes:
+        low: Least value.
+        high: Greatest value.
+        is_whole: Whether it is a whole number.
+    """
+
+    low: float
+    high: float
+    is_whole: bool = True
+
+    def explain(self, value: float) -> str | None:
+        """Say why a value is not in the domain; `None` where it is."""
+        is_right = self.low <= value <= self.high and (not self.is_whole or value == int(value))
+        kind = "a whole number" if self.is_whole else "a number"
+        return None if is_right else f"expected {kind} from {self.low:g} to {self.high:g}; received {value:g}"
+
+
+_PENALTY = Domain(1e-6, 1e6, is_whole=False)
+_DEPTH, _LEAF = Domain(1, 100), Domain(1, 100_000)
+
+# By scikit-learn's own names. The neural network's stand in `training` itself.
+HYPERPARAMETERS: dict[Family, dict[str, Domain]] = {
+    Family.LINEAR: {"C": _PENALTY},
+    Family.DECISION_TREE: {"max_depth": _DEPTH, "min_samples_leaf": _LEAF},
+    Family.NEAREST_NEIGHBORS: {"n_neighbors": Domain(1, 1000)},
+    Family.SUPPORT_VECTOR_MACHINE: {"C": _PENALTY, "gamma": _PENALTY},
+    Family.RANDOM_FOREST: {
+        "n_estimators": Domain(1, 2000),
+        "max_depth": _DEPTH,
+        "min_samples_leaf": _LEAF,
+    },
+    Family.GRADIENT_BOOSTING: {
+        "n_estimators": Domain(1, 2000),
+        "learning_rate": Domain(1e-4, 1, is_whole=False),
+        "max_depth": _DEPTH,
+        "min_samples_leaf": _LEAF,
+        "subsample": Domain(0.1, 1, is_whole=False),
+    },
+    Family.NEURAL_NETWORK: {},
+    Family.AUTO: {},
+}
+
+
+class Training(Contract):
+    """The model and how it is fitted."""
+
+    family: Family = Field(
+        default=Family.NEURAL_NETWORK,
+        description="The kind of model; `auto` compares all by cross-validation, and takes the simplest "
+        "within one standard error of the best.",
+    )
+    hyperparameters: dict[str, float] = Field(
+        default_factory=dict,
+        description="Of a family of scikit-learn's, by its own names, such as `n_estimators`.",
+    )
+    time_budget_seconds: float = Field(
+        default=300, gt=0, description="How long `auto` may compare; the first family is always compared."
+    )
+    folds: int = Field(default=5, ge=2, le=20, description="Parts of the rows that `auto` holds out in turn.")
     hidden_units: tuple[Annotated[int, Field(gt=0)], ...] = Field(
         default=(16,), description="Units of each hidden layer; none is logistic or linear regression."
     )
@@ -156,6 +229,24 @@ class Training(Contract):
         default=20, gt=0, description="Epochs without a better validation loss before it stops."
     )
     seed: Seed = Field(default=0, description="Of the initial weights, the shuffles and the dropout.")
+
+    @model_validator(mode="after")
+    def _has_the_familys_hyperparameters(self) -> Self:
+        domains = HYPERPARAMETERS[self.family]
+        known = ", ".join(domains) or "none here"
+        mistakes = [
+            mistake(text, "hyperparameters", name)
+            for name, value in self.hyperparameters.items()
+            for text in [
+                domains[name].explain(value)
+                if name in domains
+                else f"{self.family} has the hyperparameters {known}; received {name}"
+            ]
+            if text is not None
+        ]
+        if mistakes:
+            raise ValidationError.from_exception_data("Training", mistakes)
+        return self
 
 
 class Gates(Contract):

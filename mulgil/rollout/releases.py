@@ -17,15 +17,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from mulgil.cluster.kserve_support import MODE_ANNOTATION, STANDARD, normalize_mode
 from mulgil.errors import InputError, describe
 
 Manifest = dict[str, Any]
 
-MODE_ANNOTATION = "serving.kserve.io/deploymentMode"
 TAGS_ANNOTATION = "serving.kserve.io/enable-tag-routing"
 VERSION_ANNOTATION = "mulgil.dev/model-version"
 _CONTAINER = "kserve-container"
-_STANDARD_MODES = ("Standard", "RawDeployment")
 
 
 @dataclass(frozen=True)
@@ -65,8 +64,8 @@ class Form(Protocol):
 
 def form_of(manifest: Manifest) -> Form:
     """Return the form that a manifest is written in: Knative's where it does not say."""
-    mode = manifest["metadata"].get("annotations", {}).get(MODE_ANNOTATION)
-    return StandardForm() if mode in _STANDARD_MODES else KnativeForm()
+    mode = manifest["metadata"].get("annotations", {}).get(MODE_ANNOTATION, "")
+    return StandardForm() if normalize_mode(mode) == STANDARD else KnativeForm()
 
 
 def version_of(manifest: Manifest) -> str:

@@ -89,11 +89,12 @@ def start_rollout(
     Raises:
         InputError: The policy asks for more than the platform or the source can do, nothing serves, or the
             version that serves is the same.
-        PermanentError: Another rollout of the same service is under way.
+        PermanentError: Another rollout of the same service is under way, or a canary would get no traffic.
     """
     require_capabilities(policy, driver)
     _require_metrics(policy, source)
     driver.form(candidate)
+    driver.require_support(candidate)
     metadata = candidate["metadata"]
     name, namespace = metadata["name"], metadata["namespace"]
     there = driver.read(name, namespace)

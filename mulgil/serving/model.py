@@ -17,6 +17,7 @@ from mulgil.artifacts import (
     BUNDLE_DICTIONARY,
     BUNDLE_EXAMPLE,
     BUNDLE_LITERT,
+    BUNDLE_ONNX,
     BUNDLE_TRANSFORM,
     Background,
     WarmUpExample,
@@ -26,6 +27,7 @@ from mulgil.contract.answers import AnswerForm, Numbers, differ
 from mulgil.contract.dictionary import Column, DataDictionary
 from mulgil.contract.learning import Task
 from mulgil.errors import InputError, describe
+from mulgil.onnx_model import OnnxModel
 from mulgil.preprocessing import FittedTransform, TransformExecutor
 from mulgil.serving.column_encoder import ColumnEncoder
 from mulgil.serving.contract_check import ContractCheck, ContractViolationError, Violation
@@ -115,6 +117,13 @@ class NumericModel:
             )
 
 
+def _load_numeric_model(path: Path, answer_width: int) -> NumericModel | OnnxModel:
+    """Load the bundle's ONNX model where it has one, or else its LiteRT model."""
+    if (path / BUNDLE_ONNX).exists():
+        return OnnxModel(path / BUNDLE_ONNX, answer_width)
+    return NumericModel(path / BUNDLE_LITERT, answer_width)
+
+
 class ServedModel:
     """A bundle, ready to predict from raw columns.
 
@@ -137,9 +146,7 @@ class ServedModel:
         self._check = ContractCheck(dictionary)
         self._transform = TransformExecutor(transform)
         # Two, so that requests of one row and of many do not resize each other's.
-        self._model, self._model_of_one = (
-            NumericModel(path / BUNDLE_LITERT, self.answers.width) for _ in range(2)
-        )
+        self._model, self._model_of_one = (_load_numeric_model(path, self.answers.width) for _ in range(2))
         encoded = [column.name for column in transform.columns]
         if encoded != list(self.columns) or transform.width != self._model.width:
             raise InputError(
@@ -227,7 +234,7 @@ class ServedModel:
         rows = Background.read(path).instances
         columns = {name: [row[name] for row in rows] for name in self.columns}
         # Of its own, so that a prediction's is not resized.
-        model = NumericModel(path.parent / BUNDLE_LITERT, self.answers.width)
+        model = _load_numeric_model(path.parent, self.answers.width)
         # They are training rows, which nobody checks again here.
         encoded = self._transform.apply(columns)
         return Explainer(model.predict, [column.width for column in transform.columns], encoded)

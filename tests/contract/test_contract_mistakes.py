@@ -385,3 +385,29 @@ def test_a_mistake_in_the_rollout_policy_says_what_was_expected(write, section, 
 
     assert f"{PROJECT_FILE}:{line_of(PROJECT + section, 'rollout')}" in str(error.value)
     assert message in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("training", "place", "said"),
+    [
+        ("family: forest", "training.family", "'random_forest'"),
+        (
+            "family: linear\n  hyperparameters: {n_estimators: 3}",
+            "training.hyperparameters.n_estimators",
+            "linear has the hyperparameters C; received n_estimators",
+        ),
+        (
+            "family: random_forest\n  hyperparameters: {n_estimators: 2.5}",
+            "training.hyperparameters.n_estimators",
+            "a whole number from 1 to 2000; received 2.5",
+        ),
+        ("hyperparameters: {C: 1}", "training.hyperparameters.C", "none here"),
+    ],
+)
+def test_a_hyperparameter_that_the_family_lacks_is_located(write, training, place, said):
+    text = replace(PROJECT, "hidden_units: [16]", training)
+    with pytest.raises(ContractError) as caught:
+        load_project(write(project=text))
+    (message,) = str(caught.value).splitlines()
+    assert f"{PROJECT_FILE}:{line_of(text, training.splitlines()[-1].strip())}: {place}: " in message
+    assert said in message

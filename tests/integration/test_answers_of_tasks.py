@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from kserve import InferenceGRPCClient, InferInput, InferRequest
 from model_servers import Server, free_port
-from served_bundles import ROW, SPARSE_ROW, dictionary_of, network
+from served_bundles import ROW, SPARSE_ROW, dictionary_of, network, seal
 
+from mulgil.artifacts import BUNDLE_BACKGROUND, Background
 from mulgil.contract import Task
 from mulgil.contract.answers import AnswerForm
 
@@ -20,6 +21,8 @@ TASKS = [task for task in Task if task is not Task.BINARY_CLASSIFICATION]
 def served(request, tmp_path_factory):
     path = tmp_path_factory.mktemp("task") / "bundle"
     network(0, request.param).write_bundle(path)
+    Background(instances=(SPARSE_ROW, {**ROW, "age": 30})).write(path / BUNDLE_BACKGROUND)
+    seal(path, task=request.param)
     server = Server(path, "--grpc-port", str(port := free_port()))
     server.task, server.rpc = request.param, f"127.0.0.1:{port}"
     server.answers = AnswerForm.of(request.param, dictionary_of(request.param))
@@ -59,6 +62,22 @@ def flat(told):
     if not isinstance(told, dict):
         return {"": told}
     return told.get("probabilities", told)
+
+
+def test_each_class_label_and_target_is_explained_by_its_name(served):
+    answer = httpx.post(f"{served.url}/v1/models/heart:explain", json={"instances": [ROW]})
+
+    [explained] = answer.json()["explanations"]
+    numbers = np.atleast_1d(served.expected[0]).tolist()
+    names = served.answers.names or ("",)
+    shares = [share if served.answers.names else {"": share} for share in explained["attributions"].values()]
+    expectation = explained["expectation"] if served.answers.names else {"": explained["expectation"]}
+    assert list(explained["attributions"]) == list(ROW)
+    for name, number in zip(names, numbers, strict=True):
+        gained = sum(share[name] for share in shares)
+        assert expectation[name] + gained == pytest.approx(number, abs=1e-5 * max(1, abs(number)))
+        assert any(share[name] for share in shares), "the comparison is of something"
+    assert all(tuple(share) == tuple(names) for share in shares)
 
 
 def test_v2_answers_what_its_metadata_announces(served):

@@ -4,6 +4,7 @@ import copy
 
 import pytest
 from api_server_stub import ApiServerStub, becomes_ready, denied_by_webhook, refused, serving
+from kserve_installation import install_kserve
 from kubernetes import client
 from kubernetes_schemas import CRDS
 
@@ -212,6 +213,7 @@ def test_a_first_deployment_that_fails_leaves_nothing(cluster):
 
 
 def test_the_server_runs_as_the_account_that_may_read_bundles(cluster):
+    install_kserve(cluster)
     adapted = cluster.platform.adapt(manifest())
 
     assert adapted["spec"]["predictor"]["serviceAccountName"] == SERVICE_ACCOUNT

@@ -354,6 +354,10 @@ def test_a_good_model_is_approved_with_intervals_beside_baseline_and_reference(t
     assert right / evaluation.rows == pytest.approx(evaluation.metrics["accuracy"].value)
     interval = evaluation.metrics["roc_auc"]
     assert interval.low < interval.value < interval.high
+    # The shares call every row the same: no resample differs.
+    recall = evaluation.baseline["recall"]
+    assert recall.value in (0, 1)
+    assert 0 <= recall.low < recall.high <= 1
 
 
 def test_a_model_below_a_floor_is_rejected_with_everything_written(trained, tmp_path, capsys):

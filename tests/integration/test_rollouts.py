@@ -24,12 +24,16 @@ def platform(request):
 def open_scene(platform, tmp_path):
     def open_scene(policy=None, broken=(), **candidate):
         cluster = KServeCluster(broken)
-        driver = {"knative": KnativeDriver, "standard": StandardDriver}[platform](cluster)
+        driver = {"knative": KnativeDriver, "standard": StandardDriver}[platform](cluster, _take_all)
         scene = Scene(tmp_path, driver, Callers(cluster, **candidate), policy)
         scene.settle(version(scene, "1"))
         return scene
 
     return open_scene
+
+
+def _take_all(manifest):
+    pass
 
 
 def version(scene, number):

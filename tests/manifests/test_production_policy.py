@@ -102,7 +102,27 @@ def test_the_pipelines_account_can_do_exactly_what_is_listed():
         *(("serving.knative.dev", r, v) for r in ("revisions", "services") for v in ("get", "list")),
         ("", "pods", "list"),
         ("", "pods/log", "get"),
+        # Of KServe's own namespace these two alone, by name.
+        ("apps", "deployments", "get"),
+        ("", "configmaps", "get"),
     }
+    (preflight,) = (m for m in PRODUCTION if m["kind"] == "Role" and m["metadata"]["namespace"] == "kserve")
+    assert [rule["resourceNames"] for rule in preflight["rules"]] == [
+        ["kserve-controller-manager"],
+        ["inferenceservice-config"],
+    ]
+
+
+def test_whoever_runs_the_steps_has_all_of_the_pipelines_roles():
+    bindings = [m for m in PRODUCTION if m["kind"] == "RoleBinding"]
+
+    assert {m["metadata"]["name"] for m in bindings} == {
+        "mulgil-pipeline",
+        "mulgil-preflight",
+        "mulgil-revisions",
+    }
+    for binding in bindings:
+        assert {subject["name"] for subject in binding["subjects"]} == {"mulgil-pipeline", "pipeline-runner"}
 
 
 def test_only_the_pipelines_account_gets_a_token():

@@ -189,7 +189,7 @@ def test_the_first_version_needs_no_rollout():
 
 def test_the_page_says_what_was_seen_why_and_what_it_touched(tmp_path):
     cluster = KServeCluster()
-    scene = Scene(tmp_path, KnativeDriver(cluster), Callers(cluster, errors=0.06))
+    scene = Scene(tmp_path, KnativeDriver(cluster, lambda manifest: None), Callers(cluster, errors=0.06))
     scene.settle(isvc("1"))
     rollout = scene.drive(scene.start(isvc("2")))
 

@@ -77,7 +77,7 @@ def test_a_run_that_went_well_shows_everything_that_it_left():
         "a number 'old'",
         "d" * 64,
         "roc_auc_floor",
-        "417 parameters",
+        "417 numbers learned",
         "kind: InferenceService",
         "heart-disease 3",
         "heart_disease_1",
@@ -190,7 +190,7 @@ def test_a_damaged_record_is_named_and_the_rest_is_shown():
 
     assert "What could not be read" in text
     assert "does not hold a Evaluation" in text
-    assert "417 parameters" in text
+    assert "417 numbers learned" in text
 
 
 def test_an_evaluation_of_before_there_were_curves_has_a_page():

@@ -45,6 +45,9 @@ class Driver(Protocol):
     def addresses(self, name: str, namespace: str) -> dict[str, str]:
         """Return where each model version answers alone, where the platform itself tells."""
 
+    def require_support(self, manifest: Manifest) -> None:
+        """Refuse an object whose canary would get no traffic as this platform is set up."""
+
     def form(self, manifest: Manifest) -> Form:
         """Return KServe's form that this platform takes."""
 

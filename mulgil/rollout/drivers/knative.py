@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
+from mulgil.cluster.preflight import knative_preflight
 from mulgil.errors import InputError, describe
 from mulgil.rollout.drivers import Capabilities
 from mulgil.rollout.drivers.kubernetes_objects import KubernetesObjects, ObjectsApi
@@ -13,14 +16,17 @@ class KnativeDriver(KubernetesObjects):
 
     Args:
         api: The API; that of the current context where it is not given.
+        preflight: Refuses an object whose canary would get nothing on this cluster.
     """
 
     name = "knative"
     # Knative's routes have shares and tags, and nothing else.
     capabilities = Capabilities()
 
-    def __init__(self, api: ObjectsApi | None = None) -> None:
-        super().__init__(api)
+    def __init__(
+        self, api: ObjectsApi | None = None, preflight: Callable[[Manifest], None] = knative_preflight
+    ) -> None:
+        super().__init__(api, preflight)
 
     def form(self, manifest: Manifest) -> Form:
         """Return Knative's form.

@@ -9,6 +9,7 @@ Source:
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Protocol
 
 from kubernetes import client
@@ -56,10 +57,21 @@ class KubernetesObjects:
 
     Args:
         api: The API; that of the current context where it is not given.
+        preflight: Refuses an object whose canary would get nothing on this cluster.
     """
 
-    def __init__(self, api: ObjectsApi | None = None) -> None:
+    def __init__(self, api: ObjectsApi | None, preflight: Callable[[Manifest], None]) -> None:
         self._api = api or _open_api()
+        self._preflight = preflight
+
+    def require_support(self, manifest: Manifest) -> None:
+        """Refuse an object whose canary would get no traffic here.
+
+        Raises:
+            PermanentError: With what the cluster has, and the fix.
+            TemporaryError: The API server does not answer.
+        """
+        self._preflight(manifest)
 
     def read(self, name: str, namespace: str) -> Manifest | None:
         """Return an object with its status; `None` where there is none.

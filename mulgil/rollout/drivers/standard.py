@@ -5,6 +5,9 @@ Before 0.20 the field is ignored without a word, and in 0.20 a canary's pods sta
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
+from mulgil.cluster.preflight import standard_preflight
 from mulgil.errors import InputError, describe
 from mulgil.rollout.drivers import Capabilities
 from mulgil.rollout.drivers.kubernetes_objects import KubernetesObjects, ObjectsApi
@@ -16,13 +19,16 @@ class StandardDriver(KubernetesObjects):
 
     Args:
         api: The API; that of the current context where it is not given.
+        preflight: Refuses an object whose canary would get nothing on this cluster.
     """
 
     name = "standard"
     capabilities = Capabilities()
 
-    def __init__(self, api: ObjectsApi | None = None) -> None:
-        super().__init__(api)
+    def __init__(
+        self, api: ObjectsApi | None = None, preflight: Callable[[Manifest], None] = standard_preflight
+    ) -> None:
+        super().__init__(api, preflight)
 
     def form(self, manifest: Manifest) -> Form:
         """Return the Standard form.

@@ -1,0 +1,144 @@
+"""Which family: compared by cross-validation, the simplest within one standard error of the best.
+
+Every fold fits its own preprocessing on its own training part, and no test row is read.
+
+Source:
+    Breiman, Friedman, Olshen & Stone (1984), Classification and regression trees, section 3.4.3 (one standard
+    error); Hastie, Tibshirani & Friedman (2009), The elements of statistical learning, section 7.10.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+
+import numpy as np
+import numpy.typing as npt
+from sklearn.model_selection import KFold, StratifiedKFold, train_test_split
+
+from components.train_model.fit_transform import fit_transform
+from components.train_model.heads import make_head
+from components.train_model.learners import Curve, Examples, Learner, measure_loss
+from mulgil.artifacts import FamilyScore
+from mulgil.contract import Task
+from mulgil.contract.learning import Family, Training
+from mulgil.contract.specifications import PreprocessingSpecification
+from mulgil.errors import InputError
+from mulgil.preprocessing import TransformExecutor
+from mulgil.preprocessing.rows import TrainingRows
+
+# What a fold's training part gives up for early stopping; the shipped split's own share.
+_STOPPING_RATIO = 0.2
+
+Fold = tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]
+
+
+def compare_families(
+    learner_of: Callable[[Family], Learner],
+    training: Training,
+    task: Task,
+    answer_width: int,
+    specification: PreprocessingSpecification,
+    rows: TrainingRows,
+    clock: Callable[[], float] = time.monotonic,
+) -> tuple[FamilyScore, ...]:
+    """Cross-validate every family, the simplest first, until the time is over.
+
+    Args:
+        learner_of: Gives each family's learner.
+        training: Folds, seed and time budget.
+        task: The task.
+        answer_width: How many numbers a model gives for a row.
+        specification: How columns become numbers.
+        rows: Rows to compare on; no test row among them.
+        clock: Seconds.
+
+    Returns:
+        A score for each family. The first is compared whatever the time.
+    """
+    begun = clock()
+    folds = list(_fold(task, training, rows))
+    scores = []
+    for family in Family:
+        if family is Family.AUTO:
+            continue
+        started = clock()
+        losses: list[float] = []
+        reason = ""
+        for fold in folds:
+            if scores and clock() - begun > training.time_budget_seconds:
+                reason = f"the time budget of {training.time_budget_seconds:g} s was over"
+                break
+            try:
+                losses.append(
+                    _score(learner_of(family), task, answer_width, specification, rows, fold, training)
+                )
+            except InputError as exc:
+                reason = str(exc).splitlines()[0]
+                break
+        is_whole = not reason
+        scores.append(
+            FamilyScore(
+                family=family,
+                loss=float(np.mean(losses)) if is_whole else None,
+                standard_error=float(np.std(losses, ddof=1) / np.sqrt(len(losses))) if is_whole else None,
+                seconds=clock() - started,
+                reason=reason,
+            )
+        )
+    return tuple(scores)
+
+
+def choose_simplest(scores: Sequence[FamilyScore]) -> FamilyScore:
+    """Return the first score, the simplest, whose loss is within one standard error of the least.
+
+    Raises:
+        InputError: No family could be compared.
+    """
+    compared = [(score.loss, score) for score in scores if score.loss is not None]
+    if not compared:
+        raise InputError(
+            "No family of models could be fitted: " + "; ".join(score.reason for score in scores)
+        )
+    least, best = min(compared, key=lambda pair: pair[0])
+    bound = least + (best.standard_error or 0.0)
+    return next(score for loss, score in compared if loss <= bound)
+
+
+def _fold(task: Task, training: Training, rows: TrainingRows) -> Iterator[Fold]:
+    is_stratified = task in (Task.BINARY_CLASSIFICATION, Task.MULTICLASS_CLASSIFICATION)
+    folds = training.folds
+    if is_stratified:
+        # Every part needs a row of every class.
+        folds = max(2, min(folds, int(np.bincount(rows.target.astype(np.intp)).min())))
+        return StratifiedKFold(folds, shuffle=True, random_state=training.seed).split(
+            rows.target, rows.target
+        )
+    return KFold(folds, shuffle=True, random_state=training.seed).split(rows.target)
+
+
+def _score(
+    learner: Learner,
+    task: Task,
+    answer_width: int,
+    specification: PreprocessingSpecification,
+    rows: TrainingRows,
+    fold: Fold,
+    training: Training,
+) -> float:
+    """Fit on one part, stop by a part of it, and measure the loss on the part that was held out."""
+    train, held_out = (rows.take(places) for places in fold)
+    transform = fit_transform(specification, train.tensors)
+    head = make_head(task, answer_width, train)
+    executor = TransformExecutor(transform)
+    examples, others = (
+        Examples(executor.apply(part.tensors), head.encode(part)) for part in (train, held_out)
+    )
+    curve = Curve((), ())
+    if learner.is_fitted_by_epochs:
+        inner, stopping = train_test_split(
+            np.arange(len(train)), test_size=_STOPPING_RATIO, random_state=training.seed
+        )
+        curve = learner.look(head, examples.take(inner), examples.take(stopping))
+    fitted = learner.fit(head, examples, curve)
+    return measure_loss(head, others.target, fitted.predict(others.numbers))

@@ -1,0 +1,101 @@
+"""What a family of models must do to be fitted, compared, exported and served."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from components.train_model.heads import Head
+from mulgil.contract import Task
+from mulgil.preprocessing import FittedTransform
+from mulgil.preprocessing.rows import Tensors
+
+Floats = npt.NDArray[np.float32]
+
+# A sure and wrong answer costs 16 nats, not infinity; as the evaluation counts.
+_LEAST_PROBABILITY = float(np.finfo(np.float32).eps)
+
+
+@dataclass(frozen=True)
+class Examples:
+    """Rows as a model takes them.
+
+    Attributes:
+        numbers: Transformed columns.
+        target: The truth as the head writes it.
+
+    Shapes:
+        (rows, width), and (rows,) or (rows, head.width).
+    """
+
+    numbers: Floats
+    target: npt.NDArray[Any]
+
+    def take(self, places: npt.NDArray[np.intp]) -> Examples:
+        """Return some of the rows."""
+        return Examples(self.numbers[places], self.target[places])
+
+
+@dataclass(frozen=True)
+class Curve:
+    """What the validation rows said.
+
+    Attributes:
+        loss: On the training rows by epoch, dropout and penalty included.
+        val_loss: The plain loss on the validation rows: log loss, or of a number the mean squared error in
+            squares of its standard deviation. A model that is not fitted by epochs has one.
+    """
+
+    loss: tuple[float, ...]
+    val_loss: tuple[float, ...]
+
+    @property
+    def best_epoch(self) -> int:
+        """The epoch, from 1, with the least validation loss."""
+        return int(np.argmin(self.val_loss)) + 1
+
+
+class FittedModel(Protocol):
+    """A model after its fit."""
+
+    @property
+    def parameters(self) -> int:
+        """How many numbers it learned."""
+
+    def predict(self, numbers: Floats) -> npt.NDArray[Any]:
+        """Compute the head's own numbers: probabilities, or standardised numbers."""
+
+    def write(self, path: Path, transform: FittedTransform, output: str) -> None:
+        """Write the files that are served, into the bundle's directory."""
+
+    def ask(self, path: Path, transform: FittedTransform, tensors: Tensors, output: str) -> npt.NDArray[Any]:
+        """Ask the files as they were written, on raw columns; which also shows that they load."""
+
+
+class Learner(Protocol):
+    """A family of models."""
+
+    @property
+    def is_fitted_by_epochs(self) -> bool:
+        """Whether `fit` goes as far as a curve says; else it needs none."""
+
+    def look(self, head: Head, train: Examples, validation: Examples) -> Curve:
+        """Fit on the training rows, and see by the validation rows how far the fit should go."""
+
+    def fit(self, head: Head, examples: Examples, curve: Curve) -> FittedModel:
+        """Fit for good, as far as the curve says."""
+
+
+def measure_loss(head: Head, target: npt.NDArray[Any], predicted: npt.NDArray[Any]) -> float:
+    """Compute the plain loss of predictions: what early stopping looks at, and families are compared by."""
+    if head.task is Task.MULTICLASS_CLASSIFICATION:
+        of_truth = predicted[np.arange(len(target)), target]
+        return float(-np.log(np.clip(of_truth, _LEAST_PROBABILITY, 1)).mean())
+    if head.task.is_classification:
+        clipped = np.clip(predicted, _LEAST_PROBABILITY, 1 - _LEAST_PROBABILITY)
+        return float(-np.log(np.where(target > 0.5, clipped, 1 - clipped)).mean())
+    return float(((predicted - target) ** 2).mean())

@@ -1,0 +1,68 @@
+"""A family fitted on a task's project, exported, and held against what it was."""
+
+from pathlib import Path
+
+import numpy as np
+from learning_project import LearningProject
+
+from components.train_model.core import _learner
+from components.train_model.export import write_bundle
+from components.train_model.fit_transform import fit_transform
+from components.train_model.heads import make_head
+from components.train_model.learners import Curve, Examples
+from mulgil.artifacts import FeatureServiceReference
+from mulgil.contract.answers import AnswerForm, differ
+from mulgil.contract.learning import Family, Training
+from mulgil.contract.specifications import specify_preprocessing
+from mulgil.preprocessing import TransformExecutor
+from mulgil.preprocessing.rows import read_rows
+from mulgil.serving.model import TOLERANCE, ServedModel
+
+FAMILIES = [family for family in Family if family is not Family.AUTO]
+_SMALL = {Family.RANDOM_FOREST: {"n_estimators": 20}, Family.GRADIENT_BOOSTING: {"n_estimators": 20}}
+
+
+def check_served_as_fitted(project: LearningProject, family: Family, bundle_path: Path) -> None:
+    """Fit and export a family; what is served must answer as it, and explain what it answers."""
+    folder = project.folder
+    dictionary, task = folder.dictionary, folder.project.task
+    training = Training(family=family, hyperparameters=_SMALL.get(family, {}), hidden_units=(4,))
+    rows, others = (read_rows(project.rows_path, split, dictionary) for split in ("train", "test"))
+    transform = fit_transform(specify_preprocessing(dictionary), rows.tensors)
+    head = make_head(task, AnswerForm.of(task, dictionary).width, rows)
+    executor = TransformExecutor(transform)
+    examples = Examples(executor.apply(rows.tensors), head.encode(rows))
+    model = _learner(family, training).fit(head, examples, Curve((1.0,) * 3, (3.0, 2.0, 1.0)))
+    write_bundle(
+        bundle_path,
+        folder=folder,
+        transform=transform,
+        model=model,
+        rows=rows,
+        data_fingerprint="0" * 64,
+        feature_service=FeatureServiceReference.read(project.feature_service_path),
+    )
+    served = ServedModel(bundle_path)
+
+    # Rows that it was fitted on lie on the very thresholds of trees.
+    for part in (rows, others):
+        own = model.predict(executor.apply(part.tensors))
+        if not task.is_classification:
+            own = own.reshape(len(part), -1) * np.array(head.scale) + np.array(head.offset)
+            own = own[:, 0] if head.width == 1 else own
+        instances = [part.instance(place) for place in range(len(part))]
+        columns = {name: [row[name] for row in instances] for name in instances[0]}
+        answers = served.predict(columns, len(part))
+        for one, other in zip(answers, own.tolist(), strict=True):
+            assert not differ(one, other, TOLERANCE), (one, other)
+        assert len({str(answer) for answer in answers}) > 3, "the comparison is of something"
+    assert model.parameters > 0
+    is_network = family is Family.NEURAL_NETWORK
+    assert (bundle_path / "model.onnx").exists() is not is_network
+
+    [explanation] = served.explain(served.encode(columns, len(others))[:1], 0.0)
+    gain = explanation.prediction - explanation.expectation
+    assert not differ(explanation.prediction.tolist(), np.atleast_1d(answers[0]).tolist(), TOLERANCE)
+    assert explanation.shares.shape == (len(dictionary.features), head.width)
+    np.testing.assert_allclose(explanation.shares.sum(axis=0), gain, atol=1e-6 * max(1, np.abs(own).max()))
+    assert explanation.shares.any()
