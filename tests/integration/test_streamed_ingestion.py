@@ -92,7 +92,7 @@ def write(folder: Path, rows: list[list[str]], kind: str, seed: int) -> None:
 
 
 def enough(rows: list[list[str]]) -> list[list[str]]:
-    """Rows that are surely right, so many that a random split has both classes everywhere; then those drawn."""
+    """Surely right rows, so many that a random split has both classes everywhere; then those drawn."""
     right = [[f"p{i}", "2024-01-01", str(i), "1", "1", "yes", "a", "n", str(i % 2)] for i in range(90)]
     return [*right, *rows]
 
