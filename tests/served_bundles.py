@@ -102,6 +102,14 @@ class NumericNetwork:
         self._network = network
         self.litert = tf.lite.TFLiteConverter.from_keras_model(network).convert()
 
+    def break_numbers(self) -> None:
+        """Make every answer NaN, as a training that diverged leaves it."""
+        import tensorflow as tf
+
+        for weights in self._network.weights:
+            weights.assign(np.full(weights.shape, np.nan, np.float32))
+        self.litert = tf.lite.TFLiteConverter.from_keras_model(self._network).convert()
+
     def predict(self, *rows: dict[str, object]) -> list[float]:
         """What Keras itself answers."""
         columns = {name: [row[name] for row in rows] for name in ROW}

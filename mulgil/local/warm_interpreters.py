@@ -208,12 +208,14 @@ def _is_up() -> bool:
 
 
 def _connect() -> socket.socket | None:
+    # First, as an unusable home is an error.
+    folder = _folder()
     connection = socket.socket(socket.AF_UNIX)
     connection.settimeout(_ANSWER_SECONDS)
     place = -1
     try:
         # An address has 108 bytes at the most, and a home's path may be longer.
-        place = os.open(_folder(), os.O_PATH | os.O_DIRECTORY)
+        place = os.open(folder, os.O_PATH | os.O_DIRECTORY)
         connection.connect(f"/proc/self/fd/{place}/{SOCKET}")
     except OSError:
         connection.close()

@@ -44,7 +44,7 @@ class Half(msgspec.Struct, omit_defaults=True, gc=False):
         version: The model's; empty where it is not known.
         description: Fingerprint of what its columns mean; empty where nobody said.
         received: When the collector got it, in seconds since 1970.
-        time: When the request came, likewise.
+        time: When the request came, likewise; of a response alone, its own.
         has_request: Whether this half says what was asked.
         has_response: Whether this half says what was answered.
         columns: Values by column, the entity's too; empty where the request was refused.
@@ -81,8 +81,10 @@ class Half(msgspec.Struct, omit_defaults=True, gc=False):
     answer: str = ""
 
     def joined(self, other: Half) -> Half:
-        """Return both halves as one; of what both say, this one's."""
+        """Return both halves as one; of what both say, this one's, but the request's time."""
         mine, theirs = msgspec.structs.asdict(self), msgspec.structs.asdict(other)
+        if other.has_request and not self.has_request:
+            mine["time"] = other.time
         return Half(**{name: mine[name] or theirs[name] for name in mine})
 
 
@@ -183,13 +185,13 @@ def make_half(event: Event, columns: ModelColumns | None, received: float) -> Ha
         version=event.modelversion,
         description="" if columns is None else columns.fingerprint,
         received=received,
+        time=_seconds(event.time) or received,
         prediction_id=event.predictionid,
         protocol=event.protocol,
     )
     body = event.body
     if event.type == REQUEST_TYPE:
         half.has_request = True
-        half.time = _seconds(event.time) or received
         # Ours always says what its columns mean: where that got lost, nobody knows which are sensitive.
         if columns is None and not event.modelversion:
             half.payload = body.decode(errors="replace")

@@ -107,8 +107,7 @@ class Application:
         except RequestError as exc:
             response = error_response(exc)
         except Exception as exc:  # noqa: BLE001 - the edge: a defect costs one answer, not the server
-            write_failure("a request failed", exc, request_id=identifier.decode())
-            response = error_response(RequestError(500, "The server failed; its log says why."))
+            response = _fail(exc, identifier)
         response.head += b"%bX-Request-Id: %b\r\n" % (self._version_line, identifier)
         return response
 
@@ -195,6 +194,10 @@ class Application:
                 response = error_response(RequestError(400, f"{exc}."))
             except RequestError as exc:
                 response = error_response(exc)
+            except UnreadRowsError:
+                raise
+            except Exception as exc:  # noqa: BLE001 - a defect is counted and recorded like any answer
+                response = _fail(exc, identifier)
             if request.warning:
                 response.head += b"X-Contract-Warning: %b\r\n" % request.warning.encode()
             ended = time.perf_counter()
@@ -338,6 +341,12 @@ class Application:
         if self.log is not None:
             self.metrics.log_buffered.set(self.log.buffered)
         return Response(200, self.metrics.render(), metrics.CONTENT_TYPE)
+
+
+def _fail(exc: Exception, identifier: bytes) -> Response:
+    """Write a defect to the log, and return what the client is told of it."""
+    write_failure("a request failed", exc, request_id=identifier.decode())
+    return error_response(RequestError(500, "The server failed; its log says why."))
 
 
 async def read_unread(unread: UnreadRowsError) -> Rows | RequestError:

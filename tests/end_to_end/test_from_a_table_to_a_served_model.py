@@ -170,6 +170,7 @@ def test_a_plan_repeats_nothing_that_did_not_change(laptop, clinical):
         "evaluate-model": "reconcile",
         "register-model": "reconcile",
         "deploy-model": "reconcile",
+        "roll-out-model": "reconcile",
     }
 
 
@@ -210,6 +211,7 @@ def test_a_second_run_starts_no_step_but_the_deployment_and_serves_again_after_d
         "evaluate-model": "reconciled",
         "register-model": "reconciled",
         "deploy-model": "succeeded",
+        "roll-out-model": "succeeded",
     }
     assert laptop.mulgil("predict", "projects/breast_cancer").returncode == 0
 
@@ -236,7 +238,8 @@ def test_a_finished_run_is_not_resumed(laptop, clinical):
 def test_get_isvc_reads_like_kubectl(laptop, clinical):
     header, *rows = laptop.mulgil("get", "isvc").stdout.splitlines()
 
-    assert header.split() == ["NAME", "URL", "READY", "PREV", "LATEST", "LATESTREADYREVISION", "AGE"]
+    revisions = ["PREVROLLEDOUTREVISION", "LATESTREADYREVISION"]
+    assert header.split() == ["NAME", "URL", "READY", "PREV", "LATEST", *revisions, "AGE"]
     (row,) = [row.split() for row in rows if row.split()[0] == "breast-cancer"]
     assert row[2:4] == ["True", "100"]
 

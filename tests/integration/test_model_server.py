@@ -13,7 +13,7 @@ import pytest
 from kserve import InferenceRESTClient, InferInput, InferRequest, RESTConfig
 from kserve.protocol.infer_type import RequestedOutput
 from model_servers import Server, free_port, start
-from served_bundles import ROW, SPARSE_ROW, edit_json, network, seal
+from served_bundles import ROW, SPARSE_ROW, NumericNetwork, edit_json, network, seal
 
 from mulgil.artifacts import BUNDLE_DICTIONARY, BUNDLE_EXAMPLE, BUNDLE_LITERT, BUNDLE_TRANSFORM
 from mulgil.serving.limits import Limits
@@ -417,6 +417,13 @@ def change_example(bundle):
     seal(bundle)
 
 
+def answer_no_number(bundle):
+    broken = NumericNetwork(0)
+    broken.break_numbers()
+    (bundle / BUNDLE_LITERT).write_bytes(broken.litert)
+    seal(bundle)
+
+
 def break_example(bundle):
     edit_json(bundle / BUNDLE_EXAMPLE, instance={**ROW, "age": 3})
     seal(bundle)
@@ -436,11 +443,12 @@ def break_dictionary(bundle):
         (truncate_model, "LiteRT cannot load"),
         (narrow_transform, "do not go together"),
         (change_example, "gives another prediction"),
+        (answer_no_number, "Received: instance 0: its values lie where the model gives no finite number"),
         (break_example, "instance 0, column age: expected 18 to 110 years"),
         (break_dictionary, "not a data dictionary"),
     ],
     ids=["corrupt model", "no transform", "no manifest", "half a model", "narrow transform", "other example",
-         "invalid example", "empty dictionary"],
+         "a network of NaN", "invalid example", "empty dictionary"],
 )  # fmt: skip
 def test_a_damaged_bundle_is_never_ready_and_says_why(tmp_path, damage, message):
     bundle = tmp_path / "bundle"

@@ -92,8 +92,8 @@ def write(folder: Path, rows: list[list[str]], kind: str, seed: int) -> None:
 
 
 def enough(rows: list[list[str]]) -> list[list[str]]:
-    """Rows that are surely right, so that there is something to split; then those that are drawn."""
-    right = [[f"p{i}", "2024-01-01", str(i), "1", "1", "yes", "a", "n", str(i % 2)] for i in range(30)]
+    """Surely right rows, so many that a random split has both classes everywhere; then those drawn."""
+    right = [[f"p{i}", "2024-01-01", str(i), "1", "1", "yes", "a", "n", str(i % 2)] for i in range(90)]
     return [*right, *rows]
 
 
@@ -182,7 +182,7 @@ def test_a_typed_table_gives_the_same_in_batches_as_at_once(tmp_path, monkeypatc
         project.replace(line, "source: {kind: parquet, location: rows.parquet}")
     )
     frame = pd.DataFrame(rows, columns=list(CELLS))
-    frame["flag"] = [random.Random(i).choice([True, False, None]) for i in range(30)]
+    frame["flag"] = [random.Random(i).choice([True, False, None]) for i in range(90)]
     for name, kind in {"size": "float32", "weight": "int8", "count": "Int64", "status": "float64"}.items():
         frame[name] = frame[name].astype(float).astype(kind)
     frame["seen"] = pd.to_datetime(frame["seen"])
@@ -191,7 +191,7 @@ def test_a_typed_table_gives_the_same_in_batches_as_at_once(tmp_path, monkeypatc
     monkeypatch.setattr(parquet_source, "BATCH_ROWS", 7)
 
     assert ingest(tmp_path) == whole
-    assert (whole.rows_read, whole.rows_quarantined) == (30, 0)
+    assert (whole.rows_read, whole.rows_quarantined) == (90, 0)
 
 
 def test_rows_are_told_apart_by_each_of_their_values():
