@@ -18,7 +18,7 @@ def up_command(
         typer.Option(
             "--warm",
             help="Also keep an interpreter for each step of the training pipeline, its imports done, for the"
-            " next run. Together they hold 2 to 3 GB of memory, until `mulgil down`.",
+            " next run. Together they hold about 2 GB of memory, until `mulgil down`.",
         ),
     ] = False,
 ) -> None:
