@@ -80,4 +80,20 @@ def _fingerprint_definitions(registry: Path, name: str) -> str:
     values = [
         field.data for field in fields if field.field_number in _ENTRIES and name.encode() in field.data
     ]
-    return fingerprint_json([value.hex() for value in values])
+    return fingerprint_json(sorted(_in_one_order(value) for value in values))
+
+
+def _in_one_order(message: bytes) -> str:
+    """Write a message's fields in one order: the registry's next writer may write a map's in another."""
+    try:
+        fields = list(UnknownFieldSet(Empty.FromString(message)))
+    except DecodeError:
+        return message.hex()
+    # A text that happens to read like a message with an old group in it.
+    if not all(isinstance(field.data, (bytes, int)) for field in fields):
+        return message.hex()
+    parts = [
+        f"{field.field_number}:{_in_one_order(field.data) if isinstance(field.data, bytes) else field.data}"
+        for field in fields
+    ]
+    return f"({','.join(sorted(parts))})"
