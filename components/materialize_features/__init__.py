@@ -4,3 +4,5 @@
 PROJECT_SECTIONS: frozenset[str] = frozenset({"name", "serving"})
 # It changes what all runs share.
 ACTS_OUTSIDE = True
+# The folders of Mulgil's home that it works in; a container of it gets them.
+STORES: frozenset[str] = frozenset({"feature_store"})

@@ -2,3 +2,5 @@
 
 # The sections of project.yaml that this step reads; the cache goes by them.
 PROJECT_SECTIONS: frozenset[str] = frozenset({"name", "task", "training"})
+# The folders of Mulgil's home that it works in; a container of it gets them.
+STORES: frozenset[str] = frozenset()

@@ -2,3 +2,5 @@
 
 # This step reads nothing of project.yaml; the cache goes by it.
 PROJECT_SECTIONS: frozenset[str] = frozenset()
+# The folders of Mulgil's home that it works in; a container of it gets them.
+STORES: frozenset[str] = frozenset()

@@ -12,6 +12,7 @@ from mulgil.cli.cache import cache_app
 from mulgil.cli.compile import compile_command
 from mulgil.cli.console import errors
 from mulgil.cli.delete import delete_command
+from mulgil.cli.deploy import deploy_command
 from mulgil.cli.describe import describe_command
 from mulgil.cli.dictionary import dictionary_command
 from mulgil.cli.doctor import doctor_command
@@ -45,6 +46,7 @@ app.command("submit")(submit_command)
 app.command("predict")(predict_command)
 app.command("dictionary")(dictionary_command)
 app.command("apply")(apply_command)
+app.command("deploy")(deploy_command)
 app.command("describe")(describe_command)
 app.command("logs")(logs_command)
 app.command("delete")(delete_command)

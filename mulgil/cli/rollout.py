@@ -69,8 +69,8 @@ def start_command(
     settings = source_settings(driver, prometheus_url)
     rollout = start_rollout(
         store,
-        _policy(project),
-        _read_manifest(manifest),
+        policy_of(project),
+        read_manifest(manifest),
         open_driver(driver),
         open_source(settings),
         source_settings=settings,
@@ -189,7 +189,7 @@ def simulate_command(
     prometheus_url: PrometheusOption = None,
 ) -> None:
     """Say what a rollout would take: the time to decide, and the requests that a worse canary would touch."""
-    policy = _policy(project)
+    policy = policy_of(project)
     item = open_driver(driver).read(service, namespace)
     if item is None:
         raise InputError(describe(f"Nothing serves {namespace}/{service}", next_step="see `mulgil get isvc`"))
@@ -309,11 +309,17 @@ def _write_page(store: RolloutStore, record: RolloutRecord) -> Path:
     return path
 
 
-def _policy(project: Path | None) -> Rollout:
+def policy_of(project: Path | None) -> Rollout:
+    """Return a project's policy; the default one where no project is named."""
     return Rollout() if project is None else load_project(project).project.rollout
 
 
-def _read_manifest(path: Path) -> dict[str, Any]:
+def read_manifest(path: Path) -> dict[str, Any]:
+    """Return the InferenceService in a file.
+
+    Raises:
+        InputError: There is none.
+    """
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as exc:

@@ -15,6 +15,8 @@ from mulgil.contract import DataDictionary
 from mulgil.errors import InputError, TemporaryError, describe
 from mulgil.rollout.comparisons import ReplayedShift, replay_level
 from mulgil.rollout.drivers import Driver
+from mulgil.rollout.drivers.git import GitDriver, parse_git_driver_name
+from mulgil.rollout.manifest_repository import ManifestRepository
 from mulgil.rollout.progress import Surroundings
 from mulgil.rollout.record import Phase, ReplayReport, RolloutRecord
 from mulgil.rollout.releases import Manifest, Sight
@@ -48,6 +50,9 @@ def open_driver(name: str) -> Driver:
             from mulgil.rollout.drivers.standard import StandardDriver
 
             return StandardDriver()
+    if (followed := parse_git_driver_name(name)) is not None:
+        inner, folder, is_pushed = followed
+        return GitDriver(open_driver(inner), ManifestRepository(folder, is_pushed=is_pushed))
     raise InputError(
         describe("There is no such driver", expected=" or ".join(DRIVERS), received=f"driver={name}")
     )

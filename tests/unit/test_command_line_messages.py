@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from mulgil import cli
-from mulgil.cli.run import command_of_run, say_how_to_go_on
+from mulgil.cli.run import AskedRun, say_how_to_go_on
 from mulgil.cli.tables import align
 from mulgil.errors import GateRejectedError, InputError, PermanentError, TemporaryError
 from mulgil.home import SOURCE_ROOT
@@ -128,7 +128,7 @@ def test_a_table_has_every_cell_whole_and_its_columns_under_each_other():
 
 @pytest.mark.parametrize("kind", [InputError, GateRejectedError])
 def test_what_the_users_files_caused_is_run_anew_as_it_was_asked_for(kind):
-    again = command_of_run(Path("my table"), "rows.csv", ["split.seed=3"], is_deployed=False)
+    again = AskedRun(Path("my table"), "rows.csv", ("split.seed=3",), is_deployed=False).command
 
     said = say_how_to_go_on(kind.exit_code, "run-1", again)
 

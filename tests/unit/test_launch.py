@@ -7,8 +7,8 @@ from small_pipelines import compile_function, fail, say
 
 from mulgil.errors import InputError
 from mulgil.local.launch import folder_of, launch, open_run_store, resume
+from mulgil.local.process_launcher import ProcessLauncher
 from mulgil.local.run_store import RunRecord, State
-from mulgil.local.runner import PipelineRunner
 
 
 @pytest.fixture(autouse=True)
@@ -76,16 +76,16 @@ def test_a_run_that_succeeded_or_never_was_is_not_resumed(tmp_path):
 def test_a_resumed_run_imports_nothing_for_what_it_had_finished(tmp_path, monkeypatch):
     expected = []
 
-    class Noting(PipelineRunner):
-        def __init__(self, *args):
-            expected.append(list(args[-1]))
-            super().__init__(*args)
+    class Noting(ProcessLauncher):
+        def __init__(self, folder, images):
+            expected.append(len(images))
+            super().__init__(folder, images)
 
     def pipeline():
         fail(code=3).after(say(text="hello"))
 
-    monkeypatch.setattr("mulgil.local.launch.PipelineRunner", Noting)
+    monkeypatch.setattr("mulgil.local.platforms.ProcessLauncher", Noting)
     failed = start(pipeline, tmp_path)
     resume(failed.record.run_id, lambda *_: None, lambda _: None)
 
-    assert expected == [["say", "fail"], ["fail"]]
+    assert expected == [2, 1]

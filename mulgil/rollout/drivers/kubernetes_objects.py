@@ -16,7 +16,7 @@ from kubernetes import client
 from kubernetes.client.exceptions import ApiException
 
 from mulgil.errors import PermanentError, TemporaryError, describe
-from mulgil.rollout.releases import Manifest
+from mulgil.rollout.releases import Manifest, keep_foreign_metadata
 
 GROUP, VERSION, PLURAL = "serving.kserve.io", "v1beta1", "inferenceservices"
 # Deploying takes over what a hand of this name wrote; a field of anybody else's is a conflict to it.
@@ -129,18 +129,7 @@ class KubernetesObjects:
 
 def _laid_over(there: Manifest, manifest: Manifest) -> Manifest:
     """Return the object that is there with what is wanted: what the cluster itself keeps in it stays."""
-    metadata = dict(there["metadata"])
-    for key in ("labels", "annotations"):
-        ours = manifest["metadata"].get(key, {})
-        # Tools and controllers write labels and annotations of their own.
-        foreign = {k: v for k, v in metadata.get(key, {}).items() if not _is_ours(k)}
-        if foreign or ours:
-            metadata[key] = {**foreign, **ours}
-    return {**there, "metadata": metadata, "spec": manifest["spec"]}
-
-
-def _is_ours(key: str) -> bool:
-    return key.startswith("mulgil.dev/") or key == "serving.kserve.io/enable-tag-routing"
+    return {**there, **keep_foreign_metadata(there, manifest)}
 
 
 def _open_api() -> ObjectsApi:

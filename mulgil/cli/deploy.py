@@ -1,0 +1,101 @@
+"""`mulgil deploy --git`: a new version by commits, for a cluster that follows a Git repository."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mulgil.cli.console import output
+from mulgil.cli.rollout import (
+    ManifestOption,
+    ProjectOption,
+    PrometheusOption,
+    policy_of,
+    read_manifest,
+    watch_command,
+)
+from mulgil.contract.rollout import RolloutStrategy
+from mulgil.errors import InputError, describe
+from mulgil.rollout.drivers.git import GitDriver, describe_commit
+from mulgil.rollout.manifest_repository import ManifestRepository
+from mulgil.rollout.opening import open_driver, open_source, source_settings
+from mulgil.rollout.spawning import ensure_driven
+from mulgil.rollout.starting import plan_rollout, start_rollout
+from mulgil.rollout.store import RolloutStore
+
+
+def deploy_command(
+    manifest: ManifestOption,
+    git: Annotated[
+        Path, typer.Option("--git", metavar="DIR", help="Folder of a clone that Argo CD or Flux follows.")
+    ],
+    project: ProjectOption = None,
+    driver: Annotated[
+        str,
+        typer.Option("--driver", help="knative or standard: what the cluster runs, where steps are decided."),
+    ] = "knative",
+    prometheus_url: PrometheusOption = None,
+    is_pushed: Annotated[
+        bool, typer.Option("--push/--no-push", help="Push each commit to the branch's upstream.")
+    ] = False,
+    dataset: Annotated[
+        Path | None, typer.Option("--dataset", help="Folder with test.parquet: rows to replay.")
+    ] = None,
+    is_watched: Annotated[bool, typer.Option("--watch", help="Stay until it is over.")] = False,
+) -> None:
+    """Write a new version, and each step of its rollout, as commits of its manifest; nothing is applied.
+
+    Without --prometheus-url nothing tells how a canary fares: then the new version is one commit.
+    """
+    if driver == "local":
+        raise InputError(
+            describe(
+                "This machine's serving plane follows no repository",
+                expected="--driver knative or standard",
+                received="--driver local",
+                next_step="use `mulgil apply -f FILE`, or `mulgil rollout start -f FILE`",
+            )
+        )
+    repository = ManifestRepository(git, is_pushed=is_pushed)
+    candidate, policy = read_manifest(manifest), policy_of(project)
+    if prometheus_url is None or policy.strategy is RolloutStrategy.IMMEDIATE:
+        _commit(repository, candidate)
+        return
+    platform = GitDriver(open_driver(driver), repository)
+    metadata = candidate["metadata"]
+    settings = source_settings(driver, prometheus_url)
+    source = open_source(settings)
+    there = platform.read(metadata["name"], metadata["namespace"])
+    plan = plan_rollout(policy, there, candidate, source, time.time())
+    if not plan.is_gradual:
+        output.print(plan.reason, markup=False)
+        _commit(repository, candidate)
+        return
+    store = RolloutStore()
+    rollout = start_rollout(
+        store,
+        policy,
+        candidate,
+        platform,
+        source,
+        source_settings=settings,
+        dataset_path=None if dataset is None else str(dataset.resolve()),
+        now=time.time(),
+    )
+    ensure_driven(store, rollout.rollout_id)
+    output.print(
+        f"rollout {rollout.rollout_id}: version {rollout.stable_version} to {rollout.candidate_version}"
+    )
+    if is_watched:
+        watch_command(rollout.rollout_id)
+    else:
+        output.print(f"mulgil rollout watch {rollout.rollout_id}")
+
+
+def _commit(repository: ManifestRepository, candidate: dict[str, object]) -> None:
+    subject = describe_commit(candidate)
+    is_new = repository.commit(candidate, subject)
+    output.print(f"{'committed' if is_new else 'unchanged'}: {subject}", markup=False)
