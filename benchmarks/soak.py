@@ -1,6 +1,6 @@
 """An hour's worth of mixed requests in ten minutes: is the server as quick and as small at its end?
 
-    python -m benchmarks.soak [--minutes 8]
+    python -m benchmarks.soak [--minutes 8.5]
 
 One server, pinned to one core, with entities, gRPC and the prediction log; its collector and the load have
 the other core. The load is 360,000 requests however long it takes, at one pace: V1 and V2 in JSON, binary
@@ -329,6 +329,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     drift, served_drift = _drift(seen["p99_seconds"][:whole]), _drift(seen["served_p99_seconds"][:whole])
     growth = seen["resident_mb"][-1] - seen["resident_mb"][0]
     lost = seen["requests"] - seen["recorded"]
+    print(
+        f"{arguments.requests} requests in {arguments.minutes:g} minutes, "
+        f"{arguments.requests / arguments.minutes / 60:.0f} a second"
+    )
     print(f"log: {cost['sent']} sent and {cost['dropped']} dropped while its cost was measured")
     print(
         f"result: p99_drift={drift:.2f} served_p99_drift={served_drift:.2f} "

@@ -35,8 +35,7 @@ def write_script(path: Path, payload: Payload) -> None:
     """Write what wrk sends: one POST, again and again."""
     # Each byte as Lua's three digits: a body may be of any bytes.
     body = "".join(f"\\{byte:03d}" for byte in payload.body)
-    headers = {"Content-Type": "application/json", **payload.headers}
-    lines = [f'wrk.headers["{name}"] = "{value}"' for name, value in headers.items()]
+    lines = [f'wrk.headers["{name}"] = "{value}"' for name, value in payload.headers.items()]
     path.write_text("\n".join(['wrk.method = "POST"', *lines, f'wrk.body = "{body}"', ""]), encoding="ascii")
 
 

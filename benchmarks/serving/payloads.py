@@ -29,11 +29,11 @@ class Payload:
 
     Attributes:
         body: Its bytes.
-        headers: Beside its content type, which is JSON.
+        headers: Its content type, and what it needs besides.
     """
 
     body: bytes
-    headers: dict[str, str] = field(default_factory=dict)
+    headers: dict[str, str] = field(default_factory=lambda: {"Content-Type": "application/json"})
 
 
 def write_v1(rows: Rows) -> Payload:
@@ -64,7 +64,8 @@ def write_binary(rows: Rows, columns: Sequence[Column]) -> Payload:
             parts.append(np.array(values, _DTYPES[head["datatype"]]).tobytes())
         tensors.append({**head, "parameters": {"binary_data_size": len(parts[-1])}})
     text = _json({"inputs": tensors})
-    return Payload(text + b"".join(parts), {"Inference-Header-Content-Length": str(len(text))})
+    headers = {"Content-Type": "application/octet-stream", "Inference-Header-Content-Length": str(len(text))}
+    return Payload(text + b"".join(parts), headers)
 
 
 def write_call(rows: Rows, columns: Sequence[Column]) -> bytes:
