@@ -21,6 +21,14 @@ from mulgil.errors import InputError, describe
 _BACKOFF = {"backoffDuration": "30s", "backoffFactor": 2.0, "backoffMaxDuration": "600s"}
 # The images' own.
 _USER = 65532
+# What stands before a step's command. It imports from the image what every image has.
+_SHIPPED = """\
+import os, sys
+from mulgil.project_location import project_folder
+code, command = sys.argv[1], sys.argv[2:]
+os.environ["PYTHONPATH"] = os.pathsep.join([str(project_folder(code)), os.environ.get("PYTHONPATH", "")])
+os.execvp(command[0], command)
+"""
 _KUBERNETES_API = "pipelines.kubeflow.org/v2beta1"
 
 
@@ -71,6 +79,24 @@ def adapt_to_engine(compiled: str, settings: PipelineSettings, *, registry: str 
     spec = yaml.safe_load(compiled)
     _adapt_containers(spec, settings, registry, {})
     return yaml.safe_dump(spec, sort_keys=True)
+
+
+def run_shipped_code(compiled: str, address: str) -> str:
+    """Let the steps of an adapted pipeline run packed code, in the images that there are.
+
+    Args:
+        compiled: As `adapt_to_cluster` returns it.
+        address: Of the packed code.
+
+    Returns:
+        Both documents; each of our steps first fetches the code, and then becomes its command.
+    """
+    spec, *platforms = yaml.safe_load_all(compiled)
+    for executor in spec["deploymentSpec"]["executors"].values():
+        container = executor.get("container")
+        if container is not None and container.get("command", [])[:2] == ["python", "-m"]:
+            container["command"] = ["python", "-c", _SHIPPED, address, *container["command"]]
+    return yaml.safe_dump_all([spec, *platforms], sort_keys=True)
 
 
 def native_manifests(compiled: str, *, name: str, namespace: str, fingerprint: str) -> list[dict[str, Any]]:

@@ -59,7 +59,8 @@ class FinishedRun:
 
 
 _LOCK = "lock"
-_RUNNER = "runner"
+# In a run's folder: what its steps run in.
+RUNNER_FILE = "runner"
 
 
 def plan(
@@ -122,7 +123,7 @@ def resume(run_id: str, announce: Announce, observe: Observe) -> FinishedRun:
         observe: Told of each start and end of a task that had not finished.
 
     Raises:
-        InputError: There is no such run, it has succeeded, or it is running.
+        InputError: There is no such run, it has succeeded, it is running, or it ran on a cluster.
     """
     run = open_run_store().read_run(run_id)
     compiled = folder_of(run_id) / "pipeline.yaml"
@@ -177,7 +178,7 @@ def _run(
     runner = PipelineRunner(pipeline, run.run_id, folder, observe_and_record, reuse, launcher)
     with _alone(run.run_id, folder):
         write_text(folder / "pipeline.yaml", compiled)
-        write_text(folder / _RUNNER, platform.runner)
+        write_text(folder / RUNNER_FILE, platform.runner)
         store.write_run(run)
         announce(run, pipeline.task_names)
         state = State.FAILED
@@ -195,7 +196,7 @@ def _run(
 
 def _read_runner(folder: Path) -> RunnerKind:
     try:
-        return RunnerKind((folder / _RUNNER).read_text(encoding="utf-8"))
+        return RunnerKind((folder / RUNNER_FILE).read_text(encoding="utf-8"))
     except FileNotFoundError:
         # Of a run of before there was a choice.
         return RunnerKind.LOCAL

@@ -30,6 +30,8 @@ class ManifestRepository:
     def __init__(self, folder: Path, *, is_pushed: bool = False) -> None:
         self.folder = folder.resolve()
         self.is_pushed = is_pushed
+        # What this process committed last, by file: a rollout asks for the same again at each look.
+        self._done: dict[Path, Manifest] = {}
         if shutil.which("git") is None:
             raise PermanentError(describe("There is no program `git` here", next_step="install Git"))
         nearest = next(place for place in (self.folder, *self.folder.parents) if place.is_dir())
@@ -84,6 +86,8 @@ class ManifestRepository:
         name, namespace = manifest["metadata"]["name"], manifest["metadata"]["namespace"]
         path, there = self.path(name, namespace), self.read(name, namespace)
         wanted = manifest if there is None else keep_foreign_metadata(there, manifest)
+        if wanted == there == self._done.get(path):
+            return False
         if wanted != there:
             write_text(path, yaml.safe_dump(wanted, sort_keys=False))
         self._must("add", "--", str(path))
@@ -93,6 +97,7 @@ class ManifestRepository:
             self._must("commit", "--quiet", "--only", "--message", subject, "--", str(path))
         if self.is_pushed:
             self._push()
+        self._done[path] = wanted
         return is_changed
 
     def _push(self) -> None:

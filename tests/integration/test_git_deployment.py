@@ -51,16 +51,18 @@ class Following:
     def __init__(self, driver, folder, looks_late=3):
         self.driver, self.folder, self.looks_late = driver, folder, looks_late
         self.name, self.capabilities = driver.name, driver.capabilities
-        self.seen, self.looks = None, 0
+        self.seen, self.looks = self.head(), 0
+
+    def head(self):
+        return (self.folder.parent / ".git" / "refs" / "heads" / "main").read_text(encoding="utf-8")
 
     def read(self, name, namespace):
-        path = self.folder / f"{namespace}-{name}.yaml"
-        text = git(self.folder, "show", f"HEAD:./{path.name}") if path.exists() else None
-        if text != self.seen:
+        head = self.head()
+        if head != self.seen:
             self.looks += 1
             if self.looks >= self.looks_late:
-                self.seen, self.looks = text, 0
-                self.driver.write(yaml.safe_load(text))
+                self.seen, self.looks = head, 0
+                self.driver.write(yaml.safe_load(git(self.folder, "show", f"HEAD:./{namespace}-{name}.yaml")))
         return self.driver.read(name, namespace)
 
     def write(self, manifest):
