@@ -108,7 +108,8 @@ class Scene:
 
     def drive(self, rollout, most_moves=20_000):
         def sleep(seconds):
-            self.time += seconds
+            # Of a window of half a minute a few looks are enough.
+            self.time += max(seconds, 5.0)
 
         clock = Clock(now=lambda: self.time, sleep=sleep)
         return drive(

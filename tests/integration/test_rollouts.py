@@ -5,27 +5,50 @@ import re
 
 import pytest
 from kserve_cluster import KServeCluster, isvc
+from plane_of_words import PlaneOfWords
 from rollouts import Callers, Scene
 
 from mulgil.contract.rollout import DeadlineOutcome, Replay, Rollout, RolloutMetric
 from mulgil.errors import InputError, PermanentError, TemporaryError
+from mulgil.local.plane.traffic_policy import TrafficPolicy
 from mulgil.rollout.drivers.knative import KnativeDriver
+from mulgil.rollout.drivers.local import LocalDriver
 from mulgil.rollout.drivers.standard import StandardDriver
 from mulgil.rollout.record import Phase, RolloutVerdict
 from mulgil.rollout.store import VERDICT, Command
 
 
-@pytest.fixture(params=["knative", "standard"])
+# Each driver, and whether it is given objects of the Standard form; this machine takes both.
+PLATFORMS = {
+    "knative": (KnativeDriver, False),
+    "standard": (StandardDriver, True),
+    "local, as Knative": (LocalDriver, False),
+    "local, as Standard": (LocalDriver, True),
+}
+ON_A_CLUSTER = pytest.mark.parametrize("platform", ["knative", "standard"], indirect=True)
+ON_THIS_MACHINE = pytest.mark.parametrize(
+    "platform", ["local, as Knative", "local, as Standard"], indirect=True
+)
+
+
+@pytest.fixture(params=PLATFORMS)
 def platform(request):
     return request.param
 
 
 @pytest.fixture
 def open_scene(platform, tmp_path):
+    kind, is_standard = PLATFORMS[platform]
+
     def open_scene(policy=None, broken=(), **candidate):
-        cluster = KServeCluster(broken)
-        driver = {"knative": KnativeDriver, "standard": StandardDriver}[platform](cluster, _take_all)
-        scene = Scene(tmp_path, driver, Callers(cluster, **candidate), policy)
+        if kind is LocalDriver:
+            cluster = PlaneOfWords(tmp_path / "plane", broken)
+            driver = LocalDriver(cluster)
+        else:
+            cluster = KServeCluster(broken)
+            driver = kind(cluster, _take_all)
+        scene = Scene(tmp_path / "rollouts", driver, Callers(cluster, **candidate), policy)
+        scene.is_standard = is_standard
         scene.settle(version(scene, "1"))
         return scene
 
@@ -37,7 +60,7 @@ def _take_all(manifest):
 
 
 def version(scene, number):
-    return isvc(number, is_standard=scene.driver.name == "standard")
+    return isvc(number, is_standard=scene.is_standard)
 
 
 def shares(scene):
@@ -67,7 +90,7 @@ def test_a_good_candidate_that_predicts_as_the_replay_told_is_promoted(open_scen
 def test_a_bad_candidate_is_rolled_back_with_no_hand_and_the_requests_it_touched_are_told(
     open_scene, worse, named
 ):
-    scene = open_scene(**worse)
+    scene = open_scene(Rollout(shadow=None), **worse)
 
     rollout = scene.drive(scene.start(version(scene, "2")))
 
@@ -226,6 +249,7 @@ def test_a_source_that_does_not_answer_is_waited_for_and_no_window_counts_twice(
     assert sum(step.canary_requests for step in rollout.steps) == scene.callers.served["2"]
 
 
+@ON_A_CLUSTER
 def test_an_edit_that_overtakes_a_write_is_kept(open_scene):
     scene = open_scene()
     scene.callers.cluster.conflicts_to_come = 3
@@ -235,6 +259,7 @@ def test_an_edit_that_overtakes_a_write_is_kept(open_scene):
     assert rollout.phase is Phase.PROMOTED
 
 
+@ON_A_CLUSTER
 def test_labels_of_others_stay(open_scene):
     scene = open_scene()
     cluster = scene.callers.cluster
@@ -260,6 +285,7 @@ def test_the_version_that_serves_is_no_candidate(open_scene):
         scene.start(version(scene, "1"))
 
 
+@ON_A_CLUSTER
 @pytest.mark.parametrize(
     ("policy", "message"),
     [
@@ -278,6 +304,28 @@ def test_a_policy_that_asks_more_than_the_platform_can_is_refused_before_anythin
 
     assert scene.callers.cluster.writes == writes
     assert scene.store.list() == []
+
+
+@ON_THIS_MACHINE
+def test_what_this_machine_can_do_beyond_a_cluster_is_taken(open_scene):
+    scene = open_scene(Rollout(sticky_header="x-user", shadow={"is_required": True}))
+
+    rollout = scene.drive(scene.start(version(scene, "2")))
+
+    assert rollout.phase is Phase.PROMOTED
+    assert TrafficPolicy(mirror_percent=20) in scene.callers.cluster.policies
+    assert TrafficPolicy(sticky_header="x-user") in scene.callers.cluster.policies
+
+
+@ON_THIS_MACHINE
+def test_a_candidate_that_fails_on_copies_goes_back_before_the_first_percent(open_scene):
+    scene = open_scene(errors=0.06)
+
+    rollout = scene.drive(scene.start(version(scene, "2")))
+
+    assert rollout.phase is Phase.ROLLED_BACK
+    assert "copies of live requests" in rollout.reason
+    assert rollout.exposed == 0
 
 
 def test_a_required_metric_that_is_not_measured_is_refused(open_scene):
