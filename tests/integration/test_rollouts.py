@@ -17,7 +17,6 @@ from mulgil.rollout.drivers.standard import StandardDriver
 from mulgil.rollout.record import Phase, RolloutVerdict
 from mulgil.rollout.store import VERDICT, Command
 
-
 # Each driver, and whether it is given objects of the Standard form; this machine takes both.
 PLATFORMS = {
     "knative": (KnativeDriver, False),
