@@ -123,7 +123,8 @@ class Envoy:
             TemporaryError: It does not answer.
         """
         pattern = quote(
-            rf"^cluster\.{re.escape(cluster_prefix)}.*\.upstream_rq_([1-5]xx|retry|time)$", safe=""
+            rf"^cluster\.{re.escape(cluster_prefix)}.*\.(upstream_rq_([1-5]xx|retry|time)|grpc\.\d+)$",
+            safe="",
         )
         text = self._ask(f"/stats?format=json&histogram_buckets=disjoint&filter={pattern}")
         if not text:
