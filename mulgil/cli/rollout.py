@@ -18,7 +18,14 @@ from mulgil.errors import InputError, describe
 from mulgil.reports.rollout_page import render_rollout_page
 from mulgil.rollout.analysis import Finding
 from mulgil.rollout.driving import drive
-from mulgil.rollout.opening import finish, open_driver, open_source, source_settings, surroundings
+from mulgil.rollout.opening import (
+    finish,
+    open_driver,
+    open_labels,
+    open_source,
+    source_settings,
+    surroundings,
+)
 from mulgil.rollout.progress import BASELINE_SECONDS, LEARNT_REQUESTS
 from mulgil.rollout.record import RolloutRecord
 from mulgil.rollout.releases import version_of
@@ -66,13 +73,14 @@ def start_command(
 ) -> None:
     """Start the rollout of a new version; it goes on by itself, whoever started it."""
     store = RolloutStore()
-    settings = source_settings(driver, prometheus_url)
+    settings, policy = source_settings(driver, prometheus_url), _policy(project)
     rollout = start_rollout(
         store,
-        _policy(project),
+        policy,
         _read_manifest(manifest),
         open_driver(driver),
         open_source(settings),
+        labels=open_labels(policy, driver),
         source_settings=settings,
         dataset_path=None if dataset is None else str(dataset.resolve()),
         now=time.time(),

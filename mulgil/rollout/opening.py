@@ -12,9 +12,11 @@ import httpx
 
 from mulgil.artifacts import BUNDLE_DICTIONARY
 from mulgil.contract import DataDictionary
+from mulgil.contract.rollout import Rollout
 from mulgil.errors import InputError, TemporaryError, describe
 from mulgil.rollout.comparisons import ReplayedShift, replay_level
 from mulgil.rollout.drivers import Driver
+from mulgil.rollout.labels import LabelFiles
 from mulgil.rollout.progress import Surroundings
 from mulgil.rollout.record import Phase, ReplayReport, RolloutRecord
 from mulgil.rollout.releases import Manifest, Sight
@@ -73,6 +75,29 @@ def source_settings(driver: str, prometheus_url: str | None) -> dict[str, Any]:
     )
 
 
+def open_labels(policy: Rollout, driver: str) -> LabelFiles | None:
+    """Open the place where labels come; `None` where the policy names none.
+
+    Raises:
+        InputError: Nobody knows where a cluster's predictions are kept, or labels that are there are wrong.
+    """
+    if policy.labels is None:
+        return None
+    if policy.labels.predictions_path is not None:
+        return LabelFiles(policy.labels, Path(policy.labels.predictions_path))
+    if driver != "local":
+        raise InputError(
+            describe(
+                "Labels are joined with the prediction log, and nobody says where it is",
+                expected="rollout.labels.predictions_path: the folder of the collector, mounted here",
+                received=f"driver={driver}",
+            )
+        )
+    from mulgil.local.plane.client import ServingPlane
+
+    return LabelFiles(policy.labels, ServingPlane().predictions_folder, needs_logger=True)
+
+
 def open_source(settings: dict[str, Any]) -> MetricSource:
     """Open a source of numbers by its settings."""
     if settings["kind"] == "prometheus":
@@ -94,6 +119,7 @@ def surroundings(rollout: RolloutRecord) -> Iterator[Surroundings]:
             driver=driver,
             source=source,
             replay=lambda record, sight: _replay(record, _addresses(record, sight, driver), source, client),
+            labels=open_labels(rollout.policy, rollout.driver),
         )
 
 

@@ -6,14 +6,16 @@ import re
 import pytest
 from kserve_cluster import KServeCluster, isvc
 from plane_of_words import PlaneOfWords
-from rollouts import Callers, Scene
+from rollouts import Callers, LateLabels, Scene
 
+from mulgil.contract.labels import LabelKind, Labels
 from mulgil.contract.rollout import DeadlineOutcome, Replay, Rollout, RolloutMetric
 from mulgil.errors import InputError, PermanentError, TemporaryError
 from mulgil.local.plane.traffic_policy import TrafficPolicy
 from mulgil.rollout.drivers.knative import KnativeDriver
 from mulgil.rollout.drivers.local import LocalDriver
 from mulgil.rollout.drivers.standard import StandardDriver
+from mulgil.rollout.labels import LabelFiles
 from mulgil.rollout.record import Phase, RolloutVerdict
 from mulgil.rollout.store import VERDICT, Command
 
@@ -374,3 +376,90 @@ def test_only_one_process_drives_a_rollout(open_scene):
         assert scene.store.is_driven(rollout.rollout_id)
     assert other.phase is Phase.PLACING
     assert not scene.store.is_driven(rollout.rollout_id)
+
+
+ON_ONE = pytest.mark.parametrize("platform", ["knative"], indirect=True)
+REQUIRED = Rollout(required_metrics=(RolloutMetric.ERROR_RATE, RolloutMetric.ACCURACY), steps=(25, 50))
+
+
+@ON_ONE
+@pytest.mark.parametrize("delay", [0.0, 600.0])
+def test_a_candidate_that_is_wrong_more_often_goes_back_once_labels_tell_however_late(open_scene, delay):
+    # Without the labels it would have been promoted long before.
+    scene = open_scene(REQUIRED)
+    scene.callers.labels = LateLabels(wrong=0.2, delay=delay)
+
+    rollout = scene.drive(scene.start(version(scene, "2")))
+
+    assert rollout.phase is Phase.ROLLED_BACK
+    assert "labelled predictions were wrong" in rollout.reason
+
+
+@ON_ONE
+def test_a_late_label_counts_once_in_the_step_in_which_was_predicted(open_scene):
+    scene = open_scene(REQUIRED)
+    labels = scene.callers.labels = LateLabels(wrong=0.1, delay=300.0)
+
+    rollout = scene.drive(scene.start(version(scene, "2")))
+
+    assert rollout.phase is Phase.PROMOTED
+    by_accuracy = [
+        finding
+        for step in rollout.steps
+        for finding in step.decision.findings
+        if finding.metric is RolloutMetric.ACCURACY
+    ]
+    come = {v: int(labels._of(v, 0).times.size) for v in ("1", "2")}
+    assert sum(finding.canary_requests for finding in by_accuracy) == come["2"] > 0
+    assert sum(step.judged[0] for step in rollout.steps) == come["2"]
+    # The first step's labels went on coming in the second.
+    assert by_accuracy[0].canary_requests < rollout.steps[0].judged[0]
+
+
+@ON_ONE
+def test_of_numbers_the_squared_error_is_held_against_the_stable_versions_own(open_scene):
+    scene = open_scene(REQUIRED.model_copy(update={"steps": (25,)}))
+    labels = scene.callers.labels = LateLabels(wrong=1.6, stable_wrong=1.0, kind=LabelKind.NUMBER)
+    labels.predict("1", 500, scene.time - 3600, scene.time)
+
+    rollout = scene.drive(scene.start(version(scene, "2")))
+
+    assert rollout.phase is Phase.ROLLED_BACK
+    assert "labelled predictions were wrong" in rollout.reason
+
+
+@ON_ONE
+def test_a_required_accuracy_that_nobody_can_know_yet_keeps_the_candidate_from_callers(open_scene):
+    scene = open_scene(REQUIRED)
+    scene.callers.labels = LateLabels(wrong=0.1, kind=LabelKind.NUMBER)
+
+    rollout = scene.drive(scene.start(version(scene, "2")), most_moves=100)
+
+    assert rollout.phase is Phase.LEARNING
+    assert rollout.events[-1].text.startswith("Waiting: too little is known yet to compare accuracy")
+    assert shares(scene) == (100, 0)
+
+
+@ON_ONE
+def test_labels_that_cannot_be_read_are_told_once_and_keep_nobody_from_looking_at_the_rest(open_scene):
+    scene = open_scene(errors=0.06)
+    scene.callers.labels = LateLabels(wrong=0.1)
+    scene.callers.labels.trouble = TemporaryError("labels.csv is half written")
+
+    rollout = scene.drive(scene.start(version(scene, "2")))
+
+    assert rollout.phase is Phase.ROLLED_BACK
+    assert "requests failed" in rollout.reason
+    told = [event.text for event in rollout.events if "half written" in event.text]
+    assert told[0] == "Labels are not counted: labels.csv is half written"
+    assert len(told) <= 2
+
+
+@ON_ONE
+def test_labels_of_a_service_that_records_nothing_are_refused(open_scene, tmp_path):
+    scene = open_scene()
+    labels = Labels(path=str(tmp_path / "none"), prediction_id="id", label="ill")
+    scene.label_files = LabelFiles(labels, tmp_path, needs_logger=True)
+
+    with pytest.raises(InputError, match="records none"):
+        scene.start(version(scene, "2"))

@@ -39,6 +39,7 @@ from mulgil.local.plane.traffic_statistics import TrafficStatistics, read_statis
 from mulgil.local.plane.wanted import Wanted, read_wanted
 
 PREFERRED_PORT = 8080
+RECORD_ANNOTATION = "mulgil.dev/record-predictions"
 
 # The supervisor's parent: it begins it again where it was killed, and ends with it where it was told to stop.
 _KEEP = 'wait=1; until "$@"; do sleep $wait; [ $wait -ge 32 ] || wait=$((wait * 2)); done'
@@ -118,8 +119,14 @@ class ServingPlane:
                 self._store.write_state(key, state)
 
     def adapt(self, manifest: dict[str, Any]) -> dict[str, Any]:
-        """Return the manifest as it is: this machine needs nothing more."""
-        return manifest
+        """Return the manifest with the plane's own collector, where predictions are to be recorded.
+
+        On a cluster the runtime says where, for every service.
+        """
+        if manifest["metadata"].get("annotations", {}).get(RECORD_ANNOTATION) != "true":
+            return manifest
+        predictor = {**manifest["spec"]["predictor"], "logger": {"mode": "all"}}
+        return {**manifest, "spec": {**manifest["spec"], "predictor": predictor}}
 
     def apply(self, manifest: dict[str, Any]) -> None:
         """Make an InferenceService wanted as the manifest has it; the plane is started where it is down.
