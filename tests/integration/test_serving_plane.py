@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -26,9 +27,11 @@ from serving_planes import (
     write_bundles,
 )
 
+import mulgil
 from mulgil.errors import InputError, PermanentError, TemporaryError
-from mulgil.local.plane import processes
+from mulgil.local.plane import client, processes
 from mulgil.local.plane.client import ServingPlane
+from mulgil.local.plane.code_version import code_version
 from mulgil.local.plane.revisions import ServiceKey
 from mulgil.prediction_log.reading import read_predictions
 
@@ -262,6 +265,59 @@ def metrics_of(collector):
         return httpx.get(f"{collector.url}/metrics").text
     except httpx.ConnectError:
         return ""
+
+
+def test_a_plane_that_another_version_began_is_taken_over_while_its_servers_go_on(
+    laptop, bundles, tmp_path, monkeypatch
+):
+    older = tmp_path / "older"
+    shutil.copytree(Path(mulgil.__file__).parent, older / "mulgil")
+    with (older / "mulgil" / "local" / "plane" / "__init__.py").open("a") as file:
+        file.write("# Of before.\n")
+    with monkeypatch.context() as before:
+        before.setenv("PYTHONPATH", str(older))
+        tell = "from mulgil.local.plane.code_version import code_version; print(code_version())"
+        code = subprocess.run(
+            [sys.executable, "-P", "-c", tell], capture_output=True, text=True, check=True
+        ).stdout
+        before.setattr(client, "code_version", code.strip)
+        url = laptop.deploy(bundles / "first", version="1")
+    supervisor, server, envoy = laptop.supervisor, laptop.server(), laptop.envoy
+    assert laptop.store.read_record().code == code.strip() != code_version()
+
+    with Traffic(url) as traffic:
+        laptop.deploy(bundles / "first", version="1")
+        assert not processes.is_alive(supervisor)
+        assert (laptop.server(), laptop.envoy) == (server, envoy)
+        laptop.deploy(bundles / "second", version="2")
+
+    assert traffic.failures == []
+    assert laptop.store.read_record().code == code_version()
+
+
+def test_a_damaged_record_of_what_runs_is_told_and_survived_at_the_same_address(laptop, bundles):
+    url = laptop.deploy(bundles / "first", version="1")
+    server, envoy = laptop.server(), laptop.envoy
+
+    (laptop.store.folder / "plane.json").write_text("{half")
+    wait_until(lambda: laptop.store.read_record() is not None and laptop.plane.is_up)
+
+    wait_until(lambda: not processes.is_alive(envoy))
+    assert predict(url)[0] == "1"
+    assert laptop.server() == server
+    assert "plane.json is gone or damaged" in laptop.store.supervisor_log_path.read_text()
+
+
+def test_an_envoy_that_another_version_began_otherwise_is_begun_anew_on_its_port(laptop, bundles):
+    url = laptop.deploy(bundles / "first", version="1")
+    envoy = laptop.envoy
+    (laptop.store.envoy_folder / "bootstrap.json").write_text("{}")
+
+    os.kill(laptop.supervisor.pid, signal.SIGKILL)
+    wait_until(lambda: not processes.is_alive(envoy))
+    wait_until(lambda: laptop.plane.is_up)
+
+    assert predict(url)[0] == "1"
 
 
 def test_predictions_are_recorded_where_the_object_asks_for_it(laptop, bundles):

@@ -17,6 +17,7 @@ from typing import Any
 
 from mulgil.errors import InputError, MulgilError, PermanentError
 from mulgil.local.plane import model_server, processes
+from mulgil.local.plane.code_version import code_version
 from mulgil.local.plane.collector_process import ensure_collector
 from mulgil.local.plane.envoy_config import (
     HOST,
@@ -64,6 +65,7 @@ class Supervisor:
         self._envoy = Envoy(store.envoy_folder, preferred_port)
         self._is_told_to_stop = False
         self._unreadable: set[ServiceKey] = set()
+        self._has_recorded = False
 
     def run(self) -> None:
         """Work until SIGTERM, which ends the supervisor alone; the client's `down` ends the rest."""
@@ -125,12 +127,16 @@ class Supervisor:
 
     def _ensure_envoy(self) -> EnvoyRecord:
         record = self._store.read_record()
+        if record is None and self._has_recorded:
+            _log("plane.json is gone or damaged: Envoy and the collector are begun anew")
+            self._end_strays()
         me = processes.identify(os.getpid())
         assert me is not None
         known = record.envoy if record else None
         envoy = self._envoy.ensure_running(known)
         collector = record.collector if record else None
-        self._write_record(PlaneRecord(supervisor=me, envoy=envoy, collector=collector))
+        self._write_record(PlaneRecord(supervisor=me, envoy=envoy, collector=collector, code=code_version()))
+        self._has_recorded = True
         if known != envoy:
             _log(f"envoy {envoy.process.pid} listens on {HOST}:{envoy.port}")
         return envoy
