@@ -23,6 +23,7 @@ from served_bundles import edit_json, network, seal
 from mulgil.artifacts import BUNDLE_DICTIONARY
 from mulgil.home import SOURCE_ROOT
 from mulgil.local.plane.client import ServingPlane
+from mulgil.prediction_log.reading import read_predictions
 from mulgil.rollout.record import Phase
 from mulgil.rollout.store import PAGE, VERDICT, RolloutStore
 
@@ -249,6 +250,10 @@ def test_logged_requests_are_replayed_and_late_labels_send_a_candidate_back(tmp_
     labelling = threading.Thread(target=learn_the_truth)
     labelling.start()
     try:
+        deadline = time.monotonic() + 90
+        while read_predictions(laptop.plane.predictions_folder, "heart", columns=()).num_rows < 1000:
+            assert time.monotonic() < deadline
+            time.sleep(1)
         record = laptop.wait(laptop.roll_out())
     finally:
         is_over.set()
