@@ -21,7 +21,7 @@ from mulgil.contract.rollout import RolloutStrategy
 from mulgil.errors import InputError, describe
 from mulgil.rollout.drivers.git import GitDriver, describe_commit
 from mulgil.rollout.manifest_repository import ManifestRepository
-from mulgil.rollout.opening import open_driver, open_source, source_settings
+from mulgil.rollout.opening import open_driver, open_labels, open_source, source_settings
 from mulgil.rollout.spawning import ensure_driven
 from mulgil.rollout.starting import plan_rollout, start_rollout
 from mulgil.rollout.store import RolloutStore
@@ -81,6 +81,7 @@ def deploy_command(
         candidate,
         platform,
         source,
+        labels=open_labels(policy, driver),
         source_settings=settings,
         dataset_path=None if dataset is None else str(dataset.resolve()),
         now=time.time(),

@@ -38,7 +38,7 @@ class ContainerPlan:
         scratch: The folder that is its `/tmp`; in memory where it is not given.
         empty: A folder that begins empty, around some of the others, and is lost.
         network: What it can reach.
-        published: A port that is reached on this machine's loopback address alone, in a network of its own.
+        published: Ports that are reached on this machine's loopback address alone, in a network of its own.
         core_limit: The most that it may use; `None` sets no limit.
         memory_limit: Likewise.
         is_removed: Whether the engine forgets it as soon as it has ended.
@@ -59,7 +59,7 @@ class ContainerPlan:
     scratch: Path | None = None
     empty: Path | None = None
     network: Network = "none"
-    published: int | None = None
+    published: tuple[int, ...] = ()
     core_limit: float | None = None
     memory_limit: float | None = None
     is_removed: bool = False
@@ -74,7 +74,7 @@ def run_command(plan: ContainerPlan) -> list[str]:
         *("--read-only", "--cap-drop", "ALL", "--security-opt", "no-new-privileges"),
         *("--user", f"{plan.user.user_id}:{plan.user.group_id}", "--workdir", TEMPORARY),
         *("--network", plan.network),
-        *_publish(plan.published),
+        *_flags("--publish", [f"127.0.0.1:{port}:{port}" for port in plan.published]),
         *_limits(plan),
         *_flags("--label", [f"{name}={value}" for name, value in plan.labels.items()]),
         *_flags("--env", [f"{name}={value}" for name, value in plan.variables.items()]),
@@ -85,10 +85,6 @@ def run_command(plan: ContainerPlan) -> list[str]:
         *_flags("--mount", [_bind(path, path) for path in plan.written]),
         *("--entrypoint", program, plan.image, *arguments),
     ]
-
-
-def _publish(port: int | None) -> list[str]:
-    return [] if port is None else ["--publish", f"127.0.0.1:{port}:{port}"]
 
 
 def _limits(plan: ContainerPlan) -> list[str]:

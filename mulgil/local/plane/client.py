@@ -16,6 +16,7 @@ from mulgil.errors import InputError, PermanentError, TemporaryError, describe
 from mulgil.home import home, is_contained
 from mulgil.kserve_modes import MODE_ANNOTATION
 from mulgil.local.plane import processes, server_container
+from mulgil.local.plane.code_version import code_version
 from mulgil.local.plane.envoy_config import HOST, service_prefix
 from mulgil.local.plane.envoy_process import Envoy
 from mulgil.local.plane.objects import (
@@ -42,9 +43,11 @@ from mulgil.local.plane.traffic_statistics import TrafficStatistics, read_statis
 from mulgil.local.plane.wanted import Wanted, read_wanted
 
 PREFERRED_PORT = 8080
+RECORD_ANNOTATION = "mulgil.dev/record-predictions"
 
 # The supervisor's parent: it begins it again where it was killed, and ends with it where it was told to stop.
 _KEEP = 'wait=1; until "$@"; do sleep $wait; [ $wait -ge 32 ] || wait=$((wait * 2)); done'
+_SUPERVISOR = "mulgil.local.plane"
 _CLIENT_LOCK = "client"
 _UP_SECONDS = 20.0
 _COME_BACK_SECONDS = 60.0
@@ -124,14 +127,17 @@ class ServingPlane:
                 self._store.write_state(key, state)
 
     def adapt(self, manifest: dict[str, Any]) -> dict[str, Any]:
-        """Return the manifest, with the image of its servers where they are to be containers."""
-        image = os.environ.get(server_container.IMAGE_VARIABLE)
-        if not image:
-            return manifest
-        predictor = manifest["spec"]["predictor"]
-        annotations = {**predictor.get("annotations", {}), IMAGE_ANNOTATION: image}
-        changed = {**predictor, "annotations": annotations}
-        return {**manifest, "spec": {**manifest["spec"], "predictor": changed}}
+        """Return the manifest with what this machine adds: its own collector, and the image of its servers.
+
+        Predictions are recorded where that is wanted; on a cluster the runtime says where, for every service.
+        Servers are containers where the environment names their image.
+        """
+        predictor = dict(manifest["spec"]["predictor"])
+        if manifest["metadata"].get("annotations", {}).get(RECORD_ANNOTATION) == "true":
+            predictor["logger"] = {"mode": "all"}
+        if image := os.environ.get(server_container.IMAGE_VARIABLE):
+            predictor["annotations"] = {**predictor.get("annotations", {}), IMAGE_ANNOTATION: image}
+        return {**manifest, "spec": {**manifest["spec"], "predictor": predictor}}
 
     def apply(self, manifest: dict[str, Any]) -> None:
         """Make an InferenceService wanted as the manifest has it; the plane is started where it is down.
@@ -338,11 +344,23 @@ class ServingPlane:
         return self._store.read_log_tail(key, ServerKey(newest.name, server.index if server else 0))
 
     def _ensure_up(self) -> None:
-        if self.is_up:
+        """See that the plane runs, and by this version's code: another one would leave what it does not know.
+
+        Servers and Envoy go on while one supervisor follows another.
+        """
+        if self._is_current():
             return
         with self._store.lock(_CLIENT_LOCK):
-            if not self.is_up:
+            if not self._is_current():
+                processes.stop_processes(find_supervisors(self._store.folder), STOP_SECONDS)
                 self._start_supervisor()
+
+    def _is_current(self) -> bool:
+        if is_contained():
+            # Who started the container saw to it; from in here it cannot be told.
+            return self.is_up
+        record = self._store.read_record()
+        return record is not None and _runs(record) and record.code == code_version()
 
     def _start_supervisor(self) -> None:
         if is_contained():
@@ -355,14 +373,14 @@ class ServingPlane:
         keeper = processes.start_process(
             [
                 *("/bin/sh", "-c", _KEEP, "keeper"),
-                *(sys.executable, "-P", "-m", "mulgil.local.plane"),
+                *(sys.executable, "-P", "-m", _SUPERVISOR),
                 *("--state-path", str(self._store.folder), "--http-port", str(self._preferred_port)),
             ],
             log_path=self._log_path,
             environment={},
             mark=self._store.folder,
         )
-        if not _wait(lambda: self.is_up, _UP_SECONDS):
+        if not _wait(self._is_current, _UP_SECONDS):
             processes.reap(keeper)
             raise TemporaryError(
                 describe(
@@ -484,6 +502,16 @@ def _answers(record: PlaneRecord | None) -> bool:
     except OSError:
         return False
     return True
+
+
+def find_supervisors(folder: Path) -> list[processes.ProcessIdentity]:
+    """Return the processes that supervise a plane, whatever its record says; one at most, as they lock it."""
+    return [
+        process
+        for process in processes.find_marked(folder)
+        # Not the shell above, in whose words they come later.
+        if processes.command_of(process)[1:4] == ["-P", "-m", _SUPERVISOR]
+    ]
 
 
 def _wait(is_over: Callable[[], bool], seconds: float) -> bool:

@@ -24,6 +24,7 @@ def command_line(
     *,
     revision: str,
     port: int,
+    grpc_port: int | None,
     volumes: Path,
     models: Path,
     collector_url: str | None,
@@ -36,6 +37,7 @@ def command_line(
         key: The service.
         revision: Its version, where the predictor names none.
         port: Where it is to listen.
+        grpc_port: Where it is to speak gRPC; `None` for nowhere.
         volumes: Folder of the claims.
         models: Folder of the models that were fetched.
         collector_url: Where predictions are recorded, where the predictor names no other.
@@ -55,18 +57,20 @@ def command_line(
         *predictor.model.args,
         # Last, where an abbreviation could otherwise say something else.
         *("--model-name", key.name, "--model-path", path),
+        *("--http-port", str(port)),
+        *(("--grpc-port", str(grpc_port)) if grpc_port is not None else ()),
     ]
     # Without the folder that the plane happened to be started from on the module path.
     command = [sys.executable, "-P", "-m"]
     if predictor.server_image is None:
-        command += ["mulgil.serving", *arguments, "--http-port", str(port), "--host", HOST]
+        command += ["mulgil.serving", *arguments, "--host", HOST]
     else:
         contained = server_container.contain(
             predictor.server_image,
             arguments,
             predictor=predictor,
             model_path=path,
-            port=port,
+            ports=(port,) if grpc_port is None else (port, grpc_port),
             folder=folder,
             is_recorded=bool(recording),
         )

@@ -39,7 +39,7 @@ def contain(
     *,
     predictor: Predictor,
     model_path: str,
-    port: int,
+    ports: tuple[int, ...],
     folder: Path,
     is_recorded: bool,
 ) -> list[str]:
@@ -47,10 +47,10 @@ def contain(
 
     Args:
         image: The model server's.
-        arguments: Of `mulgil.serving`, but where it listens.
+        arguments: Of `mulgil.serving`, but the address on which it listens.
         predictor: What is served.
         model_path: The model's folder.
-        port: Where it is to answer on this machine.
+        ports: Where it is to answer on this machine; the first one's is its name here.
         folder: The plane's, by which its containers are found again.
         is_recorded: Whether it tells a collector of its predictions.
     """
@@ -59,19 +59,19 @@ def contain(
     limits = predictor.model.resources.limits
     stores = home() / "feature_store" / "online"
     plan = ContainerPlan(
-        name=_name(folder, port),
+        name=_name(folder, ports[0]),
         image=image,
         words=(
-            *("python", "-m", "mulgil.serving", *arguments, "--http-port", str(port)),
+            *("python", "-m", "mulgil.serving", *arguments),
             *("--host", HOST if is_outgoing else _EVERYWHERE),
         ),
         user=user_of_containers(),
-        labels={PLANE_LABEL: str(folder), _PORT_LABEL: str(port)},
+        labels={PLANE_LABEL: str(folder), _PORT_LABEL: str(ports[0])},
         passed_on=tuple(sorted({*predictor.environment, *(_OF_REDIS & os.environ.keys())})),
         # The folder, as the next state of a store takes its file's place.
         read=(Path(model_path), *((stores,) if stores.is_dir() else ())),
         network="host" if is_outgoing else "bridge",
-        published=None if is_outgoing else port,
+        published=() if is_outgoing else ports,
         core_limit=limits.cores,
         memory_limit=limits.bytes,
         is_removed=True,
