@@ -7,10 +7,16 @@ import pytest
 import yaml
 from kserve_cluster import KServeCluster, isvc
 from rollouts import Callers, Scene
+from served_bundles import network
 from typer.testing import CliRunner
 
+from mulgil.artifacts import RegisteredModel, Verdict, read_bundle
 from mulgil.cli import app
-from mulgil.errors import InputError, PermanentError, TemporaryError
+from mulgil.errors import GateRejectedError, InputError, PermanentError, TemporaryError
+from mulgil.home import SOURCE_ROOT
+from mulgil.local.launch import folder_of, open_run_store
+from mulgil.local.run_store import RunRecord, State
+from mulgil.local.task_folder import TaskFolder
 from mulgil.rollout.drivers.git import GitDriver, git_driver_name, parse_git_driver_name
 from mulgil.rollout.drivers.knative import KnativeDriver
 from mulgil.rollout.drivers.standard import StandardDriver
@@ -172,6 +178,47 @@ def test_a_record_finds_its_repository_again(tmp_path, is_pushed):
 
     assert parse_git_driver_name(name) == ("knative", tmp_path / "a:b+c", is_pushed)
     assert parse_git_driver_name("knative") is None
+
+
+def test_a_run_that_registered_nothing_has_nothing_to_commit(tmp_path, clone, monkeypatch):
+    monkeypatch.setenv("MULGIL_HOME", str(tmp_path / "home"))
+    open_run_store().write_run(RunRecord("run-1", "training", "heart", State.FAILED, {}, 1.0))
+
+    answer = CliRunner().invoke(app, ["deploy", "--run", "run-1", "--git", str(clone)])
+
+    assert isinstance(answer.exception, InputError)
+    assert "registered no model" in str(answer.exception)
+
+
+def test_what_a_run_registered_is_committed_where_its_gate_approved(tmp_path, clone, monkeypatch):
+    monkeypatch.setenv("MULGIL_HOME", str(tmp_path / "home"))
+    project = SOURCE_ROOT / "projects" / "heart_disease"
+    parameters = {"project_path": str(project)}
+    open_run_store().write_run(RunRecord("run-1", "training", "heart", State.SUCCEEDED, parameters, 1.0))
+    places = {
+        name: TaskFolder(folder_of("run-1"), task).place_artifact(name)
+        for task, name in (
+            ("train-model", "bundle"),
+            ("evaluate-model", "verdict"),
+            ("register-model", "registered_model"),
+        )
+    }
+    network(0).write_bundle(places["bundle"])
+    fingerprint = read_bundle(places["bundle"]).fingerprint
+    RegisteredModel(
+        name="heart-disease", version="4", bundle_fingerprint=fingerprint, storage_uri="s3://models/4"
+    ).write(places["registered_model"])
+    words = ["deploy", "--run", "latest", "--git", str(clone / "apps")]
+
+    def judge(is_approved):
+        verdict = Verdict(gate="evaluate_model", subject=fingerprint, is_approved=is_approved, checks=())
+        verdict.write(places["verdict"])
+        return CliRunner().invoke(app, words)
+
+    assert isinstance(judge(False).exception, GateRejectedError)
+    assert judge(True).output == "committed: Serve version 4 of heart-disease\n"
+    committed = yaml.safe_load((clone / "apps" / "default-heart-disease.yaml").read_text(encoding="utf-8"))
+    assert committed["spec"]["predictor"]["model"]["storageUri"] == "s3://models/4"
 
 
 def test_the_command_commits_a_version_where_nothing_can_judge_a_canary(tmp_path, clone):
