@@ -8,6 +8,8 @@ import yaml
 from kubernetes_schemas import CRDS, has_schema, problems
 from rendered_manifests import COMPONENTS, KUSTOMIZATIONS, MANIFESTS, golden, render, rendered
 
+from images.pinning import pin_images
+
 EVERYWHERE = [manifest for name in KUSTOMIZATIONS for manifest in rendered(name)]
 KINDS = sorted({(manifest["apiVersion"], manifest["kind"]) for manifest in EVERYWHERE})
 # Maps whose keys are the user's own.
@@ -57,7 +59,34 @@ def test_a_component_builds_on_what_it_changes_and_what_comes_out_is_valid(compo
     assert _problems_of(_known(after)) == []
 
 
-def _build(folder, components):
+def test_pinned_images_are_named_by_their_digests_wherever_they_run(tmp_path):
+    digests = {"collector": "a", "mlflow": "b", "model-server": "c"}
+
+    def find(image):
+        registry, name = image.removesuffix(":7").split("/mulgil/")
+        assert registry == "localhost:5000/acme"
+        return f"sha256:{digests[name] * 64}"
+
+    pin_images(tmp_path / "images", "localhost:5000/acme", "7", find)
+    manifests = _build(tmp_path / "overlay", [], ["../images"])
+
+    assert _problems_of(_known(manifests)) == []
+    assert {image for manifest in manifests for image in _images(manifest)} == {
+        f"localhost:5000/acme/mulgil/{name}@sha256:{digit * 64}" for name, digit in digests.items()
+    }
+
+
+def _images(value):
+    match value:
+        case {"image": str(image)}:
+            yield image
+        case dict():
+            yield from (image for part in value.values() for image in _images(part))
+        case list():
+            yield from (image for part in value for image in _images(part))
+
+
+def _build(folder, components, others=()):
     # kustomize takes only relative paths.
     folder.mkdir()
     root = os.path.relpath(MANIFESTS, folder)
@@ -67,7 +96,7 @@ def _build(folder, components):
                 "apiVersion": "kustomize.config.k8s.io/v1beta1",
                 "kind": "Kustomization",
                 "resources": [f"{root}/base", f"{root}/endpoint/base"],
-                "components": [f"{root}/components/{name}" for name in components],
+                "components": [*(f"{root}/components/{name}" for name in components), *others],
             }
         ),
         encoding="utf-8",
