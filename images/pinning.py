@@ -1,4 +1,4 @@
-"""An overlay's images by digest: what a registry has now under a tag is what runs, whatever the tag comes to mean."""
+"""An overlay's images by digest: what the registry has under a tag now is what runs from then on."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from mulgil.errors import MulgilError
 # Those that manifests name; a pipeline's are pinned when it is compiled.
 SERVERS = ("collector", "mlflow", "model-server")
 _HEAD = """\
-# Written by `make pin`: what the registry had under these tags. List the folder among an overlay's components.
+# Written by `make pin`: what the registry had under these tags. An overlay lists this folder as a component.
 """
 
 
