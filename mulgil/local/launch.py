@@ -72,11 +72,14 @@ def plan(
         InputError: A parameter is unknown, missing or of the wrong type, a project is wrong, or an image is
             missing.
     """
-    fingerprint_environment = Platform.of(runner).fingerprint_environment
+    return _plan(pipeline, parameters, Platform.of(runner))
+
+
+def _plan(pipeline: PipelineSpec, parameters: Mapping[str, Any], platform: Platform) -> list[PlannedStep]:
     home().mkdir(parents=True, exist_ok=True)
     # Beside the cache, as its files are linked.
     with tempfile.TemporaryDirectory(dir=home(), prefix=".plan-") as folder:
-        return plan_run(pipeline, parameters, open_cache(), Path(folder), fingerprint_environment)
+        return plan_run(pipeline, parameters, open_cache(), Path(folder), platform.fingerprint_environment)
 
 
 Announce = Callable[[RunRecord, Mapping[str, str]], None]
@@ -167,7 +170,7 @@ def _run(
     # What the run itself finished before it was resumed is not imported again.
     expected = [
         step.task
-        for step in plan(pipeline, run.parameters, platform.runner)
+        for step in _plan(pipeline, run.parameters, platform)
         if (step.is_run or (step.action is not Action.SKIP and not is_cache_read))
         and TaskFolder(folder, step.task).read_finished() is None
     ]

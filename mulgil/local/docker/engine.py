@@ -94,7 +94,7 @@ class Engine:
 
     def stop(self, name: str, grace_seconds: float) -> None:
         """Ask a container to end, and end it after a while; one that is not there has ended."""
-        self._ask("stop", "--time", f"{grace_seconds:.0f}", name)
+        self._ask("stop", "-t", f"{grace_seconds:.0f}", name)
 
     def remove(self, names: Iterable[str]) -> None:
         """Remove containers, by force where they run; those that are not there are removed."""

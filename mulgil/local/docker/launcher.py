@@ -87,12 +87,9 @@ class DockerLauncher:
         needs = needs_of(component, context)
         if SERVING in needs.stores:
             # Its processes are this machine's: the step could not start them from within.
-            ServingPlane().up()
+            await asyncio.to_thread(ServingPlane().up)
         plan = self._plan(container, context, folder, demand, needs)
-        for path in (*plan.written, *(path for path in plan.read if path.is_relative_to(home()))):
-            hand_over(path, self._user)
-        if plan.scratch is not None:
-            hand_over(plan.scratch, self._user)
+        await asyncio.to_thread(self._hand_over, plan)
         return await StepContainer.start(self._engine, plan, os.environ, log)
 
     async def close(self) -> None:
@@ -107,6 +104,12 @@ class DockerLauncher:
             for container, run_id in left.items()
             if run_id == self._run_id or not self._is_running(run_id)
         )
+
+    def _hand_over(self, plan: ContainerPlan) -> None:
+        """Let the container's user read and write what it is given of Mulgil's home, and nothing else."""
+        given = [path for path in plan.read if path.is_relative_to(home())]
+        for path in (*given, *plan.written, *([plan.scratch] if plan.scratch else [])):
+            hand_over(path, self._user)
 
     def _plan(
         self, container: Container, context: TaskContext, folder: Path, demand: Demand, needs: Needs
@@ -130,7 +133,7 @@ class DockerLauncher:
                 TASK_LABEL: context.task_path,
             },
             variables={**variables, **own},
-            passed_on=tuple(name for name in needs.told if name not in variables),
+            passed_on=tuple(name for name in needs.told if name not in {**variables, **own}),
             read=needs.read,
             written=(*(folder / name for name in ("artifacts", "parameters")), *stores),
             scratch=scratch_of(folder),
