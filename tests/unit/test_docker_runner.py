@@ -1,6 +1,7 @@
 """What the Docker runner asks of the engine: pure decisions, and the errors of a machine without one."""
 
 import csv
+import json
 import os
 import shutil
 from pathlib import Path
@@ -12,10 +13,11 @@ from mulgil.errors import InputError, PermanentError, TemporaryError
 from mulgil.home import SOURCE_ROOT
 from mulgil.local.cache.step_key import StepKey, explain_difference
 from mulgil.local.docker.engine import find_engine
-from mulgil.local.docker.launcher import server_image
+from mulgil.local.docker.launcher import CODE_LABEL, DockerLauncher, server_image
 from mulgil.local.docker.needs import needs_of, stores_of
 from mulgil.local.docker.run_command import ContainerPlan, User, run_command
 from mulgil.local.docker.step_container import scratch_of
+from mulgil.local.pipeline_spec import Container
 from mulgil.local.placeholders import TaskContext
 
 PLAN = ContainerPlan(name="a-step", image="mulgil/x:1", words=("python", "-m", "x"), user=User(1000, 1000))
@@ -199,3 +201,26 @@ def test_an_image_that_is_missing_is_built_by_the_command_that_is_named(docker):
 
     with pytest.raises(InputError, match=r"make images REGISTRY=ghcr.io/a TAG=2 NAMES=ingest-data"):
         find_engine().inspect_image("ghcr.io/a/mulgil/ingest-data:2")
+
+
+def test_an_image_of_other_code_is_refused_before_anything_runs(docker):
+    facts = {"Id": "sha256:" + "a" * 64, "Config": {"Labels": {f"{CODE_LABEL}.ingest_data": "of last week"}}}
+    docker(f"""[ "$1" = version ] || echo '{json.dumps([facts])}'""")
+    launcher = DockerLauncher(find_engine(), "run-1", lambda run_id: False)
+
+    with pytest.raises(InputError, match=r"other code of ingest_data(.|\n)*make images NAMES=ingest-data"):
+        launcher.check("exec-ingest-data", Container(image="mulgil/ingest-data:0.1.0", command=("python",)))
+
+
+def test_what_killed_runners_left_is_removed_and_what_others_run_is_not(docker, tmp_path):
+    removed = tmp_path / "removed"
+    docker(
+        'case "$1" in\n'
+        "  ps) printf 'one\\tgone\\ntwo\\tbusy\\nthree\\tmine\\n';;\n"
+        f'  rm) echo "$*" > {removed};;\n'
+        "esac"
+    )
+
+    DockerLauncher(find_engine(), "mine", lambda run_id: run_id == "busy").reap()
+
+    assert removed.read_text(encoding="utf-8").split() == ["rm", "--force", "--volumes", "one", "three"]
