@@ -25,6 +25,9 @@ SPLITS = ("train", "validation", "test")
 
 SUMMARY = "summary.json"
 
+# One raw row as a request carries it; `None` is missing, and an image `{"b64": …}`.
+Instance = dict[str, float | int | bool | str | dict[str, str] | None]
+
 
 def write_text(path: Path, text: str) -> None:
     """Write a text file so that no reader ever sees a part of it.
@@ -311,7 +314,7 @@ class FeatureServiceReference(Record):
         row_form: Form of the rows there (`mulgil.online_rows`); `None` in a record of before there was one.
         entity: The entity's column.
         unknown_entity: What a request by an entity that is not known gets: refused, or its features filled.
-        features: The features' columns, in the model's order.
+        features: The features' columns, in the model's order; none of a model of images.
     """
 
     name: str
@@ -439,7 +442,7 @@ class Background(Record):
             them stands beside the rest of its own row.
     """
 
-    instances: tuple[dict[str, float | int | bool | str | None], ...] = Field(min_length=1)
+    instances: tuple[Instance, ...] = Field(min_length=1)
 
 
 class WarmUpExample(Record):
@@ -450,7 +453,7 @@ class WarmUpExample(Record):
         prediction: The model's output for it: one number, or one a class, label or target.
     """
 
-    instance: dict[str, float | int | bool | str | None]
+    instance: Instance
     prediction: float | list[float]
 
 
@@ -486,7 +489,7 @@ class Endpoint(Record):
     namespace: str
     url: str
     model_version: str
-    example: dict[str, float | int | bool | str | None]
+    example: Instance
     prediction: float | dict[str, float | str | dict[str, float]]
 
 

@@ -34,6 +34,7 @@ def make_bundle(path: Path, feature_service: FeatureServiceReference | None = No
     from components.train_model.fitting import fit_network
     from components.train_model.heads import make_head
     from components.train_model.learners import Examples
+    from components.train_model.network import NetworkBuilder
     from components.train_model.neural_network import FittedNetwork
     from mulgil.preprocessing import TransformExecutor
 
@@ -43,7 +44,8 @@ def make_bundle(path: Path, feature_service: FeatureServiceReference | None = No
     numbers = TransformExecutor(transform).apply(rows.tensors)
     head = make_head(folder.project.task, 1, rows)
     examples = Examples(numbers, head.encode(rows))
-    network = FittedNetwork(fit_network(folder.project.training, head, examples, 1), head)
+    builder = NetworkBuilder(folder.project.training, None, folder.path)
+    network = FittedNetwork(fit_network(builder, head, examples, 1), head)
     specification = specify_features(folder.dictionary)
     write_bundle(
         path,

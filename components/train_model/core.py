@@ -12,6 +12,7 @@ from components.train_model.export import write_bundle
 from components.train_model.fit_transform import fit_transform
 from components.train_model.heads import Head, make_head
 from components.train_model.learners import Examples, Learner
+from components.train_model.network import NetworkBuilder
 from components.train_model.neural_network import NeuralNetwork
 from mulgil.artifacts import (
     BundleManifest,
@@ -20,9 +21,9 @@ from mulgil.artifacts import (
     FeatureServiceReference,
     TrainingHistory,
 )
-from mulgil.contract import DataDictionary, load_project
+from mulgil.contract import ColumnType, DataDictionary, ProjectFolder, load_project
 from mulgil.contract.answers import AnswerForm
-from mulgil.contract.learning import Family, Training
+from mulgil.contract.learning import Family
 from mulgil.contract.specifications import specify_preprocessing
 from mulgil.errors import InputError, describe
 from mulgil.preprocessing import FittedTransform, TransformExecutor
@@ -71,10 +72,10 @@ def train_model(
     family = training.family
     if family is Family.AUTO:
         candidates = compare_families(
-            lambda one: _learner(one, training), training, task, answer_width, specification, both
+            lambda one: make_learner(one, folder), training, task, answer_width, specification, both
         )
         family = Family(choose_simplest(candidates).family)
-    learner = _learner(family, training)
+    learner = make_learner(family, folder)
     curve = learner.look(head, _encode(first, head, train), _encode(first, head, validation))
     transform, head = fit_transform(specification, both.tensors), make_head(task, answer_width, both)
     model = learner.fit(head, _encode(transform, head, both), curve)
@@ -103,8 +104,13 @@ def train_model(
     return bundle
 
 
-def _learner(family: Family, training: Training) -> Learner:
-    return NeuralNetwork(training) if family is Family.NEURAL_NETWORK else Estimators(family, training)
+def make_learner(family: Family, folder: ProjectFolder) -> Learner:
+    """Make a family's learner, as a project says how it is fitted."""
+    training = folder.project.training
+    if family is not Family.NEURAL_NETWORK:
+        return Estimators(family, training)
+    image = next((column.image for column in folder.dictionary.features if column.image is not None), None)
+    return NeuralNetwork(NetworkBuilder(training, image, folder.path))
 
 
 def _encode(transform: FittedTransform, head: Head, rows: TrainingRows) -> Examples:
@@ -124,7 +130,7 @@ def _check_dictionary(manifest: DatasetManifest, dictionary: DataDictionary) -> 
 
 
 def _check_features(feature_service: FeatureServiceReference, dictionary: DataDictionary) -> None:
-    features = tuple(column.name for column in dictionary.features)
+    features = tuple(c.name for c in dictionary.features if c.type is not ColumnType.IMAGE)
     if feature_service.features != features:
         raise InputError(
             describe(

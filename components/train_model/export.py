@@ -69,7 +69,9 @@ def write_bundle(
         first = {name: values[:1] for name, values in rows.tensors.items()}
         answer = model.ask(staged, transform, first, output)
         WarmUpExample(instance=rows.instance(0), prediction=answer[0].tolist()).write(staged / BUNDLE_EXAMPLE)
-        _choose_background(rows, folder.dictionary).write(staged / BUNDLE_BACKGROUND)
+        # An image is one column: what it alone has to do with the answer is the whole of it.
+        if not any(column.image for column in transform.columns):
+            _choose_background(rows, folder.dictionary).write(staged / BUNDLE_BACKGROUND)
         manifest = BundleManifest(
             name=folder.project.name,
             task=folder.project.task,

@@ -42,7 +42,10 @@ class Serving(Contract):
 
 def _task(value: Any) -> Any:
     if isinstance(value, str) and value not in set(Task):
-        raise ValueError(f"the tasks of this version are: {', '.join(Task)}; received task={value}")
+        of_images = "; of images it is multiclass_classification" if "image" in value else ""
+        raise ValueError(
+            f"the tasks of this version are: {', '.join(Task)}{of_images}; received task={value}"
+        )
     return value
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from base64 import b64encode
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import date, datetime
@@ -11,7 +12,7 @@ from typing import Any
 import httpx
 
 from mulgil.artifacts import BUNDLE_DICTIONARY
-from mulgil.contract import DataDictionary
+from mulgil.contract import ColumnType, DataDictionary
 from mulgil.errors import InputError, TemporaryError, describe
 from mulgil.rollout.comparisons import ReplayedShift, replay_level
 from mulgil.rollout.drivers import Driver
@@ -156,7 +157,7 @@ def _find_rows(rollout: RolloutRecord, columns: list[str], most: int) -> tuple[l
 def _read_log(rollout: RolloutRecord, columns: list[str], most: int) -> list[Row]:
     """Return the newest rows that the stable version predicted; none where a column was not kept as it came.
 
-    A sensitive column is logged as a hash, which no model can be asked with.
+    A sensitive column and an image are logged as a hash, which no model can be asked with.
     """
     # It reads Parquet: 40 MB.
     from mulgil.local.plane.client import ServingPlane
@@ -167,7 +168,9 @@ def _read_log(rollout: RolloutRecord, columns: list[str], most: int) -> list[Row
     if not table.num_rows or not set(columns) <= set(table.column_names):
         return []
     dictionary = _bundle_dictionary(rollout.stable)
-    if dictionary is None or any(c.sensitive for c in dictionary.columns if c.name in columns):
+    if dictionary is None or any(
+        c.sensitive or c.type is ColumnType.IMAGE for c in dictionary.columns if c.name in columns
+    ):
         return []
     newest = table.select(columns).slice(max(0, table.num_rows - most))
     return [{name: _plain(value) for name, value in row.items()} for row in newest.to_pylist()]
@@ -206,4 +209,6 @@ def _plain(value: Any) -> Any:
     """Write a cell as JSON has it."""
     if isinstance(value, datetime | date):
         return value.isoformat()
+    if isinstance(value, bytes):
+        return {"b64": b64encode(value).decode()}
     return None if value != value else value

@@ -32,6 +32,7 @@ from mulgil.preprocessing import FittedTransform, TransformExecutor
 from mulgil.serving.column_encoder import ColumnEncoder
 from mulgil.serving.contract_check import ContractCheck, ContractViolationError, Violation
 from mulgil.serving.explanation import Explainer, Explanation
+from mulgil.serving.image_encoder import ImageEncoder
 from mulgil.serving.online_store import OnlineStore
 from mulgil.serving.row_encoder import RowEncoder
 
@@ -130,6 +131,13 @@ class ServedModel:
     Args:
         path: The bundle's directory.
 
+    Attributes:
+        dictionary: The bundle's.
+        answers: What the model answers.
+        store: Features by entity.
+        columns: The model's, by name.
+        image: Its image, where it reads one; `None` of a table.
+
     Raises:
         InputError: A file is missing or changed, the parts do not go together, or the bundle's own example
             gives another prediction than the bundle says.
@@ -157,8 +165,13 @@ class ServedModel:
                     next_step="train again: dictionary, transform and model come from one run",
                 )
             )
-        self._encoder = RowEncoder(transform, dictionary.features)
-        self._column_encoder = ColumnEncoder(transform, dictionary.features)
+        # An image is a model's only column.
+        self.image = next((column for column in dictionary.features if column.image), None)
+        if self.image is not None:
+            self._images = ImageEncoder(transform, self.image)
+        else:
+            self._encoder = RowEncoder(transform, dictionary.features)
+            self._column_encoder = ColumnEncoder(transform, dictionary.features)
         self._explainer = self._read_background(path / BUNDLE_BACKGROUND, transform)
         self._warm_up(WarmUpExample.read(path / BUNDLE_EXAMPLE))
 
@@ -194,6 +207,8 @@ class ServedModel:
         Raises:
             ContractViolationError: Values break the contract.
         """
+        if self.image is not None:
+            return self._images.encode(columns, rows)
         encoded = None
         if any(isinstance(values, np.ndarray) for values in columns.values()):
             encoded = self._column_encoder.encode(columns, rows)
@@ -232,7 +247,7 @@ class ServedModel:
             # Bundles of before had none.
             return None
         rows = Background.read(path).instances
-        columns = {name: [row[name] for row in rows] for name in self.columns}
+        columns: dict[str, Any] = {name: [row[name] for row in rows] for name in self.columns}
         # Of its own, so that a prediction's is not resized.
         model = _load_numeric_model(path.parent, self.answers.width)
         # They are training rows, which nobody checks again here.

@@ -14,7 +14,7 @@ from model_servers import Server
 
 from components.evaluate_model.core import evaluate_model
 from components.train_model.comparison import choose_simplest, compare_families
-from components.train_model.core import _learner, train_model
+from components.train_model.core import make_learner, train_model
 from components.train_model.fit_transform import fit_transform
 from components.train_model.learners import Curve
 from mulgil.artifacts import Evaluation, FamilyScore, TrainingHistory, read_bundle
@@ -158,7 +158,7 @@ def test_a_time_budget_that_is_over_leaves_families_out_with_the_reason(binary):
     ticks = iter(range(1000))
 
     scores = compare_families(
-        lambda family: _learner(family, training),
+        lambda family: make_learner(family, binary.folder),
         training,
         Task.BINARY_CLASSIFICATION,
         1,
