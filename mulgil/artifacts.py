@@ -363,6 +363,7 @@ BUNDLE_TRANSFORM = "transform.json"
 BUNDLE_DICTIONARY = "dictionary.json"
 BUNDLE_EXAMPLE = "example.json"
 BUNDLE_BACKGROUND = "background.json"
+BUNDLE_DECISION = "decision.json"
 
 
 def read_bundle(path: Path) -> BundleManifest:
@@ -387,6 +388,48 @@ def read_bundle(path: Path) -> BundleManifest:
             )
         )
     return manifest
+
+
+class ThresholdPoint(Record):
+    """What calling a yes from one probability on did to validation rows.
+
+    Attributes:
+        threshold: The probability.
+        false_positives: Noes that were called a yes.
+        false_negatives: Yeses that were not.
+        true_positives: Yeses that were.
+        true_negatives: Noes that were not.
+    """
+
+    threshold: float
+    false_positives: int
+    false_negatives: int
+    true_positives: int
+    true_negatives: int
+
+
+class DecisionRule(Record):
+    """From which probability on a yes is called, and why; a bundle's `decision.json`.
+
+    Attributes:
+        threshold: The probability.
+        rule: What it was chosen by, in words.
+        is_met: Whether what was asked for holds on the validation rows.
+        false_positive_cost: Of a yes that is called wrongly, where it was chosen by costs.
+        false_negative_cost: Of a no that is.
+        unit: What costs are counted in.
+        rows: Validation rows.
+        points: What every hundredth would have done to them.
+    """
+
+    threshold: float
+    rule: str
+    is_met: bool
+    false_positive_cost: float | None = None
+    false_negative_cost: float | None = None
+    unit: str = ""
+    rows: int
+    points: tuple[ThresholdPoint, ...]
 
 
 class FamilyScore(Record):
@@ -604,6 +647,45 @@ class NumberFit(Record):
     errors: tuple[int, ...]
 
 
+class SliceScore(Record):
+    """How good a model is in one group of the test rows.
+
+    Attributes:
+        column: What divides the rows.
+        group: A code, yes or no, a span of numbers, or `missing`.
+        rows: How many are in it.
+        is_compared_for_fairness: Whether the dictionary marks the column so.
+        score: The primary metric, its interval at the group's share of the error; `None` where too little is
+            there to measure.
+        reason: Why it is not measured.
+    """
+
+    column: str
+    group: str
+    rows: int
+    is_compared_for_fairness: bool
+    score: Interval | None
+    reason: str = ""
+
+
+class WorstRow(Record):
+    """A test row that a model is very wrong about.
+
+    Attributes:
+        row: Its place among the test rows, from 0.
+        instance: Its features, but for sensitive ones.
+        truth: What it is, in words.
+        answer: What the model answers.
+        loss: Surprise in nats, or of numbers the error in standard deviations.
+    """
+
+    row: int
+    instance: Instance
+    truth: str
+    answer: float | dict[str, str | float | dict[str, float]]
+    loss: float
+
+
 class Evaluation(Record):
     """What `evaluate_model` measured.
 
@@ -625,6 +707,9 @@ class Evaluation(Record):
         fits: The same of numbers, by the target within.
         champion_fingerprint: Of the bundle that was the champion then, compared or not; empty where there
             was no other than the model itself.
+        slices: The model in each group of rows.
+        worst_rows: What it is most wrong about, the worst first.
+        decision: What a yes is called by, where the project says so; else from 0.5 on.
     """
 
     bundle_fingerprint: str
@@ -640,3 +725,6 @@ class Evaluation(Record):
     confusions: dict[str, ClassConfusion] = Field(default_factory=dict)
     fits: dict[str, dict[str, NumberFit]] = Field(default_factory=dict)
     champion_fingerprint: str = ""
+    slices: tuple[SliceScore, ...] = ()
+    worst_rows: tuple[WorstRow, ...] = ()
+    decision: DecisionRule | None = None

@@ -14,6 +14,7 @@ from components.train_model.heads import Head, make_head
 from components.train_model.learners import Examples, Learner
 from components.train_model.network import NetworkBuilder
 from components.train_model.neural_network import NeuralNetwork
+from components.train_model.threshold import choose_threshold
 from mulgil.artifacts import (
     BundleManifest,
     DatasetManifest,
@@ -76,7 +77,13 @@ def train_model(
         )
         family = Family(choose_simplest(candidates).family)
     learner = make_learner(family, folder)
-    curve = learner.look(head, _encode(first, head, train), _encode(first, head, validation))
+    examples, held_out = (_encode(first, head, rows) for rows in (train, validation))
+    curve = learner.look(head, examples, held_out)
+    decision = None
+    if folder.project.decision is not None:
+        # As the final model is fitted, but on rows that leave some to choose on.
+        probability = learner.fit(head, examples, curve).predict(held_out.numbers)
+        decision = choose_threshold(folder.project.decision, validation.target, probability)
     transform, head = fit_transform(specification, both.tensors), make_head(task, answer_width, both)
     model = learner.fit(head, _encode(transform, head, both), curve)
     history = TrainingHistory(
@@ -98,6 +105,7 @@ def train_model(
         rows=both,
         data_fingerprint=manifest.fingerprint,
         feature_service=feature_service,
+        decision=decision,
     )
     history.write(history_path)
     _print_summary(history, both, bundle)

@@ -241,6 +241,10 @@ class Column(Contract):
         default=None, description="Size and colours that every image is brought to."
     )
     sensitive: bool = Field(default=False, description="Masked in logs, pages and errors.")
+    fairness: bool = Field(
+        default=False,
+        description="Whether the model is compared between its values, also where it is sensitive.",
+    )
     expects: Association | None = Field(
         default=None, description="Direction of association with the target, checked at validation."
     )
@@ -346,6 +350,11 @@ class Column(Contract):
         ):
             raise ValueError(
                 "`expects` goes with a feature that has an order: float, integer or boolean; "
+                f"received role={self.role} type={self.type}"
+            )
+        if self.fairness and (self.role is not ColumnRole.FEATURE or self.type is ColumnType.IMAGE):
+            raise ValueError(
+                "`fairness` goes with a feature that divides the rows; "
                 f"received role={self.role} type={self.type}"
             )
         if self.time_format is not None and self.type is not ColumnType.TIMESTAMP:

@@ -71,6 +71,8 @@ _OF_PROBABILITIES = (Metric.ROC_AUC, Metric.PR_AUC, Metric.LOG_LOSS, Metric.BRIE
 _OF_CALLS = (Metric.ACCURACY, Metric.PRECISION, Metric.RECALL, Metric.F1)
 _OF_ERRORS = (Metric.FALSE_POSITIVE_RATE, Metric.FALSE_NEGATIVE_RATE)
 _OF_NUMBERS = (Metric.R2, Metric.MAE, Metric.RMSE)
+# Those that look at what is called and not at how sure it is.
+CALLED_METRICS = frozenset({*_OF_CALLS, *_OF_ERRORS})
 
 
 @dataclass(frozen=True)
@@ -302,6 +304,12 @@ class Gates(Contract):
     )
     champion_margin: float = Field(
         default=0.01, ge=0, description="How much worse than the champion the primary metric may be."
+    )
+    slice_margin: float | None = Field(
+        default=None,
+        ge=0,
+        description="How much worse than on all rows the primary metric may surely be in a group of them: by "
+        "code, yes or no, or quarter of a number's rows; if not given, groups are measured and not judged.",
     )
     confidence: Ratio = Field(default=0.95, description="Of the bootstrap intervals.")
 

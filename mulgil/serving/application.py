@@ -91,6 +91,8 @@ class Application:
         self._v1 = protocol_v1.TypedReader(columns)
         self._v2 = protocol_v2.TypedReader(columns, self.outputs)
         self._version_line = b"X-Model-Version: %b\r\n" % version.encode()
+        if model.decision is not None:
+            self._version_line += b"X-Decision-Threshold: %g\r\n" % model.decision.threshold
         self.metadata = protocol_v2.describe_model(
             name=name, version=version, columns=columns, answers=model.answers
         )

@@ -14,12 +14,14 @@ from pydantic import ValidationError
 
 from mulgil.artifacts import (
     BUNDLE_BACKGROUND,
+    BUNDLE_DECISION,
     BUNDLE_DICTIONARY,
     BUNDLE_EXAMPLE,
     BUNDLE_LITERT,
     BUNDLE_ONNX,
     BUNDLE_TRANSFORM,
     Background,
+    DecisionRule,
     WarmUpExample,
     read_bundle,
 )
@@ -137,6 +139,7 @@ class ServedModel:
         store: Features by entity.
         columns: The model's, by name.
         image: Its image, where it reads one; `None` of a table.
+        decision: From which probability on a yes is called; `None` where the project does not say.
 
     Raises:
         InputError: A file is missing or changed, the parts do not go together, or the bundle's own example
@@ -172,6 +175,8 @@ class ServedModel:
         else:
             self._encoder = RowEncoder(transform, dictionary.features)
             self._column_encoder = ColumnEncoder(transform, dictionary.features)
+        decision = path / BUNDLE_DECISION
+        self.decision = DecisionRule.read(decision) if decision.exists() else None
         self._explainer = self._read_background(path / BUNDLE_BACKGROUND, transform)
         self._warm_up(WarmUpExample.read(path / BUNDLE_EXAMPLE))
 
