@@ -25,6 +25,9 @@ SPLITS = ("train", "validation", "test")
 
 SUMMARY = "summary.json"
 
+# What a registered version's approval rests on, as the registry keeps it.
+EVALUATION, VERDICT = "evaluation.json", "verdict.json"
+
 # One raw row as a request carries it; `None` is missing, and an image `{"b64": …}`.
 Instance = dict[str, float | int | bool | str | dict[str, str] | None]
 

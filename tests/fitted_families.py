@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 from learning_project import LearningProject
 
+from components.train_model.checkpoints import Checkpoints
 from components.train_model.core import make_learner
 from components.train_model.export import write_bundle
 from components.train_model.fit_transform import fit_transform
@@ -35,7 +36,9 @@ def check_served_as_fitted(project: LearningProject, family: Family, bundle_path
     head = make_head(task, AnswerForm.of(task, dictionary).width, rows)
     executor = TransformExecutor(transform)
     examples = Examples(executor.apply(rows.tensors), head.encode(rows))
-    model = make_learner(family, folder).fit(head, examples, Curve((1.0,) * 3, (3.0, 2.0, 1.0)))
+    model = make_learner(family, folder, Checkpoints(bundle_path.parent / "checkpoints")).fit(
+        head, examples, Curve((1.0,) * 3, (3.0, 2.0, 1.0))
+    )
     write_bundle(
         bundle_path,
         folder=folder,

@@ -29,6 +29,7 @@ def make_bundle(path: Path, feature_service: FeatureServiceReference | None = No
         path: Its directory.
         feature_service: What it reads by entity; nothing if left out.
     """
+    from components.train_model.checkpoints import Checkpoints
     from components.train_model.export import write_bundle
     from components.train_model.fit_transform import fit_transform
     from components.train_model.fitting import fit_network
@@ -45,7 +46,9 @@ def make_bundle(path: Path, feature_service: FeatureServiceReference | None = No
     head = make_head(folder.project.task, 1, rows)
     examples = Examples(numbers, head.encode(rows))
     builder = NetworkBuilder(folder.project.training, None, folder.path)
-    network = FittedNetwork(fit_network(builder, head, examples, 1), head)
+    network = FittedNetwork(
+        fit_network(builder, head, examples, 1, Checkpoints(path.parent / "checkpoints")), head
+    )
     specification = specify_features(folder.dictionary)
     write_bundle(
         path,

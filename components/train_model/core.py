@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 
 from components.train_model import PROJECT_SECTIONS
+from components.train_model.checkpoints import Checkpoints
 from components.train_model.comparison import choose_simplest, compare_families
 from components.train_model.estimators import Estimators
 from components.train_model.export import write_bundle
@@ -27,6 +28,7 @@ from mulgil.contract.answers import AnswerForm
 from mulgil.contract.learning import Family
 from mulgil.contract.specifications import specify_preprocessing
 from mulgil.errors import InputError, describe
+from mulgil.home import home
 from mulgil.preprocessing import FittedTransform, TransformExecutor
 from mulgil.preprocessing.rows import TrainingRows, read_manifest, read_rows
 
@@ -64,6 +66,7 @@ def train_model(
     validation = read_rows(training_rows_path, "validation", dictionary)
 
     started = time.monotonic()
+    checkpoints = Checkpoints(home() / "checkpoints")
     task = folder.project.task
     answer_width = AnswerForm.of(task, dictionary).width
     specification = specify_preprocessing(dictionary)
@@ -73,10 +76,15 @@ def train_model(
     family = training.family
     if family is Family.AUTO:
         candidates = compare_families(
-            lambda one: make_learner(one, folder), training, task, answer_width, specification, both
+            lambda one: make_learner(one, folder, checkpoints),
+            training,
+            task,
+            answer_width,
+            specification,
+            both,
         )
         family = Family(choose_simplest(candidates).family)
-    learner = make_learner(family, folder)
+    learner = make_learner(family, folder, checkpoints)
     examples, held_out = (_encode(first, head, rows) for rows in (train, validation))
     curve = learner.look(head, examples, held_out)
     decision = None
@@ -108,17 +116,18 @@ def train_model(
         decision=decision,
     )
     history.write(history_path)
+    checkpoints.clear()
     _print_summary(history, both, bundle)
     return bundle
 
 
-def make_learner(family: Family, folder: ProjectFolder) -> Learner:
+def make_learner(family: Family, folder: ProjectFolder, checkpoints: Checkpoints) -> Learner:
     """Make a family's learner, as a project says how it is fitted."""
     training = folder.project.training
     if family is not Family.NEURAL_NETWORK:
         return Estimators(family, training)
     image = next((column.image for column in folder.dictionary.features if column.image is not None), None)
-    return NeuralNetwork(NetworkBuilder(training, image, folder.path))
+    return NeuralNetwork(NetworkBuilder(training, image, folder.path), checkpoints)
 
 
 def _encode(transform: FittedTransform, head: Head, rows: TrainingRows) -> Examples:

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
+from components.train_model.checkpoints import Checkpoints
 from components.train_model.fitting import find_epochs, fit_network
 from components.train_model.graph_preprocessing import encode, specify_inputs
 from components.train_model.heads import Head
@@ -30,18 +31,21 @@ class NeuralNetwork:
 
     Attributes:
         builder: Makes the network, and says how it is fitted.
+        checkpoints: Where a fit leaves how far it has come.
     """
 
     builder: NetworkBuilder
+    checkpoints: Checkpoints
     is_fitted_by_epochs = True
 
     def look(self, head: Head, train: Examples, validation: Examples) -> Curve:
         """See after which epoch the validation loss is least."""
-        return find_epochs(self.builder, head, train, validation)
+        return find_epochs(self.builder, head, train, validation, self.checkpoints)
 
     def fit(self, head: Head, examples: Examples, curve: Curve) -> FittedNetwork:
         """Fit for as many epochs."""
-        return FittedNetwork(fit_network(self.builder, head, examples, curve.best_epoch), head)
+        network = fit_network(self.builder, head, examples, curve.best_epoch, self.checkpoints)
+        return FittedNetwork(network, head)
 
 
 @dataclass(frozen=True)

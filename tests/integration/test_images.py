@@ -14,6 +14,7 @@ from registry_template import write_empty_registry
 
 from components.evaluate_model.core import evaluate_model
 from components.ingest_data.core import ingest_data
+from components.train_model.checkpoints import Checkpoints
 from components.train_model.core import make_learner, train_model
 from components.train_model.heads import Head
 from components.train_model.network import NetworkBuilder
@@ -203,9 +204,9 @@ def test_an_image_is_not_explained_by_columns(application):
     assert "not explained by its columns" in body
 
 
-def test_the_sign_language_network_has_as_many_weights_as_it_should(capsys):
+def test_the_sign_language_network_has_as_many_weights_as_it_should(capsys, tmp_path):
     folder = load_project(SOURCE_ROOT / "projects" / "sign_language")
-    learner = make_learner(Family.NEURAL_NETWORK, folder)
+    learner = make_learner(Family.NEURAL_NETWORK, folder, Checkpoints(tmp_path))
     network = learner.builder.build(28 * 28, Head(Task.MULTICLASS_CLASSIFICATION, 24))
     network.summary()
     assert "Total params: 226,840" in capsys.readouterr().out
