@@ -387,6 +387,7 @@ def import_mlflow() -> None:
     """Import MLflow, so that later imports are free: a step can do it before its inputs are there."""
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     import mlflow
 
     if is_on_this_machine():

@@ -27,6 +27,8 @@ from mulgil.errors import InputError, describe
 from mulgil.registry import CANDIDATE, CHAMPION, STAGING, VersionDetails
 from mulgil.reports.model_card_page import render_model_card
 
+_STANDINGS = {STAGING: "in staging", CHAMPION: "the champion"}
+
 models_app = typer.Typer(help="The registered versions of models.", no_args_is_help=True)
 
 Name = Annotated[str, typer.Argument(metavar="MODEL", help="As in `models list`.")]
@@ -117,13 +119,13 @@ def promote_command(
     one = _find(name, version)
     alias = to or (CHAMPION if STAGING in one.aliases else STAGING)
     if alias in one.aliases:
-        output.print(f"{name} {one.model.version} is the {alias} already.", markup=False)
+        output.print(f"{name} {one.model.version} is {_STANDINGS[alias]} already.", markup=False)
         return
     verdict = _judge(one, alias)
     registry.give_alias(name, one.model.version, alias, verdict)
     for check in verdict.checks:
         output.print(f"passed {check.name}: {check.reason}", markup=False)
-    output.print(f"{name} {one.model.version} is the {alias} now.", markup=False)
+    output.print(f"{name} {one.model.version} is {_STANDINGS[alias]} now.", markup=False)
 
 
 @models_app.command("card")

@@ -210,7 +210,7 @@ PUBLISHED = "1988-07-01T00:00:00Z"
         (PAIN, PAIN.replace("boolean", "image"), "name: pain", "columns[4] (pain)",
          "`image` is needed for type=image", ""),
         (PAIN, PAIN.replace("boolean", IMAGE), "name: pain",
-         "columns[4] (pain).role", "reads one column, the image", "age, thal"),
+         "columns[4] (pain)", "reads one column, the image", "age, thal"),
         (PAIN, PAIN.replace("boolean", f"{IMAGE}\n    missing: mean"), "name: pain",
          "columns[4] (pain)", "drop_row, reject", "missing=mean"),
         (PAIN, PAIN.replace("boolean", IMAGE.replace("height: 8", "height: 0")), "image: {",

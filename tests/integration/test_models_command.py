@@ -133,7 +133,7 @@ def test_versions_are_listed_compared_and_promoted_step_by_step(mulgil, tmp_path
     assert "it is not in staging; promote it there first" in refused
     assert registry.find_champion("m") is None
 
-    assert "m 2 is the staging now" in mulgil("models", "promote", "m", "2")[1]
+    assert "m 2 is in staging now" in mulgil("models", "promote", "m", "2")[1]
     code, promoted = mulgil("models", "promote", "m", "staging")
     assert code == 0
     assert "m 2 is the champion now" in promoted
