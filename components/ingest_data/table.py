@@ -85,9 +85,9 @@ class RawTable:
     read_cell: ReadCell
 
 
-def batch_rows(width: int) -> int:
-    """Return how many rows of a text file are looked at together."""
-    return max(1, min(BATCH_ROWS, _BATCH_CELLS // max(1, width)))
+def rows_that_fit(width: int) -> int:
+    """Return how many rows of a text file so wide may be looked at together."""
+    return max(1, _BATCH_CELLS // max(1, width))
 
 
 def number_batches(columns: Iterator[tuple[Cells, ...]]) -> Iterator[Batch]:
