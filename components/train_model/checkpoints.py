@@ -75,7 +75,8 @@ class Checkpoint:
     def load(self) -> FitState | None:
         """Read the state; `None` where there is none, or it cannot be read."""
         try:
-            with np.load(self.path, allow_pickle=False) as file:
+            # Opened here, as numpy leaves what is no archive open.
+            with self.path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
                 logs = json.loads(str(file["logs"]))
                 return FitState(logs, [file[f"variable_{place}"] for place in range(len(file.files) - 1)])
         except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
