@@ -148,10 +148,11 @@ def _divide(column: Column, rows: TrainingRows) -> Iterator[tuple[str, Booleans]
         if not len(there):
             return
         edges = np.unique(np.quantile(there, np.linspace(0, 1, _PARTS + 1), method="inverted_cdf"))
-        for low, high in pairwise(edges.tolist()):
+        for place, (low, high) in enumerate(pairwise(edges.tolist()), start=1):
             is_first, is_last = low == edges[0], high == edges[-1]
             # Half open, so that no row is in two.
             is_in = (numbers <= high) & ((numbers >= low) if is_first else (numbers > low))
-            yield f"above {low:.3g}" if is_last and not is_first else f"to {high:.3g}", is_in
+            name = f"above {low:.3g}" if is_last and not is_first else f"to {high:.3g}"
+            yield f"part {place}" if column.sensitive else name, is_in
     if values.null_count:
         yield "missing", pc.is_null(values).to_numpy(zero_copy_only=False).astype(bool)

@@ -6,6 +6,7 @@ step that is started again finds its own, and one that differs in anything start
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -60,17 +61,19 @@ class Checkpoint:
         return time.monotonic() - self._saved_at >= _EVERY_SECONDS
 
     def save(self, state: FitState) -> None:
-        """Write a state, whole or not at all."""
-        self.path.parent.mkdir(parents=True, exist_ok=True)
+        """Write a state, whole or not at all; a disk that takes none costs the checkpoint, not the fit."""
+        self._saved_at = time.monotonic()
         staged = self.path.with_name(f".{uuid.uuid4().hex}")
         try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
             with staged.open("wb") as file:
                 arrays = {f"variable_{place}": value for place, value in enumerate(state.variables)}
                 np.savez(file, logs=np.array(json.dumps(state.logs)), **arrays)
             staged.replace(self.path)
-        finally:
-            staged.unlink(missing_ok=True)
-        self._saved_at = time.monotonic()
+        except OSError as exc:
+            print(f"No checkpoint can be kept at {self.path.parent}: {exc.strerror}")
+            with contextlib.suppress(OSError):
+                staged.unlink(missing_ok=True)
 
     def load(self) -> FitState | None:
         """Read the state; `None` where there is none, or it cannot be read."""

@@ -120,3 +120,11 @@ def test_what_nobody_came_back_for_is_removed_in_the_end(tmp_path):
     os.utime(old.path, (1, 1))
     checkpoints.clear()
     assert [one.path.exists() for one in (own, others, old)] == [False, True, False]
+
+
+def test_a_disk_that_takes_no_checkpoint_does_not_stop_the_fit(tmp_path, capsys):
+    (tmp_path / "file").write_text("no folder")
+    checkpoint = Checkpoints(tmp_path / "file").find("fit")
+    checkpoint.save(FitState({"loss": [1.0]}, []))
+    assert "No checkpoint can be kept at" in capsys.readouterr().out
+    assert checkpoint.load() is None
