@@ -37,6 +37,7 @@ from mulgil.serving.explanation import Explainer, Explanation
 from mulgil.serving.image_encoder import ImageEncoder
 from mulgil.serving.online_store import OnlineStore
 from mulgil.serving.row_encoder import RowEncoder
+from mulgil.serving.typed_values import InstanceReader
 
 RawColumns = Mapping[str, Sequence[Any] | npt.NDArray[Any]]
 
@@ -174,6 +175,7 @@ class ServedModel:
             self._images = ImageEncoder(transform, self.image)
         else:
             self._encoder = RowEncoder(transform, dictionary.features)
+            self._instances = InstanceReader(dictionary.features)
             self._column_encoder = ColumnEncoder(transform, dictionary.features)
         decision = path / BUNDLE_DECISION
         self.decision = DecisionRule.read(decision) if decision.exists() else None
@@ -214,9 +216,10 @@ class ServedModel:
         """
         if self.image is not None:
             return self._images.encode(columns, rows)
-        encoded = None
         if any(isinstance(values, np.ndarray) for values in columns.values()):
             encoded = self._column_encoder.encode(columns, rows)
+        else:
+            encoded = self._encode_typed(columns, rows)
         if encoded is None:
             plain = {
                 name: values.tolist() if isinstance(values, np.ndarray) else values
@@ -224,6 +227,15 @@ class ServedModel:
             }
             encoded = self._transform.apply(self._check.check(plain, rows, warnings))
         return encoded
+
+    def _encode_typed(self, columns: RawColumns, rows: int) -> npt.NDArray[np.float32] | None:
+        """Encode plain values by type, or return `None` where the contract check is to judge."""
+        instances = self._instances.read(columns, rows)
+        try:
+            # A single row's is used again for the next one.
+            return None if instances is None else self._encoder.encode(instances).copy()
+        except (KeyError, OverflowError):
+            return None
 
     def explain(self, encoded: npt.NDArray[np.float32], seconds: float) -> list[Explanation] | None:
         """Explain rows that were encoded.
