@@ -1,6 +1,6 @@
 """Fit the preprocessing and the model, and write the model bundle."""
 
 # The sections of project.yaml that this step reads; the cache goes by them.
-PROJECT_SECTIONS: frozenset[str] = frozenset({"name", "task", "training"})
+PROJECT_SECTIONS: frozenset[str] = frozenset({"decision", "name", "task", "training"})
 # The folders of Mulgil's home that it works in; a container of it gets them.
 STORES: frozenset[str] = frozenset()

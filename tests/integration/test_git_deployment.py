@@ -7,10 +7,10 @@ import pytest
 import yaml
 from kserve_cluster import KServeCluster, isvc
 from rollouts import Callers, Scene
-from served_bundles import network
+from served_bundles import seal
 from typer.testing import CliRunner
 
-from mulgil.artifacts import RegisteredModel, Verdict, read_bundle
+from mulgil.artifacts import RegisteredModel, Verdict
 from mulgil.cli import app
 from mulgil.errors import GateRejectedError, InputError, PermanentError, TemporaryError
 from mulgil.home import SOURCE_ROOT
@@ -203,8 +203,8 @@ def test_what_a_run_registered_is_committed_where_its_gate_approved(tmp_path, cl
             ("register-model", "registered_model"),
         )
     }
-    network(0).write_bundle(places["bundle"])
-    fingerprint = read_bundle(places["bundle"]).fingerprint
+    places["bundle"].mkdir(parents=True)
+    fingerprint = seal(places["bundle"]).fingerprint
     RegisteredModel(
         name="heart-disease", version="4", bundle_fingerprint=fingerprint, storage_uri="s3://models/4"
     ).write(places["registered_model"])
