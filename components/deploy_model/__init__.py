@@ -7,4 +7,4 @@ ACTS_OUTSIDE = True
 # What its core needs, heaviest last: interpreters share what components begin alike.
 IMPORTS: tuple[str, ...] = ("mulgil.contract",)
 # For a new version, which it makes the champion, and not where that serves already.
-SPARE_IMPORTS: tuple[str, ...] = ("pandas", "pyarrow.parquet", "mulgil.registry:import_mlflow")
+SPARE_IMPORTS: tuple[str, ...] = ("pandas", "mulgil.registry:import_mlflow")
