@@ -636,15 +636,18 @@ def field_at(place: tuple[int, ...]) -> FieldDescriptor:
 
 def maps_in(message: Message, place: tuple[int, ...] = ()) -> Iterator[tuple[int, ...]]:
     """Where something stands in a map."""
-    for field, value in message.ListFields():
-        within = (*place, field.number)
+    for field in message.DESCRIPTOR.fields:
+        within, value = (*place, field.number), getattr(message, field.name)
         if field.message_type is None:
             continue
         if field.message_type.GetOptions().map_entry:
-            yield within
-            continue
-        for one in value if field.label == field.LABEL_REPEATED else [value]:
-            yield from maps_in(one, within)
+            if value:
+                yield within
+        elif field.is_repeated:
+            for one in value:
+                yield from maps_in(one, within)
+        elif message.HasField(field.name):
+            yield from maps_in(value, within)
 
 
 @pytest.mark.parametrize("place", sorted(standing.MAPS), ids=str)
