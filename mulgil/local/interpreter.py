@@ -52,7 +52,8 @@ class Interpreter:
             OSError: It cannot be started, or ended at once.
         """
         ours, theirs = socket.socketpair()
-        with theirs:
+        with theirs, contextlib.ExitStack() as unwanted:
+            unwanted.callback(ours.close)
             child = subprocess.Popen(
                 [environment.prefix / "bin" / "python", "-m", _PROGRAM],
                 env=environment.variables,
@@ -62,6 +63,7 @@ class Interpreter:
                 stderr=subprocess.DEVNULL,
                 process_group=0,
             )
+            unwanted.pop_all()
         try:
             return await cls._meet(Channel(ours), child)
         except BaseException:
@@ -108,8 +110,10 @@ class Interpreter:
             ConnectionError: It ended.
         """
         ours, theirs = socket.socketpair()
-        with theirs:
+        with theirs, contextlib.ExitStack() as unwanted:
+            unwanted.callback(ours.close)
             await self.copy_to(theirs.fileno())
+            unwanted.pop_all()
         return await self.meet(Channel(ours))
 
     async def copy_to(self, descriptor: int) -> None:
