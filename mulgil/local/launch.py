@@ -114,10 +114,20 @@ def resume(run_id: str, announce: Announce, observe: Observe) -> FinishedRun:
         observe: Told of each start and end of a task that had not finished.
 
     Raises:
-        InputError: There is no such run, it has succeeded, or it is running.
+        InputError: There is no such run, it has succeeded, it is running, or it ran on a cluster.
     """
     run = open_run_store().read_run(run_id)
     compiled = folder_of(run_id) / "pipeline.yaml"
+    # Whoever runs it here holds its lock, which stays.
+    if compiled.is_file() and not (folder_of(run_id) / _LOCK).exists():
+        raise InputError(
+            describe(
+                "The run ran on a cluster, and only there can it go on",
+                expected="a run of this machine",
+                received=f"run={run_id} state={run.state}",
+                next_step=f"`mulgil submit PROJECT --retry {run_id}`",
+            )
+        )
     if run.state is State.SUCCEEDED or not compiled.is_file():
         raise InputError(
             describe(

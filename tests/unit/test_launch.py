@@ -73,6 +73,16 @@ def test_a_run_that_succeeded_or_never_was_is_not_resumed(tmp_path):
         resume("nobody", lambda *_: None, lambda _: None)
 
 
+def test_a_run_of_a_cluster_does_not_go_on_here(tmp_path):
+    """As `mulgil submit --wait` records one that failed."""
+    (folder_of("a-cluster-run")).mkdir(parents=True)
+    (folder_of("a-cluster-run") / "pipeline.yaml").touch()
+    open_run_store().write_run(RunRecord("a-cluster-run", "training", "rows", State.FAILED, {}, 1.0, 2.0))
+
+    with pytest.raises(InputError, match="--retry a-cluster-run"):
+        resume("a-cluster-run", lambda *_: None, lambda _: None)
+
+
 def test_a_resumed_run_imports_nothing_for_what_it_had_finished(tmp_path, monkeypatch):
     expected = []
 
