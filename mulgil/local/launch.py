@@ -58,6 +58,8 @@ class FinishedRun:
 
 
 _LOCK = "lock"
+# Beside a run's pipeline where it was begun without the cache, and so goes on without it.
+_NO_CACHE = "no-cache"
 
 
 def plan(pipeline: PipelineSpec, parameters: Mapping[str, Any]) -> list[PlannedStep]:
@@ -138,7 +140,8 @@ def resume(run_id: str, announce: Announce, observe: Observe) -> FinishedRun:
             )
         )
     run = replace(run, state=State.RUNNING, ended_at=None)
-    return _run(run, compiled.read_text(encoding="utf-8"), announce, observe, is_cache_read=True)
+    is_cache_read = not (folder_of(run_id) / _NO_CACHE).exists()
+    return _run(run, compiled.read_text(encoding="utf-8"), announce, observe, is_cache_read=is_cache_read)
 
 
 def _run(
@@ -162,6 +165,8 @@ def _run(
     ]
     runner = PipelineRunner(pipeline, run.run_id, folder, observe_and_record, reuse, expected)
     with _alone(run.run_id, folder):
+        if not is_cache_read:
+            (folder / _NO_CACHE).touch()
         write_text(folder / "pipeline.yaml", compiled)
         store.write_run(run)
         announce(run, pipeline.task_names)
