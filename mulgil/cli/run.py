@@ -23,7 +23,14 @@ from mulgil.cli.training import (
     SourceOption,
     request_training,
 )
-from mulgil.errors import GateRejectedError, InputError, MulgilError, PermanentError, TemporaryError
+from mulgil.errors import (
+    GateRejectedError,
+    InputError,
+    MulgilError,
+    PermanentError,
+    TemporaryError,
+    describe,
+)
 from mulgil.local.launch import FinishedRun, folder_of, launch, open_run_store, resume
 from mulgil.local.platforms import RunnerKind
 from mulgil.local.run_names import find_run
@@ -106,6 +113,16 @@ class AskedRun:
 
 def _run(asked: AskedRun, resumed: str | None, *, is_cache_read: bool) -> FinishedRun:
     if resumed is not None:
+        if asked != AskedRun(asked.project) or not is_cache_read:
+            raise InputError(
+                describe(
+                    "A run goes on as it began",
+                    expected="--resume without flags that a run is begun with",
+                    received=f"--resume {resumed} with one of --source, --set, --no-deploy, --no-cache, --runner, "
+                    "--registry",
+                    next_step="begin a new run: steps whose inputs are unchanged are taken from the cache",
+                )
+            )
         with progress_on(output) as progress:
             return resume(find_run(open_run_store(), resumed).run_id, progress.announce, progress.observe)
     request = request_training(

@@ -19,9 +19,8 @@ from mulgil.cluster.object_store import put_once
 from mulgil.cluster.project_archive import pack_project
 from mulgil.contract import ProjectFolder
 from mulgil.errors import InputError, describe
-from mulgil.local.launch import RUNNER_FILE, folder_of, open_run_store
+from mulgil.local.launch import folder_of, open_run_store
 from mulgil.local.pipeline_spec import PipelineSpec, parse_pipeline
-from mulgil.local.platforms import RunnerKind
 from mulgil.local.run_store import RunRecord
 
 PROJECTS_KEY = "MULGIL_PROJECTS_URI"
@@ -154,7 +153,6 @@ def keep(run: FollowedRun, submission: Submission, addresses: Addresses) -> RunR
     """
     folder = folder_of(run.run_id)
     write_text(folder / "pipeline.yaml", submission.pipeline_text)
-    write_text(folder / RUNNER_FILE, RunnerKind.KUBEFLOW)
     record = RunRecord(
         run.run_id,
         submission.pipeline,

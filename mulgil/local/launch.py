@@ -60,7 +60,9 @@ class FinishedRun:
 
 _LOCK = "lock"
 # In a run's folder: what its steps run in.
-RUNNER_FILE = "runner"
+_RUNNER = "runner"
+# Beside a run's pipeline where it was begun without the cache, and so goes on without it.
+_NO_CACHE = "no-cache"
 
 
 def plan(
@@ -130,6 +132,16 @@ def resume(run_id: str, announce: Announce, observe: Observe) -> FinishedRun:
     """
     run = open_run_store().read_run(run_id)
     compiled = folder_of(run_id) / "pipeline.yaml"
+    # Whoever runs it here holds its lock, which stays.
+    if compiled.is_file() and not (folder_of(run_id) / _LOCK).exists():
+        raise InputError(
+            describe(
+                "The run ran on a cluster, and only there can it go on",
+                expected="a run of this machine",
+                received=f"run={run_id} state={run.state}",
+                next_step=f"`mulgil submit PROJECT --retry {run_id}`",
+            )
+        )
     if run.state is State.SUCCEEDED or not compiled.is_file():
         raise InputError(
             describe(
@@ -140,8 +152,16 @@ def resume(run_id: str, announce: Announce, observe: Observe) -> FinishedRun:
             )
         )
     run = replace(run, state=State.RUNNING, ended_at=None)
+    is_cache_read = not (folder_of(run_id) / _NO_CACHE).exists()
     platform = Platform.of(_read_runner(folder_of(run_id)))
-    return _run(run, compiled.read_text(encoding="utf-8"), announce, observe, platform, is_cache_read=True)
+    return _run(
+        run,
+        compiled.read_text(encoding="utf-8"),
+        announce,
+        observe,
+        platform,
+        is_cache_read=is_cache_read,
+    )
 
 
 def _run(
@@ -180,8 +200,10 @@ def _run(
     )
     runner = PipelineRunner(pipeline, run.run_id, folder, observe_and_record, reuse, launcher)
     with _alone(run.run_id, folder):
+        if not is_cache_read:
+            (folder / _NO_CACHE).touch()
         write_text(folder / "pipeline.yaml", compiled)
-        write_text(folder / RUNNER_FILE, platform.runner)
+        write_text(folder / _RUNNER, platform.runner)
         store.write_run(run)
         announce(run, pipeline.task_names)
         state = State.FAILED
@@ -199,7 +221,7 @@ def _run(
 
 def _read_runner(folder: Path) -> RunnerKind:
     try:
-        return RunnerKind((folder / RUNNER_FILE).read_text(encoding="utf-8"))
+        return RunnerKind((folder / _RUNNER).read_text(encoding="utf-8"))
     except FileNotFoundError:
         # Of a run of before there was a choice.
         return RunnerKind.LOCAL

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
@@ -50,7 +51,17 @@ class Launcher(Protocol):
         """
 
     async def prepare(self) -> None:
-        """Make ready for the steps to come, as far as that takes time."""
+        """Make ready for the steps of the run, as far as that takes time."""
+
+    def while_working(self) -> AbstractContextManager[None]:
+        """Leave a core to a step that works within."""
+
+    async def forget(self, image: str) -> None:
+        """Expect a step no more.
+
+        Args:
+            image: The step's.
+        """
 
     async def start(
         self, container: Container, context: TaskContext, folder: Path, log: BinaryIO, demand: Demand

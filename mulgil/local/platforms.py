@@ -9,7 +9,6 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
-from mulgil.errors import InputError, describe
 from mulgil.local.cache.keys import FingerprintEnvironment
 from mulgil.local.environments import fingerprint_lock
 from mulgil.local.launcher import Launcher
@@ -24,8 +23,6 @@ class RunnerKind(StrEnum):
 
     LOCAL = "local"
     DOCKER = "docker"
-    # Elsewhere: such a run is kept here and not run here.
-    KUBEFLOW = "kubeflow-pipelines"
 
 
 @dataclass(frozen=True)
@@ -47,18 +44,8 @@ class Platform:
         """Return a runner's platform.
 
         Raises:
-            InputError: Its runs are not run on this machine.
             MulgilError: It needs a Docker engine, and none answers.
         """
-        if runner is RunnerKind.KUBEFLOW:
-            raise InputError(
-                describe(
-                    "Runs on Kubeflow Pipelines are not run on this machine",
-                    expected=f"{RunnerKind.LOCAL} or {RunnerKind.DOCKER}",
-                    received=f"runner={runner}",
-                    next_step="use `mulgil submit PROJECT`; `--retry RUN` runs again what failed there",
-                )
-            )
         if runner is RunnerKind.LOCAL:
             return cls(runner, fingerprint_lock)
         # What only containers need costs others nothing.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import BinaryIO
 
@@ -36,8 +37,16 @@ class ProcessLauncher:
         check_container(name, container)
 
     async def prepare(self) -> None:
-        """Start interpreters for the next steps, up to the number that may wait."""
+        """Begin with the imports of the first steps; those of the others follow as there is room for them."""
         await self._interpreters.prepare()
+
+    def while_working(self) -> AbstractContextManager[None]:
+        """Leave a core to a step that works within."""
+        return self._interpreters.while_working()
+
+    async def forget(self, image: str) -> None:
+        """Expect a step no more, and end what waits for nobody."""
+        await self._interpreters.forget(image)
 
     async def start(
         self, container: Container, context: TaskContext, folder: Path, log: BinaryIO, demand: Demand

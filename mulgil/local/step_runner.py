@@ -59,6 +59,12 @@ class StepRunner:
         Raises:
             MulgilError: It cannot start: it requests more than there is, or a placeholder stands for nothing.
         """
+        try:
+            return await self._run_or_reuse(step)
+        finally:
+            await self._launcher.forget(step.container.image)
+
+    async def _run_or_reuse(self, step: Step) -> TaskResult:
         folder = TaskFolder(self._folder, step.path)
         reused = self._reuse.find(step, folder)
         if reused is not None:
@@ -102,9 +108,9 @@ class StepRunner:
             with folder.log.open("wb") as log:
                 process = await self._launcher.start(step.container, context, folder.path, log, demand)
                 folder.remember_process(process.pid)
-                await self._launcher.prepare()
                 try:
-                    exit_code = await process.wait(deadline)
+                    with self._launcher.while_working():
+                        exit_code = await process.wait(deadline)
                 except asyncio.CancelledError:
                     exit_code = await process.end()
                     self._journal.tell_end(attempt, _failure(step, exit_code, folder))

@@ -232,7 +232,7 @@ def test_a_run_of_a_cluster_is_resumed_there_and_not_here(store):
     with serving(stub) as host:
         mulgil(host, "submit", PROJECT, exit_code=1)
 
-    with pytest.raises(InputError, match="mulgil submit PROJECT`; `--retry"):
+    with pytest.raises(InputError, match="--retry run-1"):
         mulgil_here("run", "--resume", "latest")
 
 

@@ -6,10 +6,12 @@ Every folder is at its own path in the container, so that a command line means t
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import re
 import secrets
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import BinaryIO
 
@@ -54,7 +56,6 @@ class DockerLauncher:
         self._run_id = run_id
         self._is_running = is_running
         self._user = user_of_containers()
-        self._is_clean = False
 
     def check(self, name: str, container: Container) -> None:
         """Refuse a container whose image is not on this machine, or holds other code.
@@ -70,10 +71,15 @@ class DockerLauncher:
             self._engine.inspect_image(server_image(container.image))
 
     async def prepare(self) -> None:
-        """Remove what killed runners left, the first time; nothing else takes time before a step."""
-        if not self._is_clean:
-            self._is_clean = True
-            await asyncio.to_thread(self.reap)
+        """Remove what killed runners left."""
+        await asyncio.to_thread(self.reap)
+
+    def while_working(self) -> AbstractContextManager[None]:
+        """Nothing: a container begins with an interpreter of its own."""
+        return contextlib.nullcontext()
+
+    async def forget(self, image: str) -> None:
+        """Nothing: no container waits for a step."""
 
     async def start(
         self, container: Container, context: TaskContext, folder: Path, log: BinaryIO, demand: Demand
