@@ -118,7 +118,7 @@ def _run(asked: AskedRun, resumed: str | None, *, is_cache_read: bool) -> Finish
                 describe(
                     "A run goes on as it began",
                     expected="--resume without flags that a run is begun with",
-                    received=f"--resume {resumed} with one of --source, --set, --no-deploy, --no-cache, --runner, "
+                    received=f"--resume {resumed} with --source, --set, --no-deploy, --no-cache, --runner or "
                     "--registry",
                     next_step="begin a new run: steps whose inputs are unchanged are taken from the cache",
                 )
