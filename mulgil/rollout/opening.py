@@ -12,6 +12,7 @@ import httpx
 
 from mulgil.artifacts import BUNDLE_DICTIONARY
 from mulgil.contract import DataDictionary
+from mulgil.endpoint_access import authorization
 from mulgil.errors import InputError, TemporaryError, describe
 from mulgil.rollout.comparisons import ReplayedShift, replay_level
 from mulgil.rollout.drivers import Driver
@@ -88,7 +89,7 @@ def open_source(settings: dict[str, Any]) -> MetricSource:
 def surroundings(rollout: RolloutRecord) -> Iterator[Surroundings]:
     """Open all that a rollout touches."""
     with ExitStack() as stack:
-        client = stack.enter_context(httpx.Client())
+        client = stack.enter_context(httpx.Client(headers=authorization()))
         source, driver = open_source(rollout.source), open_driver(rollout.driver)
         yield Surroundings(
             driver=driver,

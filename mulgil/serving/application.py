@@ -9,6 +9,8 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
+import msgspec
+
 import mulgil
 from mulgil.contract.answers import Numbers
 from mulgil.serving import metrics, protocol_v1, protocol_v2
@@ -32,6 +34,8 @@ from mulgil.serving.messages import (
 )
 from mulgil.serving.model import NoPredictionError, RawColumns, ServedModel
 from mulgil.serving.online_store import Rows, UnreadRowsError
+from mulgil.serving.openapi import describe_api
+from mulgil.serving.openapi_page import HTML, write_page
 from mulgil.serving.prediction_log import PredictionLog
 from mulgil.serving.routes import Routes
 from mulgil.serving.shared_numbers import SharedNumbers
@@ -92,6 +96,14 @@ class Application:
         self.metadata = protocol_v2.describe_model(
             name=name, version=version, columns=columns, answers=model.answers
         )
+        api = describe_api(
+            self.metadata,
+            columns=columns,
+            entity=model.store.entity,
+            answers=model.answers,
+            most_explained=_MOST_EXPLAINED,
+        )
+        self._api, self._api_page = msgspec.json.encode(api), write_page(api)
         # A random part tells processes apart, a counter requests: uuid4 costs ten times as much.
         self._process, self._counter = os.urandom(8).hex().encode(), itertools.count()
         self._routes = self._lay_routes()
@@ -156,6 +168,8 @@ class Application:
         routes = Routes(self.name)
         routes.add("GET", "/", lambda _, __: json_response({"status": "alive"}))
         routes.add("GET", "/metrics", self._render_metrics)
+        routes.add("GET", "/openapi.json", lambda _, __: Response(200, self._api))
+        routes.add("GET", "/docs", lambda _, __: Response(200, self._api_page, HTML))
         routes.add("GET", "/v1/models", self._list_models)
         routes.add("GET", f"/v1/models/{self.name}", self._report_ready)
         routes.add("POST", f"/v1/models/{self.name}:predict", self._timed("v1", self._predict_v1))
