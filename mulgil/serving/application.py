@@ -7,6 +7,7 @@ import os
 import re
 import time
 from collections.abc import Awaitable, Callable, Sequence
+from functools import cached_property
 from typing import Any
 
 import msgspec
@@ -43,8 +44,10 @@ from mulgil.serving.shared_numbers import SharedNumbers
 # An identifier that may be echoed into a header and a log. The length is chosen by eye.
 _IDENTIFIER = re.compile(rb"[\x21-\x7e]{1,128}")
 
-# What an explanation's request may take of its worker, which answers nothing else meanwhile. Chosen by eye.
+# What an explanation's request takes of its worker, which answers nothing else meanwhile. Chosen by eye.
 _EXPLAIN_SECONDS = 0.25
+# And what it takes at most, where the model is slow. Chosen by eye.
+_MOST_EXPLAIN_SECONDS = 1.0
 _MOST_EXPLAINED = 64
 
 
@@ -103,7 +106,7 @@ class Application:
             answers=model.answers,
             most_explained=_MOST_EXPLAINED,
         )
-        self._api, self._api_page = msgspec.json.encode(api), write_page(api)
+        self._api = msgspec.json.encode(api)
         # A random part tells processes apart, a counter requests: uuid4 costs ten times as much.
         self._process, self._counter = os.urandom(8).hex().encode(), itertools.count()
         self._routes = self._lay_routes()
@@ -122,6 +125,11 @@ class Application:
             response = _fail(exc, identifier)
         response.head += b"%bX-Request-Id: %b\r\n" % (self._version_line, identifier)
         return response
+
+    @cached_property
+    def _api_page(self) -> bytes:
+        """The description for a reader, who is rare: it takes some ten milliseconds to write."""
+        return write_page(msgspec.json.decode(self._api))
 
     @property
     def description(self) -> dict[str, Any]:
@@ -316,10 +324,16 @@ class Application:
             columns, rows = self._join(self._read_rows(keys, request), keys), len(keys)
         warnings: list[Violation] = []
         encoded = self._model.encode(columns, rows, warnings)
-        explanations = self._model.explain(encoded, _EXPLAIN_SECONDS)
+        explanations = self._model.explain(encoded, _EXPLAIN_SECONDS, _MOST_EXPLAIN_SECONDS)
         if explanations is None:
             raise RequestError(
                 404, "This model has no background to explain against: train and deploy it again."
+            )
+        if len(explanations) < rows:
+            raise RequestError(
+                503,
+                f"{len(explanations)} of {rows} instances were explained within {_MOST_EXPLAIN_SECONDS:g} s, "
+                "which is all that a request may take: ask for fewer at once.",
             )
         request.warning = write_warnings(warnings)
         return json_response(protocol_v1.answer_explained(explanations, self._model.columns, self.answers))

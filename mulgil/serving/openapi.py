@@ -99,9 +99,9 @@ def describe_api(
         # Beside the page itself: the server may stand behind a prefix.
         "servers": [{"url": "."}],
         "paths": {
-            **_paths_of_health(name, version),
-            **_paths_of_descriptions(name, version, metadata),
             **_paths_of_predictions(name, version, columns, most_explained),
+            **_paths_of_descriptions(name, version, metadata),
+            **_paths_of_health(name, version),
         },
         "components": {
             "schemas": {

@@ -6,6 +6,9 @@ import json
 from html import escape
 from typing import Any
 
+from mulgil.contract.values import GREATEST_WHOLE
+from mulgil.serving.contract_check import GREATEST_FLOAT32
+
 HTML = b"text/html; charset=utf-8"
 
 _STYLE = """
@@ -65,8 +68,12 @@ def _write_values(schema: dict[str, Any]) -> str:
     if "enum" in schema:
         return ", ".join(json.dumps(value, ensure_ascii=False) for value in schema["enum"])
     types = schema["type"]
-    kinds = types if isinstance(types, list) else [types]
-    return f"{' or '.join(kinds)}, {schema['minimum']} to {schema['maximum']}"
+    kinds = " or ".join(types if isinstance(types, list) else [types])
+    low, high = schema["minimum"], schema["maximum"]
+    # That a number must fit into its type is nothing to tell.
+    ends = [f"from {low}"] if low not in (-GREATEST_FLOAT32, -GREATEST_WHOLE) else []
+    ends += [f"to {high}"] if high not in (GREATEST_FLOAT32, GREATEST_WHOLE) else []
+    return ", ".join([kinds, " ".join(ends)] if ends else [kinds])
 
 
 def _write_operation(path: str, method: str, operation: dict[str, Any]) -> str:

@@ -258,9 +258,8 @@ def _elements(column: Column) -> list[tuple[tuple[str, ...], Schema]]:
             ]
         case _:
             forms = [(("BYTES",), {"type": "string"})]
-    return [
-        (datatypes, _or_missing(column, element)) for datatypes, element in forms if element.get("enum") != []
-    ]
+    allowed = [(datatypes, _or_missing(column, element)) for datatypes, element in forms]
+    return [(datatypes, element) for datatypes, element in allowed if element.get("enum") != []]
 
 
 def _tensor_schema(column: Column) -> Schema:

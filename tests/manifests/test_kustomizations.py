@@ -6,7 +6,15 @@ import os
 import pytest
 import yaml
 from kubernetes_schemas import CRDS, has_schema, problems
-from rendered_manifests import COMPONENTS, KUSTOMIZATIONS, MANIFESTS, golden, render, rendered
+from rendered_manifests import (
+    COMPONENTS,
+    KUSTOMIZATIONS,
+    MANIFESTS,
+    as_kserve_fills,
+    golden,
+    render,
+    rendered,
+)
 
 from mulgil.serving.__main__ import build_parser
 
@@ -65,7 +73,7 @@ def test_model_servers_speak_tls_by_a_component_and_are_probed_so(tmp_path):
     assert len(runtimes) == 2
     for runtime in runtimes:
         (container,) = runtime["spec"]["containers"]
-        flags = build_parser().parse_args(container["args"])
+        flags = build_parser().parse_args(as_kserve_fills(container["args"]))
         assert (str(flags.tls_certificate_path), str(flags.tls_key_path)) == (
             "/etc/mulgil/tls/tls.crt",
             "/etc/mulgil/tls/tls.key",

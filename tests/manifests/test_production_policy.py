@@ -5,7 +5,7 @@ import re
 
 import pytest
 import yaml
-from rendered_manifests import KUSTOMIZATIONS, rendered
+from rendered_manifests import KUSTOMIZATIONS, as_kserve_fills, rendered
 
 from mulgil.endpoint_access import TOKEN_VARIABLE
 from mulgil.serving import metrics
@@ -229,7 +229,7 @@ def test_model_servers_ask_for_a_token_but_not_probes_and_prometheus(name, tmp_p
     assert len(runtimes) == 2
     for runtime in runtimes:
         (container,) = runtime["spec"]["containers"]
-        flags = build_parser().parse_args(container["args"])
+        flags = build_parser().parse_args(as_kserve_fills(container["args"]))
         (volume,) = (v for v in runtime["spec"]["volumes"] if "secret" in v)
         (mount,) = (m for m in container["volumeMounts"] if m["name"] == volume["name"])
         (item,) = volume["secret"]["items"]
@@ -238,12 +238,12 @@ def test_model_servers_ask_for_a_token_but_not_probes_and_prometheus(name, tmp_p
         assert "subPath" not in mount
         tokens = tmp_path / "tokens"
         tokens.write_text("a\n")
-        access = Access(BearerTokens(tokens), "{{.Name}}", "1", flags.open_metrics)
+        access = Access(BearerTokens(tokens), "heart", "1", flags.open_metrics)
         probes = [container[kind].get("httpGet") for kind in ("readinessProbe", "livenessProbe")]
         asked = [probe["path"] for probe in probes if probe]
         asked.append(runtime["spec"]["annotations"]["prometheus.kserve.io/path"])
         assert [path for path in asked if access.check(path, {})] == []
-        assert access.check("/v1/models/{{.Name}}:predict", {})
+        assert access.check("/v1/models/heart:predict", {})
 
 
 def test_the_steps_that_ask_an_endpoint_have_its_token():
