@@ -99,7 +99,7 @@ def describe_api(
         # Beside the page itself: the server may stand behind a prefix.
         "servers": [{"url": "."}],
         "paths": {
-            **_paths_of_predictions(name, version, columns, most_explained),
+            **_paths_of_predictions(name, version, metadata["inputs"], columns, most_explained),
             **_paths_of_descriptions(name, version, metadata),
             **_paths_of_health(name, version),
         },
@@ -164,12 +164,19 @@ def _paths_of_descriptions(name: str, version: str, metadata: Mapping[str, Any])
     }
 
 
-def _paths_of_predictions(name: str, version: str, columns: Sequence[Column], most_explained: int) -> Schema:
+def _paths_of_predictions(
+    name: str,
+    version: str,
+    inputs: Sequence[Mapping[str, Any]],
+    columns: Sequence[Column],
+    most_explained: int,
+) -> Schema:
     values = {column.name: request_schemas.example_value(column) for column in columns}
     body = {_JSON: {"schema": _schema("PredictRequest"), "example": {"instances": [values]}}}
+    tensors = [{**tensor, "shape": [1], "data": [values[tensor["name"]]]} for tensor in inputs]
     infer = _post(
         "Predict from tensors",
-        {_JSON: {"schema": _schema("InferRequest")}, _BYTES: {}},
+        {_JSON: {"schema": _schema("InferRequest"), "example": {"inputs": tensors}}, _BYTES: {}},
         {**_json(_schema("InferResponse")), _BYTES: {}},
         headers=("Inference-Header-Content-Length",),
     )

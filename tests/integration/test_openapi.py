@@ -69,7 +69,7 @@ def test_every_path_that_is_read_answers_with_and_without_a_body(server):
         assert head.content == b""
 
 
-@pytest.mark.parametrize("path", [PREDICT, EXPLAIN])
+@pytest.mark.parametrize("path", [PREDICT, EXPLAIN, INFER])
 def test_the_pages_own_example_is_answered(server, path):
     page = httpx.get(f"{server.url}/openapi.json").json()
     example = page["paths"][path]["post"]["requestBody"]["content"]["application/json"]["example"]
