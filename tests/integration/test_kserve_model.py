@@ -9,13 +9,11 @@ import time
 import httpx
 import numpy as np
 import pytest
-from feature_stores import Store
+from feature_stores import write_whole_bundle
 from kserve import InferenceGRPCClient, InferenceRESTClient, InferInput, InferRequest, RESTConfig
 from kserve.protocol.infer_type import RequestedOutput
 from model_servers import Server, free_port
-from served_bundles import ROW, SPARSE_ROW, network, seal
-
-from mulgil.artifacts import BUNDLE_BACKGROUND, Background
+from served_bundles import ROW, SPARSE_ROW, network
 
 
 @pytest.fixture
@@ -25,13 +23,7 @@ def anyio_backend():
 
 @pytest.fixture(scope="module")
 def bundle(tmp_path_factory):
-    path = tmp_path_factory.mktemp("kserve_model") / "bundle"
-    store = Store(tmp_path_factory.mktemp("kserve_model_store"))
-    store.write({12: ROW, 13: SPARSE_ROW})
-    network(0).write_bundle(path, store.reference)
-    Background(instances=(ROW, SPARSE_ROW)).write(path / BUNDLE_BACKGROUND)
-    seal(path, store.reference)
-    return path
+    return write_whole_bundle(tmp_path_factory.mktemp("kserve_model"))
 
 
 def command(bundle, *flags):

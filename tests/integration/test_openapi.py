@@ -4,25 +4,17 @@ import re
 
 import httpx
 import pytest
-from feature_stores import Store
+from feature_stores import write_whole_bundle
 from model_servers import Server
 from openapi_pages import answer_problems, run_schemathesis
-from served_bundles import ROW, SPARSE_ROW, network, seal
-
-from mulgil.artifacts import BUNDLE_BACKGROUND, Background
+from served_bundles import ROW
 
 PREDICT, EXPLAIN, INFER = "/v1/models/heart:predict", "/v1/models/heart:explain", "/v2/models/heart/infer"
 
 
 @pytest.fixture(scope="module")
 def bundle(tmp_path_factory):
-    path = tmp_path_factory.mktemp("openapi") / "bundle"
-    store = Store(tmp_path_factory.mktemp("openapi_store"))
-    store.write({12: ROW, 13: SPARSE_ROW})
-    network(0).write_bundle(path, store.reference)
-    Background(instances=(ROW, SPARSE_ROW)).write(path / BUNDLE_BACKGROUND)
-    seal(path, store.reference)
-    return path
+    return write_whole_bundle(tmp_path_factory.mktemp("openapi"))
 
 
 @pytest.fixture(scope="module")

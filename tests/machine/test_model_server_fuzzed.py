@@ -8,25 +8,17 @@ from random import Random
 import fuzzing
 import httpx
 import pytest
-from feature_stores import Store
+from feature_stores import write_whole_bundle
 from model_servers import Server, free_port, read_log
 from openapi_pages import run_schemathesis
-from served_bundles import ROW, SPARSE_ROW, network, seal
-
-from mulgil.artifacts import BUNDLE_BACKGROUND, Background
+from served_bundles import ROW, SPARSE_ROW, network
 
 SLOW_CLIENTS = 200
 
 
 @pytest.fixture(scope="module")
 def bundle(tmp_path_factory):
-    path = tmp_path_factory.mktemp("fuzzed") / "bundle"
-    store = Store(tmp_path_factory.mktemp("fuzzed_store"))
-    store.write({12: ROW, 13: SPARSE_ROW})
-    network(0).write_bundle(path, store.reference)
-    Background(instances=(ROW, SPARSE_ROW)).write(path / BUNDLE_BACKGROUND)
-    seal(path, store.reference)
-    return path
+    return write_whole_bundle(tmp_path_factory.mktemp("fuzzed"))
 
 
 @pytest.fixture
