@@ -17,6 +17,8 @@ from mulgil.contract.dictionary import Column
 from mulgil.preprocessing import FittedColumn, FittedTransform
 from mulgil.serving.typed_values import number_of_code
 
+_subtract, _multiply = np.subtract, np.multiply
+
 Vector = tuple[float, ...]
 Pack = Callable[[npt.NDArray[np.float32], int, object], None]
 
@@ -36,6 +38,8 @@ class RowEncoder:
         self._pack = _write_pack(transform, columns)
         # Used again for each request of one row: there is one request at a time.
         self._one = np.zeros((1, transform.width), np.float32)
+        # Numpy computes on one dimension in a third of the time.
+        self._row = self._one[0]
 
     def encode(self, rows: Sequence[object]) -> npt.NDArray[np.float32]:
         """Encode instances; what was returned for a single one is overwritten by the next call.
@@ -51,13 +55,15 @@ class RowEncoder:
             OverflowError: A filling does not fit float32.
         """
         if len(rows) == 1:
-            result = self._one
-            self._pack(result, 0, rows[0])
-        else:
-            result = np.empty((len(rows), self._width), np.float32)
-            pack, stride = self._pack, self._stride
-            for place, row in enumerate(rows):
-                pack(result, place * stride, row)
+            numbers = self._row
+            self._pack(numbers, 0, rows[0])
+            _subtract(numbers, self._offset, numbers)
+            _multiply(numbers, self._scale, numbers)
+            return self._one
+        result = np.empty((len(rows), self._width), np.float32)
+        pack, stride = self._pack, self._stride
+        for place, row in enumerate(rows):
+            pack(result, place * stride, row)
         np.subtract(result, self._offset, out=result)
         np.multiply(result, self._scale, out=result)
         return result
