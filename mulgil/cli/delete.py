@@ -31,6 +31,14 @@ def delete_command(
         keys = [(service.metadata.name, service.metadata.namespace) for service in services]
     elif kind is not None:
         keys = [(split_name(kind, name), namespace)]
+    missing = []
     for found in keys:
-        plane.delete(*found)
-        output.print(f'{RESOURCE} "{found[0]}" deleted')
+        try:
+            plane.delete(*found)
+        except InputError as exc:
+            # As kubectl: one that is not there keeps nobody from removing the others.
+            missing.append(str(exc))
+        else:
+            output.print(f'{RESOURCE} "{found[0]}" deleted')
+    if missing:
+        raise InputError("\n".join(missing))

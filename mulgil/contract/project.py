@@ -31,6 +31,11 @@ class Serving(Contract):
 
     namespace: ResourceName = Field(default="default", description="The Kubernetes namespace.")
     min_replicas: int = Field(default=1, ge=1, description="Servers kept running.")
+    record_predictions: bool = Field(
+        default=False,
+        description="Whether each prediction is recorded on this machine too, as a cluster's runtime does: "
+        "for the replay of logged requests, for labels and for monitoring.",
+    )
     unknown_entity: Literal["refuse", "fill"] = Field(
         default="refuse",
         description=(

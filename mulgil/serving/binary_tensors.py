@@ -18,7 +18,7 @@ from mulgil.serving.messages import RequestError
 LENGTH_HEADER = b"inference-header-content-length"
 
 # Little-endian, as the extension says.
-_DTYPES = {"BOOL": "?", "INT32": "<i4", "INT64": "<i8", "FP32": "<f4", "FP64": "<f8"}
+ELEMENT_TYPES = {"BOOL": "?", "INT32": "<i4", "INT64": "<i8", "FP32": "<f4", "FP64": "<f8"}
 _LENGTH = struct.Struct("<I")
 
 # What a tensor's bytes hold: numbers, or text whose empty element is a missing value.
@@ -58,7 +58,7 @@ def read_elements(name: str, datatype: str, count: int, content: memoryview) -> 
     """
     if datatype == "BYTES":
         return _read_texts(name, count, content)
-    dtype = np.dtype(_DTYPES[datatype])
+    dtype = np.dtype(ELEMENT_TYPES[datatype])
     if len(content) != count * dtype.itemsize:
         raise RequestError(
             400,
@@ -73,7 +73,7 @@ def write_elements(values: Sequence[float] | Sequence[str]) -> bytes:
     if values and isinstance(values[0], str):
         texts = [str(text).encode() for text in values]
         return b"".join(_LENGTH.pack(len(text)) + text for text in texts)
-    return np.asarray(values, _DTYPES["FP32"]).tobytes()
+    return np.asarray(values, ELEMENT_TYPES["FP32"]).tobytes()
 
 
 def _read_texts(name: str, count: int, content: memoryview) -> list[str | None]:

@@ -35,6 +35,7 @@ from mulgil.serving.contract_check import ContractCheck, ContractViolationError,
 from mulgil.serving.explanation import Explainer, Explanation, OutOfTimeError
 from mulgil.serving.online_store import OnlineStore
 from mulgil.serving.row_encoder import RowEncoder
+from mulgil.serving.typed_values import InstanceReader
 
 RawColumns = Mapping[str, Sequence[Any] | npt.NDArray[Any]]
 
@@ -159,6 +160,7 @@ class ServedModel:
                 )
             )
         self._encoder = RowEncoder(transform, dictionary.features)
+        self._instances = InstanceReader(dictionary.features)
         self._column_encoder = ColumnEncoder(transform, dictionary.features)
         self._explainer = self._read_background(path / BUNDLE_BACKGROUND, transform)
         self._warm_up(WarmUpExample.read(path / BUNDLE_EXAMPLE))
@@ -195,9 +197,10 @@ class ServedModel:
         Raises:
             ContractViolationError: Values break the contract.
         """
-        encoded = None
         if any(isinstance(values, np.ndarray) for values in columns.values()):
             encoded = self._column_encoder.encode(columns, rows)
+        else:
+            encoded = self._encode_typed(columns, rows)
         if encoded is None:
             plain = {
                 name: values.tolist() if isinstance(values, np.ndarray) else values
@@ -205,6 +208,15 @@ class ServedModel:
             }
             encoded = self._transform.apply(self._check.check(plain, rows, warnings))
         return encoded
+
+    def _encode_typed(self, columns: RawColumns, rows: int) -> npt.NDArray[np.float32] | None:
+        """Encode plain values by type, or return `None` where the contract check is to judge."""
+        instances = self._instances.read(columns, rows)
+        try:
+            # A single row's is used again for the next one.
+            return None if instances is None else self._encoder.encode(instances).copy()
+        except (KeyError, OverflowError):
+            return None
 
     def explain(
         self, encoded: npt.NDArray[np.float32], seconds: float, most_seconds: float

@@ -112,12 +112,19 @@ def test_objects_are_applied_shown_changed_and_deleted(mulgil, bundles, tmp_path
         mulgil("apply", "-f", "-", "--wait", stdin=promoted)
         while "100" not in (line := watching.stdout.readline()):
             assert line
+        # One that is not there keeps nobody from removing the others.
+        both = yaml.safe_dump_all([manifest(bundles / "first", "no"), manifest(bundles / "first")])
+        code, out, err = mulgil("delete", "-f", "-", stdin=both)
+        assert (code, out) == (2, 'inferenceservice.serving.kserve.io "heart" deleted\n')
+        assert "There is no InferenceService default/no" in err
+        while "deleted" not in (line := watching.stdout.readline()):
+            assert line
+        assert line == out
         watching.terminate()
 
     assert mulgil("delete", "isvc", "pump", "-n", "clinic")[1] == (
         'inferenceservice.serving.kserve.io "pump" deleted\n'
     )
-    assert mulgil("delete", "-f", "-", stdin=promoted)[0] == 0
     assert mulgil("get", "isvc", "-A")[1] == "No resources found.\n"
     # What reads it is a program, to which no objects are an empty list.
     assert json.loads(mulgil("get", "isvc", "-o", "json")[1])["items"] == []

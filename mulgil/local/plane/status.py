@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 from mulgil.local.plane import standard
-from mulgil.local.plane.objects import RUNTIME, DeploymentMode
+from mulgil.local.plane.objects import DeploymentMode, Model
 from mulgil.local.plane.revisions import Failure, Revision, ServiceState, Target
 from mulgil.local.plane.wanted import Wanted, Workload
 
@@ -59,7 +59,9 @@ def fill_status(
         "components": {"predictor": _component(state, wanted, url)},
         "modelStatus": _model_status(newest, serving),
         "deploymentMode": str(wanted.mode),
-        "servingRuntimeName": RUNTIME,
+        "servingRuntimeName": Model.model_validate(
+            wanted.predictor.template["predictor"]["model"]
+        ).runtime_name,
     }
     if wanted.canaries:
         status["canaryStatuses"] = [_canary_status(state, canary, is_up=is_up) for canary in wanted.canaries]
