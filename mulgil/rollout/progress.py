@@ -148,7 +148,7 @@ def _replay(rollout: RolloutRecord, around: Surroundings, now: float) -> Rollout
         return conclude(rollout, Phase.ROLLING_BACK, reason, now)
     text = (
         f"Replayed {report.requests} requests ({report.source}): predictions differ by "
-        f"{report.mean_difference:+.4f} in the mean, by at most {report.absolute_quantiles[2]:.4f}; distance "
+        f"{report.mean_difference:+.3g} in the mean, by at most {report.absolute_quantiles[2]:.3g}; distance "
         f"{report.distance:.3f}."
     )
     return _prepare(rollout, around, shift, text, now)

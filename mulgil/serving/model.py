@@ -15,12 +15,14 @@ from pydantic import ValidationError
 
 from mulgil.artifacts import (
     BUNDLE_BACKGROUND,
+    BUNDLE_DECISION,
     BUNDLE_DICTIONARY,
     BUNDLE_EXAMPLE,
     BUNDLE_LITERT,
     BUNDLE_ONNX,
     BUNDLE_TRANSFORM,
     Background,
+    DecisionRule,
     WarmUpExample,
     read_bundle,
 )
@@ -33,6 +35,7 @@ from mulgil.preprocessing import FittedTransform, TransformExecutor
 from mulgil.serving.column_encoder import ColumnEncoder
 from mulgil.serving.contract_check import ContractCheck, ContractViolationError, Violation
 from mulgil.serving.explanation import Explainer, Explanation, OutOfTimeError
+from mulgil.serving.image_encoder import ImageEncoder
 from mulgil.serving.online_store import OnlineStore
 from mulgil.serving.row_encoder import RowEncoder
 from mulgil.serving.typed_values import InstanceReader
@@ -132,6 +135,14 @@ class ServedModel:
     Args:
         path: The bundle's directory.
 
+    Attributes:
+        dictionary: The bundle's.
+        answers: What the model answers.
+        store: Features by entity.
+        columns: The model's, by name.
+        image: Its image, where it reads one; `None` of a table.
+        decision: From which probability on a yes is called; `None` where the project does not say.
+
     Raises:
         InputError: A file is missing or changed, the parts do not go together, or the bundle's own example
             gives another prediction than the bundle says.
@@ -159,9 +170,16 @@ class ServedModel:
                     next_step="train again: dictionary, transform and model come from one run",
                 )
             )
-        self._encoder = RowEncoder(transform, dictionary.features)
-        self._instances = InstanceReader(dictionary.features)
-        self._column_encoder = ColumnEncoder(transform, dictionary.features)
+        # An image is a model's only column.
+        self.image = next((column for column in dictionary.features if column.image), None)
+        if self.image is not None:
+            self._images = ImageEncoder(transform, self.image)
+        else:
+            self._encoder = RowEncoder(transform, dictionary.features)
+            self._instances = InstanceReader(dictionary.features)
+            self._column_encoder = ColumnEncoder(transform, dictionary.features)
+        decision = path / BUNDLE_DECISION
+        self.decision = DecisionRule.read(decision) if decision.exists() else None
         self._explainer = self._read_background(path / BUNDLE_BACKGROUND, transform)
         self._warm_up(WarmUpExample.read(path / BUNDLE_EXAMPLE))
 
@@ -197,6 +215,8 @@ class ServedModel:
         Raises:
             ContractViolationError: Values break the contract.
         """
+        if self.image is not None:
+            return self._images.encode(columns, rows)
         if any(isinstance(values, np.ndarray) for values in columns.values()):
             encoded = self._column_encoder.encode(columns, rows)
         else:
@@ -251,7 +271,7 @@ class ServedModel:
             # Bundles of before had none.
             return None
         rows = Background.read(path).instances
-        columns = {name: [row[name] for row in rows] for name in self.columns}
+        columns: dict[str, Any] = {name: [row[name] for row in rows] for name in self.columns}
         # Of its own, so that a prediction's is not resized.
         model = _load_numeric_model(path.parent, self.answers.width)
         # They are training rows, which nobody checks again here.

@@ -46,6 +46,10 @@ _HEADERS: Schema = {
         "description": "The request's, or one that was made for it; the log has the same.",
         "schema": _TEXT,
     },
+    "X-Decision-Threshold": {
+        "description": "From which probability on a yes is called, where the project says so.",
+        "schema": _NUMBER,
+    },
     "X-Contract-Warning": {
         "description": "Values beyond a range that were taken nonetheless, and what became of each.",
         "schema": _TEXT,
@@ -59,8 +63,8 @@ _HEADERS: Schema = {
     "Retry-After": {"description": "In seconds.", "schema": {"type": "integer"}},
 }
 _HEADERS_OF_REFUSALS = {401: ("WWW-Authenticate",), 405: ("Allow",), 503: ("Retry-After",)}
-# Who is refused before the request has arrived whole gets neither.
-_HEADERS_OF_ANSWERS = ("X-Model-Version", "X-Request-Id")
+# Who is refused before the request has arrived whole gets none.
+_HEADERS_OF_ANSWERS = ("X-Model-Version", "X-Request-Id", "X-Decision-Threshold")
 _PARAMETERS: Schema = {
     name: {"name": name, "in": "header", "description": words, "schema": _HEADERS[name]["schema"]}
     for name, words in {

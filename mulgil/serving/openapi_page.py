@@ -67,6 +67,9 @@ def _write_values(schema: dict[str, Any]) -> str:
     """Write what a value may be, as JSON writes values."""
     if "enum" in schema:
         return ", ".join(json.dumps(value, ensure_ascii=False) for value in schema["enum"])
+    if "minimum" not in schema:
+        # An image, whose description says what it may be.
+        return ""
     types = schema["type"]
     kinds = " or ".join(types if isinstance(types, list) else [types])
     low, high = schema["minimum"], schema["maximum"]

@@ -24,6 +24,10 @@ _FLOATS = ("FP64", "FP32")
 _INTEGERS = ("INT64", "INT32")
 _JSON_TRUTHS = {"true": True, "false": False}
 _BINARY_DATA = "Whether the tensor is answered as bytes behind the JSON."
+# One grey pixel as a PNG file, which becomes an image of any form.
+_EXAMPLE_IMAGE = (
+    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR42mNoAAAAggCB2kUIOwAAAABJRU5ErkJggg=="
+)
 # In JSON a tensor has its data with it; what is sent as bytes is another media type.
 _PARAMETERS: Schema = {"type": ["object", "null"], "properties": {"binary_data_size": {"type": "null"}}}
 
@@ -31,6 +35,11 @@ _PARAMETERS: Schema = {"type": ["object", "null"], "properties": {"binary_data_s
 def describe_column(column: Column) -> str:
     """Write what a column is, and what becomes of a value that lies outside or is missing."""
     words = [f"{column.description.rstrip('.')}."]
+    if column.image:
+        words.append(
+            "A PNG or JPEG file in base64, or its pixels from 0 to 255: "
+            f"{column.image.height} rows of {column.image.width}, {column.image.colors}."
+        )
     if column.unit:
         words.append(f"Unit: {column.unit}.")
     if column.out_of_range is not OutOfRangePolicy.REFUSE:
@@ -56,6 +65,8 @@ def value_schema(column: Column) -> Schema:
         case ColumnType.CATEGORY:
             codes = tuple(column.categories or ())
             schema = {"enum": [*codes, *_numbers_of(codes), *_truths_of(codes)]}
+        case ColumnType.IMAGE:
+            return {"anyOf": _image_schemas()}
         case _:
             # An entity may be a text.
             schema = {"type": "string"}
@@ -70,6 +81,8 @@ def example_value(column: Column) -> object:
         return True
     if column.type is ColumnType.TEXT:
         return "a"
+    if column.type is ColumnType.IMAGE:
+        return _EXAMPLE_IMAGE
     low, high = column.range or (None, None)
     if low is not None and high is not None:
         number = (low + high) / 2
@@ -86,6 +99,7 @@ def instance_schemas(columns: Sequence[Column], entity: Column) -> dict[str, Sch
     values = {
         column.name: {"description": describe_column(column), **value_schema(column)} for column in columns
     }
+    images = _image_schemas()[1:] if any(column.image for column in columns) else []
     ordered = [{"title": name, **schema} for name, schema in values.items()]
     return {
         "InstanceByColumn": {
@@ -95,9 +109,9 @@ def instance_schemas(columns: Sequence[Column], entity: Column) -> dict[str, Sch
             "additionalProperties": False,
         },
         "InstanceInOrder": {
-            "type": "array",
             "description": f"Values of {', '.join(values)}.",
-            **_in_order(ordered),
+            # An instance that is an image may be the image alone, its pixels too.
+            **({"anyOf": images} if images else {"type": "array", **_in_order(ordered)}),
         },
         "InstanceByEntity": {
             "type": "object",
@@ -262,8 +276,47 @@ def _elements(column: Column) -> list[tuple[tuple[str, ...], Schema]]:
     return [(datatypes, element) for datatypes, element in allowed if element.get("enum") != []]
 
 
+def _image_schemas() -> list[Schema]:
+    """Return the forms of an image: a file's text, TensorFlow Serving's way to write bytes, and pixels."""
+    file = {"type": "string", "contentEncoding": "base64"}
+    wrapped = {
+        "type": "object",
+        "properties": {"b64": file},
+        "required": ["b64"],
+        "additionalProperties": False,
+    }
+    return [file, wrapped, {"type": "array"}]
+
+
+def _image_tensor_schema(column: Column) -> Schema:
+    """Return the schema of a tensor of images: files, or their pixels, of which no schema tells the form."""
+    forms: list[tuple[Schema, list[str], Schema]] = [
+        ({"minItems": 1, "maxItems": 2}, ["BYTES"], _image_schemas()[0]),
+        ({"minItems": 2}, ["UINT8", *_INTEGERS, *_FLOATS], {"type": ["number", "array"]}),
+    ]
+    return {
+        "description": f"{describe_column(column)} Pixels have the shape of the images behind their number.",
+        "anyOf": [
+            {
+                "type": "object",
+                "properties": {
+                    "name": {"const": column.name},
+                    "datatype": {"enum": datatypes},
+                    "shape": {"type": "array", "items": {"type": "integer", "minimum": 1}, **dimensions},
+                    "data": {"type": "array", "items": element, "minItems": 1},
+                    "parameters": _PARAMETERS,
+                },
+                "required": ["name", "shape", "datatype", "data"],
+            }
+            for dimensions, datatypes, element in forms
+        ],
+    }
+
+
 def _tensor_schema(column: Column) -> Schema:
     """Return the schema of one column's tensor, `[n]` or `[n, 1]`."""
+    if column.image:
+        return _image_tensor_schema(column)
     forms = [
         {
             "type": "object",
@@ -290,6 +343,9 @@ def _tensor_schema(column: Column) -> Schema:
 def _matrix_schema(columns: Sequence[Column], entity: Column) -> Schema | None:
     """Return the schema of all columns in one tensor; `None` where there is no datatype for all of them."""
     forms = []
+    if any(column.image for column in columns):
+        # An image is a model's only column, and its pixels have a tensor of its name.
+        return None
     for datatypes in (_FLOATS, _INTEGERS, ("BOOL",), ("BYTES",)):
         row = [_element_under(column, datatypes[0]) for column in columns]
         if None in row:

@@ -140,7 +140,12 @@ def test_why_a_model_cannot_be_served_is_told(mulgil, bundles):
     described = mulgil("describe", "isvc", "heart")[1]
     assert "Last failure:" in described
     assert "Warning   LatestCreatedFailed   " in described
-    assert mulgil("delete", "isvc", "heart")[0] == 0
+    # In one line what the server said last, and not the line of advice below it.
+    (ready,) = [line for line in described.splitlines() if line.lstrip().startswith("Ready ")]
+    assert "failed with message: " in ready and "gives another prediction here" in ready
+    code, out, err = mulgil("delete", "isvc", "no", "heart")
+    assert (code, out) == (2, 'inferenceservice.serving.kserve.io "heart" deleted\n')
+    assert "There is no InferenceService default/no" in err
 
 
 @pytest.mark.parametrize(

@@ -31,12 +31,14 @@ MULGIL = SOURCE_ROOT / ".venv" / "bin" / "mulgil"
 FAULTS = Path(__file__).parent / "faulty_server"
 RATE = 240
 DECISION_SECONDS = 240.0
+# An answer takes a few milliseconds, which others on these cores may double; the slow fault adds twenty.
 POLICY = """
 rollout:
   strategy: canary
   steps: [10, 50]
   window_seconds: 2
   minimum_requests: 100
+  latency: {tolerated_ratio: 1.25, limit_ratio: 2}
   shadow: {requests: 50}
   replay: {requests: 400}
 """

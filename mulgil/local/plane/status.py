@@ -223,8 +223,10 @@ def _conditions_when_down(wanted: Wanted) -> dict[str, Condition]:
 
 def _failed(revision: Revision) -> str:
     failure = revision.last_failure
-    last_line = failure.message.strip().splitlines()[-1:] if failure else []
-    return f'Revision "{revision.name}" failed with message: {"".join(last_line) or "its server ended"}.'
+    # What a program says last; what is indented belongs to the line above.
+    lines = [line for line in (failure.message if failure else "").splitlines() if line[:1].strip()]
+    told = lines[-1].rstrip(". ") if lines else "its server ended"
+    return f'Revision "{revision.name}" failed with message: {told}.'
 
 
 def _write(wanted: dict[str, Condition], before: list[dict[str, str]], now: float) -> list[dict[str, str]]:
