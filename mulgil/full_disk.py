@@ -22,8 +22,8 @@ def as_full_disk(error: BaseException) -> TemporaryError | None:
                 describe(
                     "There is no room left where Mulgil writes",
                     received=f"{named}: {cause}" if named else str(cause).strip().partition("\n")[0],
-                    next_step="make room, with `mulgil runs prune` or `mulgil cache prune`, or set MULGIL_HOME "
-                    "to a place on another disk",
+                    next_step="make room, with `mulgil runs prune` or `mulgil cache prune`, or set "
+                    "MULGIL_HOME to a place on another disk",
                 )
             )
         cause = cause.__cause__ or cause.__context__
