@@ -30,6 +30,7 @@ _LIBRARY = (
         "mulgil/images.py",
         "mulgil/online_rows.py",
         "mulgil/online_stores.py",
+        "mulgil/full_disk.py",
         "mulgil/program.py",
         "mulgil/project_code.py",
         "mulgil/project_location.py",
@@ -64,10 +65,13 @@ class Image:
     left_out: tuple[str, ...] = ()
 
 
-# Of the runtimes: what converts and quantizes models, what runs them on devices, and numpy's tests.
+# Of the runtimes: what converts and quantizes models, what runs them on devices, what programs in C link to; of Pillow
+# what draws text and reads AVIF; numpy's tests.
 _NOT_FOR_SERVING = (
     *("ml_dtypes*", "ai_edge_litert/libLiteRtWebGpuAccelerator.so", "ai_edge_litert/tools"),
     *("ai_edge_litert/vendors", "onnxruntime/transformers", "onnxruntime/tools", "onnxruntime/quantization"),
+    *("onnxruntime/capi/libonnxruntime.so.*", "PIL/_avif.*", "pillow.libs/libavif*", "PIL/_imagingft.*"),
+    *("pillow.libs/libfreetype*", "pillow.libs/libharfbuzz*"),
     *("numpy/tests", "numpy/*/tests", "numpy/f2py", "numpy/distutils", "numpy/_pyinstaller", "*/include"),
     *("grpc/_cython/_credentials", "uvloop/*.pyx", "uvloop/*/*.pyx", "uvloop/loop.c"),
 )
@@ -103,6 +107,7 @@ IMAGES = (
             *(
                 *_REGISTRY,
                 "mulgil/kserve_modes.py",
+                "mulgil/endpoint_access.py",
                 *_MODEL,
                 "mulgil/local",
                 "mulgil/cluster",
