@@ -65,8 +65,8 @@ class Image:
     left_out: tuple[str, ...] = ()
 
 
-# Of the runtimes: what converts and quantizes models, what runs them on devices, what programs in C link to; of
-# Pillow what draws text and reads AVIF; numpy's tests.
+# Of the runtimes: what converts and quantizes models, what runs them on devices, what programs in C link to.
+# Of Pillow: what draws text and reads AVIF. Of numpy: its tests.
 _NOT_FOR_SERVING = (
     *("ml_dtypes*", "ai_edge_litert/libLiteRtWebGpuAccelerator.so", "ai_edge_litert/tools"),
     *("ai_edge_litert/vendors", "onnxruntime/transformers", "onnxruntime/tools", "onnxruntime/quantization"),
