@@ -9,7 +9,7 @@ from tensorflow_metadata.proto.v0 import anomalies_pb2
 
 from components.validate_data.dataset import Rows
 from components.validate_data.domains import describe_declaration, find_violations
-from components.validate_data.images import MEASURES
+from components.validate_data.images import MEASURES, name_of
 from mulgil.artifacts import Check
 from mulgil.contract import Column
 
@@ -64,7 +64,7 @@ def _find_what_only_tfdv_does(column: Column, anomalies: Mapping[str, anomalies_
     """Return such as a number too great for float32, which TFDV takes for an infinite one."""
     splits: dict[str, list[str]] = {}
     # Of an image each of its measures is a column of TFDV's.
-    names = [f"{column.name}.{measure}" for measure in MEASURES] if column.image else [column.name]
+    names = [name_of(column.name, measure) for measure in MEASURES] if column.image else [column.name]
     for split, found in anomalies.items():
         # Reading a key of this map would add it.
         reasons = [
