@@ -14,7 +14,7 @@ MEASURES = ("height", "width", "bytes")
 
 
 def name_of(column: str, measure: str) -> str:
-    """Return the name of a measure among TFDV's columns: no column has two underscores, and a dot it quotes."""
+    """Return a measure's name among TFDV's columns: none of ours has two underscores, and a dot it quotes."""
     return f"{column}__{measure}"
 
 
