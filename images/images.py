@@ -27,6 +27,7 @@ _LIBRARY = (
         "mulgil/images.py",
         "mulgil/online_rows.py",
         "mulgil/online_stores.py",
+        "mulgil/full_disk.py",
         "mulgil/program.py",
         "mulgil/project_code.py",
         "mulgil/project_location.py",
@@ -86,7 +87,14 @@ IMAGES = (
         ("registry", "cluster"),
         (
             *(*_STEP, "components/register_model", "components/deploy_model", "mulgil/registry.py"),
-            *(*_MODEL, "mulgil/local", "mulgil/cluster", "mulgil/rollout", "mulgil/serving"),
+            *(
+                "mulgil/endpoint_access.py",
+                *_MODEL,
+                "mulgil/local",
+                "mulgil/cluster",
+                "mulgil/rollout",
+                "mulgil/serving",
+            ),
         ),
     ),
     Image(("model-server",), ("serving",), (*_LIBRARY, *_MODEL, "mulgil/serving")),
