@@ -23,7 +23,15 @@ DOCKERFILE = SOURCE_ROOT / "images" / "Dockerfile"
 # What every program of ours needs, whatever it does; then what every step does.
 _LIBRARY = (
     *("mulgil/__init__.py", "mulgil/artifacts.py", "mulgil/contract", "mulgil/errors.py", "mulgil/home.py"),
-    *("mulgil/online_rows.py", "mulgil/online_stores.py", "mulgil/program.py", "mulgil/project_location.py"),
+    *(
+        "mulgil/images.py",
+        "mulgil/online_rows.py",
+        "mulgil/online_stores.py",
+        "mulgil/full_disk.py",
+        "mulgil/program.py",
+        "mulgil/project_code.py",
+        "mulgil/project_location.py",
+    ),
 )
 _STEP = (*_LIBRARY, "components/__init__.py", "components/image.py")
 # What asks a model, or reads what was asked.
@@ -79,7 +87,14 @@ IMAGES = (
         ("registry", "cluster"),
         (
             *(*_STEP, "components/register_model", "components/deploy_model", "mulgil/registry.py"),
-            *(*_MODEL, "mulgil/local", "mulgil/cluster", "mulgil/rollout", "mulgil/serving"),
+            *(
+                "mulgil/endpoint_access.py",
+                *_MODEL,
+                "mulgil/local",
+                "mulgil/cluster",
+                "mulgil/rollout",
+                "mulgil/serving",
+            ),
         ),
     ),
     Image(("model-server",), ("serving",), (*_LIBRARY, *_MODEL, "mulgil/serving")),

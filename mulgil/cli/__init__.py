@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from typing import NoReturn
 
 import typer
 from rich.text import Text
@@ -18,6 +19,7 @@ from mulgil.cli.doctor import doctor_command
 from mulgil.cli.get import get_app
 from mulgil.cli.init import init_command
 from mulgil.cli.logs import logs_command
+from mulgil.cli.models import models_app
 from mulgil.cli.plan import plan_command
 from mulgil.cli.plane import down_command, up_command
 from mulgil.cli.predict import predict_command
@@ -28,6 +30,7 @@ from mulgil.cli.schedule import schedule_app
 from mulgil.cli.step import step_command
 from mulgil.cli.submit import submit_command
 from mulgil.errors import MulgilError
+from mulgil.full_disk import as_full_disk
 
 app = typer.Typer(
     name="mulgil",
@@ -52,6 +55,7 @@ app.command("up")(up_command)
 app.command("down")(down_command)
 app.command("doctor")(doctor_command)
 app.add_typer(runs_app, name="runs")
+app.add_typer(models_app, name="models")
 app.add_typer(rollout_app, name="rollout")
 app.add_typer(schedule_app, name="schedule")
 app.add_typer(cache_app, name="cache")
@@ -63,6 +67,15 @@ def main() -> None:
     try:
         app()
     except MulgilError as exc:
-        # A path or a value may have brackets in it, which Rich would take for its markup.
-        errors.print(Text.assemble(("error:", "bold red"), f" {exc}"))
-        sys.exit(exc.exit_code)
+        _leave(exc)
+    except Exception as exc:
+        full = as_full_disk(exc)
+        if full is None:
+            raise
+        _leave(full)
+
+
+def _leave(error: MulgilError) -> NoReturn:
+    # A path or a value may have brackets in it, which Rich would take for its markup.
+    errors.print(Text.assemble(("error:", "bold red"), f" {error}"))
+    sys.exit(error.exit_code)

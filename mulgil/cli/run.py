@@ -21,7 +21,14 @@ from mulgil.cli.training import (
     SourceOption,
     request_training,
 )
-from mulgil.errors import GateRejectedError, InputError, MulgilError, PermanentError, TemporaryError
+from mulgil.errors import (
+    GateRejectedError,
+    InputError,
+    MulgilError,
+    PermanentError,
+    TemporaryError,
+    describe,
+)
 from mulgil.local.launch import FinishedRun, folder_of, launch, open_run_store, resume
 from mulgil.local.run_names import find_run
 from mulgil.local.task_folder import log_of
@@ -77,6 +84,15 @@ def _run(
     is_cache_read: bool,
 ) -> FinishedRun:
     if resumed is not None:
+        if source is not None or settings or not is_deployed or not is_cache_read:
+            raise InputError(
+                describe(
+                    "A run goes on as it began",
+                    expected="--resume without --source, --set, --no-deploy and --no-cache",
+                    received=f"--resume {resumed} with one of them",
+                    next_step="begin a new run: steps whose inputs are unchanged are taken from the cache",
+                )
+            )
         with progress_on(output) as progress:
             return resume(find_run(open_run_store(), resumed).run_id, progress.announce, progress.observe)
     request = request_training(project, source, settings, is_deployed=is_deployed)

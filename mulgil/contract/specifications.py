@@ -10,7 +10,14 @@ import hashlib
 import json
 from dataclasses import asdict, dataclass
 
-from mulgil.contract.dictionary import Association, Column, ColumnType, DataDictionary, MissingPolicy
+from mulgil.contract.dictionary import (
+    Association,
+    Column,
+    ColumnType,
+    DataDictionary,
+    ImageForm,
+    MissingPolicy,
+)
 
 
 @dataclass(frozen=True)
@@ -66,7 +73,7 @@ class FeatureSpecification:
         entity: The entity's column.
         entity_type: Its type, integer or text.
         event_timestamp: The column that says when a row became true.
-        features: In the model's order.
+        features: In the model's order; an image is none of them.
     """
 
     entity: str
@@ -89,10 +96,11 @@ class PreprocessingColumn:
 
     Attributes:
         name: The column.
-        is_categorical: One-hot by `categories`, or else one standardised number.
+        is_categorical: One-hot by `categories`, or else one standardised number, or an image.
         missing: The policy.
         constant: The filling of `missing: constant`.
         categories: Valid codes, in dictionary order.
+        image: What an image is brought to.
     """
 
     name: str
@@ -100,6 +108,7 @@ class PreprocessingColumn:
     missing: MissingPolicy
     constant: float | str | None
     categories: tuple[str, ...]
+    image: ImageForm | None = None
 
 
 @dataclass(frozen=True)
@@ -123,7 +132,11 @@ def specify_features(dictionary: DataDictionary) -> FeatureSpecification:
         entity=dictionary.entity.name,
         entity_type=dictionary.entity.type,
         event_timestamp=dictionary.event_timestamp.name,
-        features=tuple(Feature(c.name, c.type, c.description) for c in dictionary.features),
+        features=tuple(
+            Feature(c.name, c.type, c.description)
+            for c in dictionary.features
+            if c.type is not ColumnType.IMAGE
+        ),
     )
 
 
@@ -137,6 +150,7 @@ def specify_preprocessing(dictionary: DataDictionary) -> PreprocessingSpecificat
                 missing=column.missing,
                 constant=column.fill_constant if column.missing is MissingPolicy.CONSTANT else None,
                 categories=tuple(column.categories or ()),
+                image=column.image,
             )
             for column in dictionary.features
         )

@@ -58,6 +58,8 @@ class FinishedRun:
 
 
 _LOCK = "lock"
+# Beside a run's pipeline where it was begun without the cache, and so goes on without it.
+_NO_CACHE = "no-cache"
 
 
 def plan(pipeline: PipelineSpec, parameters: Mapping[str, Any]) -> list[PlannedStep]:
@@ -114,10 +116,20 @@ def resume(run_id: str, announce: Announce, observe: Observe) -> FinishedRun:
         observe: Told of each start and end of a task that had not finished.
 
     Raises:
-        InputError: There is no such run, it has succeeded, or it is running.
+        InputError: There is no such run, it has succeeded, it is running, or it ran on a cluster.
     """
     run = open_run_store().read_run(run_id)
     compiled = folder_of(run_id) / "pipeline.yaml"
+    # Whoever runs it here holds its lock, which stays.
+    if compiled.is_file() and not (folder_of(run_id) / _LOCK).exists():
+        raise InputError(
+            describe(
+                "The run ran on a cluster, and only there can it go on",
+                expected="a run of this machine",
+                received=f"run={run_id} state={run.state}",
+                next_step=f"`mulgil submit PROJECT --retry {run_id}`",
+            )
+        )
     if run.state is State.SUCCEEDED or not compiled.is_file():
         raise InputError(
             describe(
@@ -128,7 +140,8 @@ def resume(run_id: str, announce: Announce, observe: Observe) -> FinishedRun:
             )
         )
     run = replace(run, state=State.RUNNING, ended_at=None)
-    return _run(run, compiled.read_text(encoding="utf-8"), announce, observe, is_cache_read=True)
+    is_cache_read = not (folder_of(run_id) / _NO_CACHE).exists()
+    return _run(run, compiled.read_text(encoding="utf-8"), announce, observe, is_cache_read=is_cache_read)
 
 
 def _run(
@@ -152,6 +165,8 @@ def _run(
     ]
     runner = PipelineRunner(pipeline, run.run_id, folder, observe_and_record, reuse, expected)
     with _alone(run.run_id, folder):
+        if not is_cache_read:
+            (folder / _NO_CACHE).touch()
         write_text(folder / "pipeline.yaml", compiled)
         store.write_run(run)
         announce(run, pipeline.task_names)

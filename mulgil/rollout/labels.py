@@ -131,22 +131,18 @@ class LabelFiles:
         }
 
     def _read_truths(self) -> list[dict[str, Any]]:
-        return [row for table in self._tables() for row in table.to_pylist()]
+        """Return the labels that name something and say something."""
+        rows = (row for table in self._tables() for row in table.to_pylist())
+        return [row for row in rows if all(value is not None and value == value for value in row.values())]
 
     def _tables(self) -> Iterator[Any]:
-        columns = [
-            name
-            for name in (
-                self._labels.prediction_id,
-                self._labels.instance,
-                self._labels.entity,
-                self._labels.time,
-                self._labels.label,
-            )
-            if name is not None
-        ]
-        for system, path in _find_files(self._labels.path):
-            yield _read_table(system, path, columns)
+        labels = self._labels
+        named = labels.prediction_id, labels.instance, labels.entity, labels.time, labels.label
+        columns = [name for name in named if name is not None]
+        # In CSV a key of digits is a text that looks like a number.
+        keys = [name for name in (labels.prediction_id, labels.entity) if name is not None]
+        for system, path in _find_files(labels.path):
+            yield _read_table(system, path, columns, keys)
 
     def _read_predictions(
         self, arms: Arms, since: float, truths: list[dict[str, Any]]
@@ -161,7 +157,7 @@ class LabelFiles:
         key = "_prediction_id" if self._labels.entity is None else self._labels.entity
         name = self._labels.prediction_id or self._labels.entity
         assert name is not None
-        keys = pa.array(sorted({str(row[name]) for row in truths}), pa.string())
+        keys = pa.array(sorted({_text(row[name]) for row in truths}), pa.string())
 
         def is_named(table: pa.Table) -> pa.Table:
             if key not in table.column_names:
@@ -191,12 +187,14 @@ class LabelFiles:
         """Pair predictions with labels of their id; of two labels of one prediction the last one counts."""
         place, name = self._labels.instance, self._labels.prediction_id
         assert name is not None
-        known = {(str(truth[name]), 0 if place is None else int(truth[place])): truth for truth in truths}
+        known = {
+            (_text(truth[name]), "0" if place is None else _text(truth[place])): truth for truth in truths
+        }
         for row in rows:
             # Of a request with several rows, an id alone does not say which.
             if place is None and row["_instances"] != 1:
                 continue
-            truth = known.get((row["_prediction_id"], row["_instance"] or 0))
+            truth = known.get((row["_prediction_id"], str(row["_instance"] or 0)))
             if truth is not None:
                 yield row, truth[self._labels.label]
 
@@ -209,10 +207,10 @@ class LabelFiles:
         assert when is not None
         made: dict[str, list[tuple[float, dict[str, Any]]]] = {}
         for row in rows:
-            made.setdefault(str(row[entity]), []).append((row["_time"].timestamp(), row))
+            made.setdefault(_text(row[entity]), []).append((row["_time"].timestamp(), row))
         taken = set()
         for truth in sorted(truths, key=lambda truth: _seconds(truth[when])):
-            at, own = _seconds(truth[when]), made.get(str(truth[entity]), [])
+            at, own = _seconds(truth[when]), made.get(_text(truth[entity]), [])
             place = bisect_right(own, at, key=lambda one: one[0]) - 1
             if place < 0 or at - own[place][0] > self._labels.within_hours * 3600:
                 continue
@@ -223,19 +221,17 @@ class LabelFiles:
 
     def _loss(self, row: Mapping[str, Any], truth: Any) -> float | None:
         """Judge a prediction; `None` where it or its label is none of the kind."""
-        if truth is None:
-            return None
+        prediction = row["_prediction"]
         if self.kind is LabelKind.NUMBER:
-            return None if row["_prediction"] is None else (row["_prediction"] - float(truth)) ** 2
-        if row["_prediction"] is not None:
+            try:
+                return None if prediction is None else (prediction - float(truth)) ** 2
+            except ValueError:
+                return None
+        if prediction is not None:
             yes = _WORDS.get(str(truth).strip().lower())
-            return None if yes is None else float((row["_prediction"] >= self._labels.threshold) is not yes)
-        answer = json.loads(row["_answer"] or "null")
-        return (
-            float(str(answer["label"]) != str(truth))
-            if isinstance(answer, dict) and "label" in answer
-            else None
-        )
+            return None if yes is None else float((prediction >= self._labels.threshold) is not yes)
+        called = _called(row["_answer"])
+        return None if called is None else float(called != _text(truth))
 
 
 def _find_files(address: str) -> Iterator[tuple[Any, str]]:
@@ -253,8 +249,8 @@ def _find_files(address: str) -> Iterator[tuple[Any, str]]:
             yield system, path
 
 
-def _read_table(system: Any, path: str, columns: list[str]) -> Any:
-    """Read the columns of one file.
+def _read_table(system: Any, path: str, columns: list[str], keys: list[str]) -> Any:
+    """Read the columns of one file, of which some are keys.
 
     Raises:
         InputError: It lacks one, or is none of the three formats.
@@ -272,7 +268,8 @@ def _read_table(system: Any, path: str, columns: list[str]) -> Any:
                 case "parquet":
                     table = pq.read_table(file)
                 case "csv":
-                    table = pyarrow.csv.read_csv(file)
+                    types = pyarrow.csv.ConvertOptions(column_types=dict.fromkeys(keys, pa.string()))
+                    table = pyarrow.csv.read_csv(file, convert_options=types)
                 case "jsonl" | "ndjson" | "json":
                     table = pyarrow.json.read_json(file)
                 case _:
@@ -295,6 +292,20 @@ def _read_table(system: Any, path: str, columns: list[str]) -> Any:
             )
         )
     return table.select(columns)
+
+
+def _called(answer: str | None) -> str | None:
+    """Return the class that an answer calls; `None` where it is none of classes."""
+    try:
+        content = json.loads(answer or "null")
+    except ValueError:
+        return None
+    return _text(content["label"]) if isinstance(content, dict) and "label" in content else None
+
+
+def _text(value: Any) -> str:
+    """Write a key so that equal ones are equal, whether a file has it as 7, 7.0 or "7"."""
+    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
 
 
 def _seconds(moment: Any) -> float:

@@ -10,6 +10,7 @@ from typing import Any
 import httpx
 
 from mulgil.contract.rollout import Rollout
+from mulgil.endpoint_access import authorization
 from mulgil.errors import InputError, TemporaryError, describe
 from mulgil.rollout.comparisons import ReplayedShift, replay_level
 from mulgil.rollout.drivers import Driver
@@ -109,7 +110,7 @@ def open_source(settings: dict[str, Any]) -> MetricSource:
 def surroundings(rollout: RolloutRecord) -> Iterator[Surroundings]:
     """Open all that a rollout touches."""
     with ExitStack() as stack:
-        client = stack.enter_context(httpx.Client())
+        client = stack.enter_context(httpx.Client(headers=authorization()))
         source, driver = open_source(rollout.source), open_driver(rollout.driver)
         yield Surroundings(
             driver=driver,

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from base64 import b64encode
 from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
 from mulgil.artifacts import BUNDLE_DICTIONARY
-from mulgil.contract import DataDictionary
+from mulgil.contract import ColumnType, DataDictionary
 from mulgil.errors import InputError, describe
 from mulgil.rollout.record import RolloutRecord
 from mulgil.rollout.releases import Manifest
@@ -37,7 +38,7 @@ def find_rows(rollout: RolloutRecord, columns: list[str], most: int) -> tuple[li
 def _read_log(rollout: RolloutRecord, columns: list[str], most: int) -> list[Row]:
     """Return the newest rows that the stable version predicted; none where a column was not kept as it came.
 
-    A sensitive column is logged as a hash, which no model can be asked with.
+    A sensitive column and an image are logged as a hash, which no model can be asked with.
     """
     # It reads Parquet: 40 MB.
     from mulgil.local.plane.client import ServingPlane
@@ -55,7 +56,9 @@ def _read_log(rollout: RolloutRecord, columns: list[str], most: int) -> list[Row
     if not table.num_rows or not set(columns) <= set(table.column_names):
         return []
     dictionary = _bundle_dictionary(rollout.stable)
-    if dictionary is None or any(c.sensitive for c in dictionary.columns if c.name in columns):
+    if dictionary is None or any(
+        c.sensitive or c.type is ColumnType.IMAGE for c in dictionary.columns if c.name in columns
+    ):
         return []
     newest = table.select(columns).slice(max(0, table.num_rows - most))
     return [{name: _plain(value) for name, value in row.items()} for row in newest.to_pylist()]
@@ -94,4 +97,6 @@ def _plain(value: Any) -> Any:
     """Write a cell as JSON has it."""
     if isinstance(value, datetime | date):
         return value.isoformat()
+    if isinstance(value, bytes):
+        return {"b64": b64encode(value).decode()}
     return None if value != value else value

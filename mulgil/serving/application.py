@@ -7,7 +7,10 @@ import os
 import re
 import time
 from collections.abc import Awaitable, Callable, Sequence
+from functools import cached_property
 from typing import Any
+
+import msgspec
 
 import mulgil
 from mulgil.contract.answers import Numbers
@@ -32,6 +35,8 @@ from mulgil.serving.messages import (
 )
 from mulgil.serving.model import NoPredictionError, RawColumns, ServedModel
 from mulgil.serving.online_store import Rows, UnreadRowsError
+from mulgil.serving.openapi import describe_api
+from mulgil.serving.openapi_page import HTML, write_page
 from mulgil.serving.prediction_log import PredictionLog
 from mulgil.serving.routes import Routes
 from mulgil.serving.shared_numbers import SharedNumbers
@@ -39,8 +44,10 @@ from mulgil.serving.shared_numbers import SharedNumbers
 # An identifier that may be echoed into a header and a log. The length is chosen by eye.
 _IDENTIFIER = re.compile(rb"[\x21-\x7e]{1,128}")
 
-# What an explanation's request may take of its worker, which answers nothing else meanwhile. Chosen by eye.
+# What an explanation's request takes of its worker, which answers nothing else meanwhile. Chosen by eye.
 _EXPLAIN_SECONDS = 0.25
+# And what it takes at most, where the model is slow. Chosen by eye.
+_MOST_EXPLAIN_SECONDS = 1.0
 _MOST_EXPLAINED = 64
 
 
@@ -58,6 +65,7 @@ class Application:
         log: Where predictions are recorded, if anywhere.
         name: The model's.
         version: The model's.
+        image: The column that is an image, if there is one.
         answers: What the model answers, in the dictionary's names.
         outputs: Names of its outputs under V2.
         metadata: What V2 says of the model.
@@ -80,6 +88,7 @@ class Application:
         self.name = name
         self.version = version
         self.answers = model.answers
+        self.image = None if model.image is None else model.image.name
         self.outputs = tuple(output.name for output in model.answers.tensors)
         self.metrics = metrics.Metrics(name, version, model.names, model.answers, numbers)
         self.request_log = request_log or RequestLog()
@@ -90,9 +99,19 @@ class Application:
         self._v2 = protocol_v2.TypedReader(columns, self.outputs)
         self._write_v2 = protocol_v2.AnswerWriter(name, version, model.answers).write
         self._version_line = b"X-Model-Version: %b\r\n" % version.encode()
+        if model.decision is not None:
+            self._version_line += b"X-Decision-Threshold: %g\r\n" % model.decision.threshold
         self.metadata = protocol_v2.describe_model(
             name=name, version=version, columns=columns, answers=model.answers
         )
+        api = describe_api(
+            self.metadata,
+            columns=columns,
+            entity=model.store.entity,
+            answers=model.answers,
+            most_explained=_MOST_EXPLAINED,
+        )
+        self._api = msgspec.json.encode(api)
         # A random part tells processes apart, a counter requests: uuid4 costs ten times as much.
         self._process, self._counter = os.urandom(8).hex().encode(), itertools.count()
         self._routes = self._lay_routes()
@@ -111,6 +130,11 @@ class Application:
             response = _fail(exc, identifier)
         response.head += b"%bX-Request-Id: %b\r\n" % (self._version_line, identifier)
         return response
+
+    @cached_property
+    def _api_page(self) -> bytes:
+        """The description for a reader, who is rare: it takes some ten milliseconds to write."""
+        return write_page(msgspec.json.decode(self._api))
 
     @property
     def description(self) -> dict[str, Any]:
@@ -157,6 +181,8 @@ class Application:
         routes = Routes(self.name)
         routes.add("GET", "/", lambda _, __: json_response({"status": "alive"}))
         routes.add("GET", "/metrics", self._render_metrics)
+        routes.add("GET", "/openapi.json", lambda _, __: Response(200, self._api))
+        routes.add("GET", "/docs", lambda _, __: Response(200, self._api_page, HTML))
         routes.add("GET", "/v1/models", self._list_models)
         routes.add("GET", f"/v1/models/{self.name}", self._report_ready)
         routes.add("POST", f"/v1/models/{self.name}:predict", self._timed("v1", self._predict_v1))
@@ -236,7 +262,7 @@ class Application:
             if raw is not None:
                 predictions = self._predict_entities(read_keys(raw, entity), request)
             else:
-                columns, rows = protocol_v1.read_columns(body, self._model.names)
+                columns, rows = protocol_v1.read_columns(body, self._model.names, self._model.image)
                 predictions = self._predict_columns(columns, rows, request)
         self.metrics.predictions.observe(predictions)
         return protocol_v1.answer(predictions, self.answers)
@@ -290,16 +316,20 @@ class Application:
         raw = find_keys_of_instances(body.instances, store.entity)
         columns: RawColumns
         if raw is None:
-            columns, rows = protocol_v1.read_columns(body, self._model.names)
+            columns, rows = protocol_v1.read_columns(body, self._model.names, self._model.image)
         else:
             keys = read_keys(raw, store.entity)
             columns, rows = self._join(self._read_rows(keys, request), keys), len(keys)
         warnings: list[Violation] = []
         encoded = self._model.encode(columns, rows, warnings)
-        explanations = self._model.explain(encoded, _EXPLAIN_SECONDS)
+        explanations = self._model.explain(encoded, _EXPLAIN_SECONDS, _MOST_EXPLAIN_SECONDS)
         if explanations is None:
+            raise RequestError(404, _explain_why_not(self._model))
+        if len(explanations) < rows:
             raise RequestError(
-                404, "This model has no background to explain against: train and deploy it again."
+                503,
+                f"{len(explanations)} of {rows} instances were explained within {_MOST_EXPLAIN_SECONDS:g} s, "
+                "which is all that a request may take: ask for fewer at once.",
             )
         request.warning = write_warnings(warnings)
         return json_response(protocol_v1.answer_explained(explanations, self._model.columns, self.answers))
@@ -335,6 +365,12 @@ class Application:
         if self.log is not None:
             self.metrics.log_buffered.set(self.log.buffered)
         return Response(200, self.metrics.render(), metrics.CONTENT_TYPE)
+
+
+def _explain_why_not(model: ServedModel) -> str:
+    if model.image is not None:
+        return f"A model of images is not explained by its columns: {model.image.name} is all that it reads."
+    return "This model has no background to explain against: train and deploy it again."
 
 
 def _fail(exc: Exception, identifier: bytes) -> Response:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +15,14 @@ from pydantic import ValidationError
 
 from mulgil.artifacts import (
     BUNDLE_BACKGROUND,
+    BUNDLE_DECISION,
     BUNDLE_DICTIONARY,
     BUNDLE_EXAMPLE,
     BUNDLE_LITERT,
     BUNDLE_ONNX,
     BUNDLE_TRANSFORM,
     Background,
+    DecisionRule,
     WarmUpExample,
     read_bundle,
 )
@@ -31,7 +34,8 @@ from mulgil.onnx_model import OnnxModel
 from mulgil.preprocessing import FittedTransform, TransformExecutor
 from mulgil.serving.column_encoder import ColumnEncoder
 from mulgil.serving.contract_check import ContractCheck, ContractViolationError, Violation
-from mulgil.serving.explanation import Explainer, Explanation
+from mulgil.serving.explanation import Explainer, Explanation, OutOfTimeError
+from mulgil.serving.image_encoder import ImageEncoder
 from mulgil.serving.online_store import OnlineStore
 from mulgil.serving.row_encoder import RowEncoder
 from mulgil.serving.typed_values import InstanceReader
@@ -131,6 +135,14 @@ class ServedModel:
     Args:
         path: The bundle's directory.
 
+    Attributes:
+        dictionary: The bundle's.
+        answers: What the model answers.
+        store: Features by entity.
+        columns: The model's, by name.
+        image: Its image, where it reads one; `None` of a table.
+        decision: From which probability on a yes is called; `None` where the project does not say.
+
     Raises:
         InputError: A file is missing or changed, the parts do not go together, or the bundle's own example
             gives another prediction than the bundle says.
@@ -158,9 +170,16 @@ class ServedModel:
                     next_step="train again: dictionary, transform and model come from one run",
                 )
             )
-        self._encoder = RowEncoder(transform, dictionary.features)
-        self._instances = InstanceReader(dictionary.features)
-        self._column_encoder = ColumnEncoder(transform, dictionary.features)
+        # An image is a model's only column.
+        self.image = next((column for column in dictionary.features if column.image), None)
+        if self.image is not None:
+            self._images = ImageEncoder(transform, self.image)
+        else:
+            self._encoder = RowEncoder(transform, dictionary.features)
+            self._instances = InstanceReader(dictionary.features)
+            self._column_encoder = ColumnEncoder(transform, dictionary.features)
+        decision = path / BUNDLE_DECISION
+        self.decision = DecisionRule.read(decision) if decision.exists() else None
         self._explainer = self._read_background(path / BUNDLE_BACKGROUND, transform)
         self._warm_up(WarmUpExample.read(path / BUNDLE_EXAMPLE))
 
@@ -196,6 +215,8 @@ class ServedModel:
         Raises:
             ContractViolationError: Values break the contract.
         """
+        if self.image is not None:
+            return self._images.encode(columns, rows)
         if any(isinstance(values, np.ndarray) for values in columns.values()):
             encoded = self._column_encoder.encode(columns, rows)
         else:
@@ -217,15 +238,19 @@ class ServedModel:
         except (KeyError, OverflowError):
             return None
 
-    def explain(self, encoded: npt.NDArray[np.float32], seconds: float) -> list[Explanation] | None:
+    def explain(
+        self, encoded: npt.NDArray[np.float32], seconds: float, most_seconds: float
+    ) -> list[Explanation] | None:
         """Explain rows that were encoded.
 
         Args:
             encoded: The rows.
-            seconds: What they may take together, roughly.
+            seconds: What they may take together where the model is quick enough.
+            most_seconds: What they may take at most.
 
         Returns:
-            One explanation a row; `None` where the bundle has no background to explain against.
+            One explanation a row, of fewer rows where the time is over; `None` where the bundle has no
+            background to explain against.
 
         Raises:
             NoPredictionError: The model's output is not a finite number.
@@ -234,17 +259,19 @@ class ServedModel:
             return None
         self._infer(encoded)
         begun, rows = time.monotonic(), len(encoded)
-        return [
-            self._explainer.explain(row, deadline=begun + seconds * (place + 1) / rows)
-            for place, row in enumerate(encoded)
-        ]
+        explanations: list[Explanation] = []
+        with suppress(OutOfTimeError):
+            for place, row in enumerate(encoded):
+                deadline = begun + seconds * (place + 1) / rows
+                explanations.append(self._explainer.explain(row, deadline=deadline, end=begun + most_seconds))
+        return explanations
 
     def _read_background(self, path: Path, transform: FittedTransform) -> Explainer | None:
         if not path.exists():
             # Bundles of before had none.
             return None
         rows = Background.read(path).instances
-        columns = {name: [row[name] for row in rows] for name in self.columns}
+        columns: dict[str, Any] = {name: [row[name] for row in rows] for name in self.columns}
         # Of its own, so that a prediction's is not resized.
         model = _load_numeric_model(path.parent, self.answers.width)
         # They are training rows, which nobody checks again here.

@@ -10,6 +10,7 @@ import itertools
 import math
 import os
 import time
+from base64 import b64encode
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -49,6 +50,7 @@ _CONTENTS = {
     "FP32": "fp32_contents",
     "FP64": "fp64_contents",
     "BYTES": "bytes_contents",
+    "UINT8": "uint_contents",
 }
 
 
@@ -205,8 +207,8 @@ class GrpcService:
 
     def _infer(self, message: Any, carrier: Request) -> Any:
         self._check_model(message.model_name, message.model_version)
-        request, content = read_request(message)
         application = self._application
+        request, content = read_request(message, application.image)
         predictions = application.infer(request, content, carrier)
         application.metrics.predictions.observe(predictions)
         answers = application.answers
@@ -264,8 +266,12 @@ def _read_credentials(files: CertificateFiles) -> grpc.ServerCredentials:
     return grpc.dynamic_ssl_server_credentials(read(), read_if_renewed)
 
 
-def read_request(message: Any) -> tuple[protocol_v2.InferRequest, memoryview]:
+def read_request(message: Any, image: str | None = None) -> tuple[protocol_v2.InferRequest, memoryview]:
     """Turn a message into the form that REST's requests have.
+
+    Args:
+        message: As it came.
+        image: The column whose bytes are files and no text, if there is one.
 
     Raises:
         RequestError: 400; raw contents are not one a tensor, or text is not UTF-8.
@@ -287,7 +293,7 @@ def read_request(message: Any) -> tuple[protocol_v2.InferRequest, memoryview]:
                 name=tensor.name,
                 shape=list(tensor.shape),
                 datatype=tensor.datatype,
-                data=_read_contents(tensor) if content is None else None,
+                data=_read_contents(tensor, image) if content is None else None,
                 parameters=None if content is None else {"binary_data_size": len(content)},
             )
         )
@@ -309,13 +315,15 @@ def _pack_contents(tensor: Any) -> bytes | None:
     return np.fromiter(numbers, ELEMENT_TYPES[tensor.datatype], len(numbers)).tobytes()
 
 
-def _read_contents(tensor: Any) -> list[Any]:
+def _read_contents(tensor: Any, image: str | None) -> list[Any]:
     """Return a tensor's elements; protobuf has no null, so that empty text is a missing value."""
     field = _CONTENTS.get(tensor.datatype)
     # A datatype that there is not is refused by name with the others, where its column is known.
     elements = list(getattr(tensor.contents, field)) if field else []
     if field != "bytes_contents":
         return elements
+    if tensor.name == image:
+        return [b64encode(file).decode() for file in elements]
     try:
         return [text.decode() or None for text in elements]
     except UnicodeDecodeError as exc:

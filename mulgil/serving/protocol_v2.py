@@ -7,6 +7,7 @@ Source:
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -16,10 +17,11 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 import numpy as np
+import numpy.typing as npt
 
 from mulgil.contract.answers import AnswerForm, Numbers, OutputTensor
 from mulgil.contract.dictionary import Column, ColumnType
-from mulgil.serving.binary_tensors import Elements, read_elements, write_elements
+from mulgil.serving.binary_tensors import Elements, read_elements, read_files, write_elements
 from mulgil.serving.contract_check import refuse_unknown
 from mulgil.serving.messages import RequestError, Response, encode_json, try_body
 from mulgil.serving.typed_values import row_types, tensor_type
@@ -34,21 +36,26 @@ _DATATYPES = {
     ColumnType.INTEGER: "INT64",
     ColumnType.BOOLEAN: "BOOL",
     ColumnType.CATEGORY: "BYTES",
+    ColumnType.IMAGE: "BYTES",
 }
 
 _NUMERIC = ("FP64", "FP32", "INT64", "INT32")
+_WHOLE = ("INT64", "INT32")
 _ACCEPTED = {
     ColumnType.FLOAT: _NUMERIC,
     # A nullable integer, boolean or code reaches a client's data frame as a float.
     ColumnType.INTEGER: _NUMERIC,
     ColumnType.BOOLEAN: ("BOOL", *_NUMERIC),
     ColumnType.CATEGORY: ("BYTES", "BOOL", *_NUMERIC),
+    # A file, or its pixels.
+    ColumnType.IMAGE: ("BYTES", "UINT8", *_NUMERIC),
     # An entity may be of this type.
     ColumnType.TEXT: ("BYTES",),
 }
 _ELEMENTS: dict[str, frozenset[type]] = {
     "BYTES": frozenset({str, type(None)}),
     "BOOL": frozenset({bool, type(None)}),
+    "UINT8": frozenset({int}),
     "INT32": frozenset({int, type(None)}),
     "INT64": frozenset({int, type(None)}),
     "FP32": frozenset({int, float, type(None)}),
@@ -61,7 +68,7 @@ class InputTensor(msgspec.Struct):
 
     Attributes:
         name: The column; any other name where the one tensor holds all columns.
-        shape: `[n]` or `[n, 1]`; of all columns `[n, columns]`.
+        shape: `[n]` or `[n, 1]`; of all columns `[n, columns]`; of images' pixels `[n, …]` as they lie.
         datatype: One that the column's type takes.
         data: Flat or nested; `null` is a missing value.
         parameters: `binary_data_size` says how many bytes behind the JSON are the tensor's, which then has
@@ -123,6 +130,8 @@ class TypedReader:
 
     def __init__(self, columns: Sequence[Column], outputs: Sequence[str]) -> None:
         tensors: Any = _tensor_types(columns)
+        # An image is read where all its forms are.
+        self._reads_images = any(column.image for column in columns)
         self._decoder = _request_decoder(Annotated[list[tensors], msgspec.Meta(min_length=1)])
         self._decoder_of_one = _request_decoder(tuple[_tensor_types_of_one(columns)])  # type: ignore[misc]
         self._instance = row_types(columns)[1]
@@ -137,6 +146,8 @@ class TypedReader:
         Raises:
             RequestError: 400; the client asks for an output that there is not.
         """
+        if self._reads_images:
+            return None
         request: Any = try_body(self._decoder_of_one, body)
         if request is not None:
             # The commonest: one row of all columns, in their order. Its type leaves nothing to look at.
@@ -210,7 +221,7 @@ def read_outputs(request: InferRequest, outputs: Sequence[str]) -> dict[str, boo
     """Check what a request asks for; return each wanted output, and whether as bytes.
 
     Raises:
-        RequestError: 400; an output that there is not.
+        RequestError: 400; an output that there is not, or a flag that is neither true nor false.
     """
     named = request.outputs or []
     unknown = [tensor.name[:80] for tensor in named if tensor.name not in outputs]
@@ -218,10 +229,17 @@ def read_outputs(request: InferRequest, outputs: Sequence[str]) -> dict[str, boo
         raise RequestError(
             400, f"`outputs`: expected only {', '.join(outputs)}; received {', '.join(unknown[:10])}."
         )
-    of_all = (request.parameters or {}).get("binary_data_output", False)
+    of_all = _read_flag(request.parameters, "binary_data_output", False)
     if not named:
-        return dict.fromkeys(outputs, of_all is True)
-    return {tensor.name: (tensor.parameters or {}).get("binary_data", of_all) is True for tensor in named}
+        return dict.fromkeys(outputs, of_all)
+    return {tensor.name: _read_flag(tensor.parameters, "binary_data", of_all) for tensor in named}
+
+
+def _read_flag(parameters: Mapping[str, Any] | None, name: str, default: bool) -> bool:
+    flag = (parameters or {}).get(name, default)
+    if not isinstance(flag, bool):
+        raise RequestError(400, f"`{name}`: expected true or false.")
+    return flag
 
 
 class AnswerWriter:
@@ -405,6 +423,8 @@ def _read_column(
     tensor: InputTensor, column: Column, rows: int, content: memoryview | None
 ) -> Sequence[object] | Elements:
     """Check one column's shape and datatype, and flatten its data."""
+    if column.type is ColumnType.IMAGE and tensor.datatype != "BYTES":
+        return _read_pixels(tensor, column, rows, content)
     if tensor.shape not in ([rows], [rows, 1]) or rows < 1:
         raise RequestError(
             400,
@@ -412,9 +432,36 @@ def _read_column(
             f"received {tensor.shape[:8]}.",
         )
     _check_datatype(tensor, column)
+    if content is not None and column.type is ColumnType.IMAGE:
+        return read_files(tensor.name, rows, content)
     if content is not None:
         return read_elements(tensor.name, tensor.datatype, rows, content)
     return _flatten(tensor, rows)
+
+
+def _read_pixels(
+    tensor: InputTensor, column: Column, rows: int, content: memoryview | None
+) -> npt.NDArray[Any]:
+    """Read images of numbers, of whatever shape; whether it is theirs is for the encoder to say."""
+    _check_datatype(tensor, column)
+    if rows < 1 or tensor.shape[:1] != [rows] or any(side < 0 for side in tensor.shape):
+        raise RequestError(
+            400, f"input {tensor.name}: expected the shape [n, …] of n images; received {tensor.shape[:8]}."
+        )
+    count = math.prod(tensor.shape)
+    if content is not None:
+        elements = read_elements(tensor.name, tensor.datatype, count, content)
+    else:
+        try:
+            elements = np.array(tensor.data)
+        except (ValueError, OverflowError):
+            elements = np.empty(0)
+    if not isinstance(elements, np.ndarray) or elements.size != count or elements.dtype.kind not in "iuf":
+        raise RequestError(
+            400,
+            f"input {tensor.name}: expected {count} numbers, as many as the shape {tensor.shape[:8]} says.",
+        )
+    return elements.reshape(tensor.shape)
 
 
 def _read_matrix(
@@ -465,6 +512,10 @@ def _flatten(tensor: InputTensor, count: int) -> list[object]:
         data = [value for row in data for value in row]
     if len(data) != count:
         raise RequestError(400, f"input {name}: expected {count} values; received {len(data)}.")
-    if not _ELEMENTS[tensor.datatype].issuperset(map(type, data)):
+    others = set(map(type, data)) - _ELEMENTS[tensor.datatype]
+    if others == {float} and tensor.datatype in _WHOLE:
+        # JSON has one kind of number: 63.0 is 63.
+        others = {float for value in data if type(value) is float and not value.is_integer()}
+    if others:
         raise RequestError(400, f"input {name}: expected every value to be {tensor.datatype} or null.")
     return data

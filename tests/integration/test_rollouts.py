@@ -319,6 +319,23 @@ def test_what_this_machine_can_do_beyond_a_cluster_is_taken(open_scene):
 
 
 @ON_THIS_MACHINE
+def test_a_plane_that_was_stopped_on_purpose_is_waited_for_and_not_brought_back(open_scene):
+    scene = open_scene()
+    rollout = scene.start(version(scene, "2"))
+    plane = scene.callers.cluster
+    plane.is_up = False
+    writes = plane.writes
+
+    rollout = scene.drive(rollout, most_moves=3)
+    assert rollout.phase is Phase.PLACING
+    assert rollout.events[-1].text.startswith("Waiting: The serving plane is down")
+    assert plane.writes == writes
+
+    plane.is_up = True
+    assert scene.drive(rollout).phase is Phase.PROMOTED
+
+
+@ON_THIS_MACHINE
 def test_a_candidate_that_fails_on_copies_goes_back_before_the_first_percent(open_scene):
     scene = open_scene(errors=0.06)
 

@@ -6,7 +6,17 @@ import os
 import pytest
 import yaml
 from kubernetes_schemas import CRDS, has_schema, problems
-from rendered_manifests import COMPONENTS, KUSTOMIZATIONS, MANIFESTS, golden, render, rendered
+from rendered_manifests import (
+    COMPONENTS,
+    KUSTOMIZATIONS,
+    MANIFESTS,
+    as_kserve_fills,
+    golden,
+    render,
+    rendered,
+)
+
+from mulgil.serving.__main__ import build_parser
 
 EVERYWHERE = [manifest for name in KUSTOMIZATIONS for manifest in rendered(name)]
 KINDS = sorted({(manifest["apiVersion"], manifest["kind"]) for manifest in EVERYWHERE})
@@ -55,6 +65,25 @@ def test_a_component_builds_on_what_it_changes_and_what_comes_out_is_valid(compo
 
     assert after != before, "it changes nothing"
     assert _problems_of(_known(after)) == []
+
+
+def test_model_servers_speak_tls_by_a_component_and_are_probed_so(tmp_path):
+    runtimes = [m for m in _build(tmp_path / "tls", ["server-tls"]) if m["kind"] == "ServingRuntime"]
+
+    assert len(runtimes) == 2
+    for runtime in runtimes:
+        (container,) = runtime["spec"]["containers"]
+        flags = build_parser().parse_args(as_kserve_fills(container["args"]))
+        assert (str(flags.tls_certificate_path), str(flags.tls_key_path)) == (
+            "/etc/mulgil/tls/tls.crt",
+            "/etc/mulgil/tls/tls.key",
+        )
+        assert {"/etc/mulgil/tls", "/etc/mulgil/tokens"} <= {
+            m["mountPath"] for m in container["volumeMounts"]
+        }
+        for kind in ("readinessProbe", "livenessProbe"):
+            probe = container[kind]
+            assert "tcpSocket" in probe or probe["httpGet"]["scheme"] == "HTTPS"
 
 
 def _build(folder, components):

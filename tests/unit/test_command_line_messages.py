@@ -34,6 +34,14 @@ def test_brackets_in_what_was_received_are_shown_as_they_are(leave):
     assert "run=[/red] [bold]" in message
 
 
+@pytest.mark.parametrize("flag", [("--source", "rows.csv"), ("--set", "split.seed=3"), ("--no-deploy",)])
+def test_what_would_change_a_run_that_goes_on_is_refused(leave, flag):
+    code, message = leave("run", "--resume", "latest", *flag)
+
+    assert code == 2
+    assert "A run goes on as it began" in message
+
+
 @pytest.mark.parametrize("content", ['{"age": NaN}', '{"age": 1e999}', "[" * 100_000])
 def test_rows_that_cannot_be_sent_as_json_are_refused_before_anything_is_asked(leave, tmp_path, content):
     rows = tmp_path / "rows.json"

@@ -146,6 +146,34 @@ def test_of_classes_the_called_one_is_judged_and_of_numbers_the_squared_error(sc
     assert scene.losses(**BY_ID, kind=LabelKind.NUMBER) == {"1": [], "2": [4.0]}
 
 
+def test_keys_that_look_like_numbers_are_keys(scene):
+    scene.predict(predicted("007", "1", 0.9), predicted("1e5", "1", 0.2))
+    scene.tell("a.csv", {"id": "007", "ill": 1}, {"id": "1e5", "ill": 1})
+    assert scene.losses(**BY_ID)["1"] == [0.0, 1.0]
+
+
+def test_an_entitys_key_is_the_same_as_a_number_and_as_a_text(scene):
+    scene.predict(predicted("a", "1", 0.9, patient_id=7))
+    for key in (7, 7.0, "7"):
+        scene.tell("a.jsonl", {"patient_id": key, "ill": 0, "at": str(NOON + timedelta(hours=1))})
+        assert scene.losses(**BY_ENTITY)["1"] == [1.0]
+
+
+def test_labels_that_say_nothing_are_left_out_and_cost_nobody_anything(scene):
+    scene.predict(predicted("a", "1", 0.9), predicted("b", "1", None, answer="no JSON"))
+    scene.tell(
+        "a.jsonl",
+        {"id": "a", "ill": None},
+        {"id": None, "ill": 1},
+        {"id": "a", "ill": 7},
+        {"id": "b", "ill": 1},
+    )
+    assert scene.losses(**BY_ID)["1"] == []
+
+    scene.tell("a.jsonl", {"id": "a", "ill": "many"})
+    assert scene.losses(**BY_ID, kind=LabelKind.NUMBER)["1"] == []
+
+
 def test_predictions_of_before_are_not_asked_for(scene):
     scene.predict(predicted("a", "1", 0.9), predicted("b", "1", 0.2, minutes=10))
     scene.tell("a.csv", {"id": "a", "ill": 0}, {"id": "b", "ill": 0})

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import functools
 import hashlib
 from pathlib import Path
 
 
-@functools.cache
 def code_version() -> str:
-    """Return a fingerprint of this package's own sources; a checkout changes without a new number."""
+    """Return a fingerprint of this package's own sources as they are on the disk now.
+
+    A checkout changes without a new number, and under processes that go on: one that was begun before, such
+    as what drives a rollout, must not put back what it was begun with.
+    """
     digest = hashlib.sha256()
     for path in sorted(Path(__file__).parent.glob("*.py")):
         digest.update(path.name.encode() + b"\0" + path.read_bytes())

@@ -66,6 +66,7 @@ class Supervisor:
         self._is_told_to_stop = False
         self._unreadable: set[ServiceKey] = set()
         self._has_recorded = False
+        self._code = code_version()
 
     def run(self) -> None:
         """Work until SIGTERM, which ends the supervisor alone; the client's `down` ends the rest."""
@@ -135,7 +136,7 @@ class Supervisor:
         known = record.envoy if record else None
         envoy = self._envoy.ensure_running(known)
         collector = record.collector if record else None
-        self._write_record(PlaneRecord(supervisor=me, envoy=envoy, collector=collector, code=code_version()))
+        self._write_record(PlaneRecord(supervisor=me, envoy=envoy, collector=collector, code=self._code))
         self._has_recorded = True
         if known != envoy:
             _log(f"envoy {envoy.process.pid} listens on {HOST}:{envoy.port}")
