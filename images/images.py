@@ -27,6 +27,7 @@ _LIBRARY = (
         "mulgil/images.py",
         "mulgil/online_rows.py",
         "mulgil/online_stores.py",
+        "mulgil/full_disk.py",
         "mulgil/program.py",
         "mulgil/project_code.py",
         "mulgil/project_location.py",

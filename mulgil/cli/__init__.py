@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from typing import NoReturn
 
 import typer
 from rich.text import Text
@@ -29,6 +30,7 @@ from mulgil.cli.schedule import schedule_app
 from mulgil.cli.step import step_command
 from mulgil.cli.submit import submit_command
 from mulgil.errors import MulgilError
+from mulgil.full_disk import as_full_disk
 
 app = typer.Typer(
     name="mulgil",
@@ -65,6 +67,15 @@ def main() -> None:
     try:
         app()
     except MulgilError as exc:
-        # A path or a value may have brackets in it, which Rich would take for its markup.
-        errors.print(Text.assemble(("error:", "bold red"), f" {exc}"))
-        sys.exit(exc.exit_code)
+        _leave(exc)
+    except Exception as exc:
+        full = as_full_disk(exc)
+        if full is None:
+            raise
+        _leave(full)
+
+
+def _leave(error: MulgilError) -> NoReturn:
+    # A path or a value may have brackets in it, which Rich would take for its markup.
+    errors.print(Text.assemble(("error:", "bold red"), f" {error}"))
+    sys.exit(error.exit_code)
