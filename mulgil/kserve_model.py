@@ -31,7 +31,7 @@ Payload: TypeAlias = dict[str, Any] | list[Any] | bytes | InferRequest
 
 _LENGTH = "inference-header-content-length"
 # Of the answer's head; KServe writes the others itself.
-_HEADERS = (b"X-Model-Version", b"X-Request-Id", b"X-Contract-Warning")
+_HEADERS = (b"X-Model-Version", b"X-Request-Id", b"X-Decision-Threshold", b"X-Contract-Warning")
 
 
 class _NothingThereError(ModelNotFound):  # type: ignore[misc]
