@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import tempfile
+from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
@@ -19,7 +21,13 @@ from mulgil.errors import InputError, describe
 def init_command(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="The project's folder; it may be new.")],
     source: Annotated[
-        str, typer.Option("--from", metavar="SOURCE", help="A CSV or Parquet file, by path or HTTP(S) URL.")
+        str,
+        typer.Option(
+            "--from",
+            metavar="SOURCE",
+            help="CSV, JSON lines or Parquet: a file, a folder, a pattern in quotes, or a URL; "
+            "or a database's URL, such as sqlite:///rows.db.",
+        ),
     ],
     target: Annotated[str, typer.Option(help="The column to predict.")],
     entity: Annotated[str | None, typer.Option(help="The column that says what a row is about.")] = None,
@@ -30,11 +38,14 @@ def init_command(
     header: Annotated[
         str | None, typer.Option(help="The columns by commas, where the file has no header line.")
     ] = None,
+    query: Annotated[
+        str | None, typer.Option(help="The SELECT that gives the rows, where SOURCE is a database.")
+    ] = None,
     is_overwriting: Annotated[bool, typer.Option("--force", help="Replace files that are there.")] = False,
 ) -> None:
     """Draft a project in DIR from a table, so that `mulgil run DIR` can be tried at once."""
     _require_free(folder, is_overwriting=is_overwriting)
-    draft = _draft(folder, source, target, entity, event_timestamp, task, header)
+    draft = _draft(folder, source, query, target, entity, event_timestamp, task, header)
     from mulgil.drafting.text import render_dictionary, render_project
 
     write_text(folder / PROJECT_FILE, render_project(draft))
@@ -46,6 +57,7 @@ def init_command(
 def _draft(
     folder: Path,
     source: str,
+    query: str | None,
     target: str,
     entity: str | None,
     event_timestamp: str | None,
@@ -53,30 +65,53 @@ def _draft(
     header: str | None,
 ) -> Any:
     # Imported here, because pandas and Arrow take a second that other commands need not wait.
-    from components.ingest_data.locations import is_url, resolve
-    from components.ingest_data.undescribed import read_undescribed
     from mulgil.drafting.names import name_project
     from mulgil.drafting.profile import profile_column
     from mulgil.drafting.project import Wishes, draft_project
 
-    location = resolve(source, Path.cwd())
+    wishes = Wishes(target, entity, event_timestamp, task)
     names = [name.strip() for name in header.split(",")] if header else None
-    with tempfile.TemporaryDirectory() as scratch:
-        table = read_undescribed(location, names, Path(scratch))
+    table, collected_at = _read(folder, source, query, names, [target, entity, event_timestamp])
     decimal = str(table.source.get("decimal", "."))
     profiles = [profile_column(name, cells, decimal=decimal) for name, cells in table.columns.items()]
-    kind, *others = table.source.items()
-    written = {kind[0]: kind[1], "location": _as_seen_from(folder, location), **dict(others)}
-    collected_at = datetime.now(UTC)
-    if not is_url(location):
-        collected_at = min(collected_at, datetime.fromtimestamp(Path(location).stat().st_mtime, UTC))
     return draft_project(
         name_project(folder.resolve().name),
-        written,
+        table.source,
         profiles,
-        Wishes(target, entity, event_timestamp, task),
+        wishes,
         f"{collected_at:%Y-%m-%d}T00:00:00Z",
     )
+
+
+def _read(
+    folder: Path, source: str, query: str | None, header: list[str] | None, known: Sequence[str | None]
+) -> tuple[Any, datetime]:
+    """Read the table, with the keys that say where it is, and say when it was there at the latest."""
+    from components.ingest_data.databases import describe_query, is_database
+    from components.ingest_data.locations import is_url, resolve
+    from components.ingest_data.undescribed import read_undescribed, read_undescribed_query
+    from mulgil.contract.sources import files_at
+
+    now = datetime.now(UTC)
+    if is_database(source):
+        return read_undescribed_query(describe_query(source, query, Path.cwd()), folder), now
+    if query is not None:
+        raise InputError(
+            describe(
+                "A query goes to a database",
+                expected="a database's URL, such as sqlite:///rows.db",
+                received=f"--from {source}",
+                next_step="leave --query out, or name the database: --from",
+            )
+        )
+    location = resolve(source, Path.cwd())
+    with tempfile.TemporaryDirectory() as scratch:
+        table = read_undescribed(location, header, [name for name in known if name], Path(scratch))
+    kind, *others = table.source.items()
+    written = {kind[0]: kind[1], "location": _as_seen_from(folder, location), **dict(others)}
+    files = [] if is_url(location) else files_at(Path(location))
+    changed = [datetime.fromtimestamp(file.stat().st_mtime, UTC) for file in files]
+    return replace(table, source=written), min(now, max(changed, default=now))
 
 
 def _as_seen_from(folder: Path, location: str) -> str:

@@ -215,6 +215,11 @@ class Column(Contract):
         default=(),
         description="What the source writes where it has no value, such as -999; a request says null.",
     )
+    number_signs: tuple[Annotated[str, Field(min_length=1, max_length=10, pattern=r"^\D+$")], ...] = Field(
+        default=(),
+        description="Signs in the source's numbers that are no part of them: before or after such as $ or %, "
+        "or a comma, point or space between thousands.",
+    )
     time_format: str | None = Field(
         default=None,
         pattern="%",
@@ -299,9 +304,12 @@ class Column(Contract):
             )
         if self.time_format is not None and self.type is not ColumnType.TIMESTAMP:
             raise ValueError(f"`time_format` goes with type=timestamp; received type={self.type}")
-        if not self.is_in_source and (self.missing_codes or self.time_format):
+        if self.number_signs and not self.type.is_numeric:
+            raise ValueError(f"`number_signs` goes with float and integer; received type={self.type}")
+        if not self.is_in_source and (self.missing_codes or self.time_format or self.number_signs):
             raise ValueError(
-                "ingestion makes this column; `missing_codes` and `time_format` go with the source's"
+                "ingestion makes this column; `missing_codes`, `time_format` and `number_signs` go with the "
+                "source's"
             )
         if self.derived is not None and self.generated is not None:
             raise ValueError("`derived` and `generated` exclude each other")

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from mulgil.contract.number_signs import GROUPING
 from mulgil.drafting.draft import ColumnDraft
 from mulgil.drafting.profile import ColumnProfile, Kind
 from mulgil.drafting.ranges import find_far_values, find_missing_codes, has_impossible_zero, propose_range
@@ -118,6 +119,11 @@ def _declare_number(profile: ColumnProfile) -> Declaration:
     keys["range"] = [int(low), int(high)] if is_whole else [low, high]
     if codes:
         keys["missing_codes"] = [int(code) for code in codes]
+    if profile.number_signs:
+        keys["number_signs"] = list(profile.number_signs)
+    units = [sign for sign in profile.number_signs if sign not in GROUPING]
+    if units:
+        return Declaration({**keys, "unit": units[0]}, tuple(remarks))
     if is_whole and 2 < profile.distinct <= _FEW:
         shown = ", ".join(sorted((word for word, _ in profile.values), key=float))
         remarks.append(f"TODO: if {shown} are codes without an order: type: category, categories: [{shown}]")
