@@ -10,7 +10,15 @@ import hashlib
 import json
 from dataclasses import asdict, dataclass
 
-from mulgil.contract.dictionary import Association, Column, ColumnType, DataDictionary, MissingPolicy
+from mulgil.contract.dictionary import (
+    Association,
+    Column,
+    ColumnType,
+    DataDictionary,
+    MissingPolicy,
+    OutlierPolicy,
+    Scaling,
+)
 
 
 @dataclass(frozen=True)
@@ -89,10 +97,12 @@ class PreprocessingColumn:
 
     Attributes:
         name: The column.
-        is_categorical: One-hot by `categories`, or else one standardised number.
+        is_categorical: One-hot by `categories`, or else one number.
         missing: The policy.
         constant: The filling of `missing: constant`.
         categories: Valid codes, in dictionary order.
+        scaling: How numbers are brought to a like size.
+        outliers: What becomes of a number far from the others.
     """
 
     name: str
@@ -100,6 +110,8 @@ class PreprocessingColumn:
     missing: MissingPolicy
     constant: float | str | None
     categories: tuple[str, ...]
+    scaling: Scaling = Scaling.STANDARD
+    outliers: OutlierPolicy = OutlierPolicy.KEEP
 
 
 @dataclass(frozen=True)
@@ -137,6 +149,8 @@ def specify_preprocessing(dictionary: DataDictionary) -> PreprocessingSpecificat
                 missing=column.missing,
                 constant=column.fill_constant if column.missing is MissingPolicy.CONSTANT else None,
                 categories=tuple(column.categories or ()),
+                scaling=column.scaling,
+                outliers=column.outliers,
             )
             for column in dictionary.features
         )

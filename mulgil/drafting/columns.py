@@ -115,6 +115,8 @@ def _declare_number(profile: ColumnProfile) -> Declaration:
         values = values[values != 0]
     for far in find_far_values(values):
         remarks.append(f"TODO: {far:g} is far from all that is usual; is it a measurement?")
+        # One such number would shrink all others to nothing.
+        keys["outliers"] = "clip"
     low, high = propose_range(values, is_whole=is_whole)
     keys["range"] = [int(low), int(high)] if is_whole else [low, high]
     if codes:

@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from mulgil.contract.dictionary import Column
 from mulgil.preprocessing import FittedColumn, FittedTransform
+from mulgil.preprocessing.executor import clip_fences
 from mulgil.serving.typed_values import number_of_code
 
 Vector = tuple[float, ...]
@@ -33,6 +34,7 @@ class RowEncoder:
         self._width = transform.width
         self._stride = 4 * transform.width
         self._offset, self._scale = _affine(transform)
+        self._fences = clip_fences([column for column in transform.columns for _ in range(column.width)])
         self._pack = _write_pack(transform, columns)
         # Used again for each request of one row: there is one request at a time.
         self._one = np.zeros((1, transform.width), np.float32)
@@ -58,6 +60,8 @@ class RowEncoder:
             pack, stride = self._pack, self._stride
             for place, row in enumerate(rows):
                 pack(result, place * stride, row)
+        if self._fences is not None:
+            np.clip(result, *self._fences, out=result)
         np.subtract(result, self._offset, out=result)
         np.multiply(result, self._scale, out=result)
         return result

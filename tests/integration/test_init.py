@@ -469,7 +469,7 @@ def test_numbers_with_currencies_units_and_thousands_are_read(init, tmp_path):
             "weight": [f"{a / 1e3:.0f}kg" for a in amounts],
             "people": [f"{a:,.0f}" for a in amounts],
             "room": [f"{i % 7}{'AB'[i % 2]}" for i in range(120)],
-            "y": amounts > 50_000,
+            "y": amounts + draw.normal(0, 3_000, 120) > 50_000,
         }
     )
     frame.to_csv(tmp_path / "rows.csv", index=False)
@@ -479,11 +479,13 @@ def test_numbers_with_currencies_units_and_thousands_are_read(init, tmp_path):
     assert code == 0, printed
     columns = columns_of(tmp_path / "drafted")
     assert columns["room"]["type"] == "category"
-    signs = {name: columns[name].get("number_signs") for name in ("share", "weight")}
-    assert signs == {"share": ["%"], "weight": ["kg"]}
+    signs = {name: columns[name].get("number_signs") for name in ("price", "share", "weight", "people")}
+    assert signs == {"price": ["$", ","], "share": ["%"], "weight": ["kg"], "people": [","]}
     assert (columns["share"]["type"], columns["share"]["unit"]) == ("float", "%")
-    assert columns["price"]["role"] == columns["people"]["role"] == "ignore"
     assert ingest(tmp_path / "drafted").rows_quarantined == 0
+    train = pq.read_table(tmp_path / "drafted" / "dataset" / "train.parquet")
+    assert set(train["price"].to_pylist()) <= set(amounts)
+    assert set(train["people"].to_pylist()) <= set(amounts.round())
 
 
 def test_a_german_spreadsheet_with_points_between_thousands_is_read(init, tmp_path):
