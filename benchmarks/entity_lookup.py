@@ -36,6 +36,7 @@ import pyarrow as pa
 from benchmarks.redis_server import run_redis
 from benchmarks.serving.bundle import PROJECT, make_bundle, make_rows
 from benchmarks.serving.load import Load, run_wrk, write_script
+from benchmarks.serving.payloads import write_v1
 from benchmarks.serving.servers import Server, run_server
 from components.tensorflow_startup import start_tensorflow
 from feature_repo.online_places import FEAST_PROJECT
@@ -175,7 +176,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         body = {"instances": [{load_project(PROJECT).dictionary.entity.name: 7}]}
         check_agreement(servers, body)
         script = Path(work, "body.lua")
-        write_script(script, body)
+        write_script(script, write_v1(body["instances"]))
         for number in range(arguments.rounds + 1):
             for server in servers:
                 before = server.cpu_seconds

@@ -1,6 +1,6 @@
 """An hour's worth of mixed requests in ten minutes: is the server as quick and as small at its end?
 
-    python -m benchmarks.soak [--minutes 8]
+    python -m benchmarks.soak [--minutes 8.5]
 
 One server, pinned to one core, with entities, gRPC and the prediction log; its collector and the load have
 the other core. The load is 360,000 requests however long it takes, at one pace: V1 and V2 in JSON, binary
@@ -41,10 +41,11 @@ import numpy as np
 from benchmarks.entity_lookup import write_store
 from benchmarks.serving.bundle import PROJECT, make_bundle
 from benchmarks.serving.load import run_wrk, write_script
+from benchmarks.serving.payloads import Payload, write_binary, write_call, write_v1, write_v2
 from benchmarks.serving.servers import Server, free_port, run_server
 from components.tensorflow_startup import start_tensorflow
 from mulgil.artifacts import write_text
-from mulgil.contract import ColumnType, load_project
+from mulgil.contract import load_project
 
 RESULTS = Path(__file__).parent / "results" / "soak.json"
 _REQUESTS = 360_000
@@ -73,58 +74,22 @@ class Seen:
 def make_requests(instance: dict[str, Any], entity: str) -> dict[str, tuple[bytes, int]]:
     """Write one request of each kind, and the status that is due to it."""
     columns = load_project(PROJECT).dictionary.features
-    datatypes = {ColumnType.FLOAT: "FP64", ColumnType.INTEGER: "INT64", ColumnType.BOOLEAN: "BOOL"}
-    tensors, parts = [], []
-    binary = []
-    for column in columns:
-        value = instance[column.name]
-        tensor = {"name": column.name, "shape": [1], "datatype": datatypes.get(column.type, "BYTES")}
-        tensors.append({**tensor, "data": [value]})
-        if tensor["datatype"] == "BYTES" or value is None:
-            binary.append({**tensor, "data": [value]})
-            continue
-        dtype = {"FP64": "<f8", "INT64": "<i8", "BOOL": "?"}[tensor["datatype"]]
-        parts.append(np.array([value], dtype).tobytes())
-        binary.append({**tensor, "parameters": {"binary_data_size": len(parts[-1])}})
-    head = json.dumps({"inputs": binary}).encode()
     bad = {**instance, columns[0].name: "not a value"}
     return {
-        "v1": (_http(_V1, json.dumps({"instances": [instance]}).encode()), 200),
-        "v2": (_http(_V2, json.dumps({"inputs": tensors}).encode()), 200),
-        "binary": (
-            _http(_V2, head + b"".join(parts), f"Inference-Header-Content-Length: {len(head)}\r\n"),
-            200,
-        ),
-        "entity": (_http(_V1, json.dumps({"instances": [{entity: 7}]}).encode()), 200),
-        "batch": (_http(_V1, json.dumps({"instances": [instance] * 64}).encode()), 200),
-        "bad": (_http(_V1, json.dumps({"instances": [bad]}).encode()), 400),
-        "unknown": (_http(_V1, json.dumps({"instances": [{entity: 10**9}]}).encode()), 404),
+        "v1": (_http(_V1, write_v1([instance])), 200),
+        "v2": (_http(_V2, write_v2([instance], columns)), 200),
+        "binary": (_http(_V2, write_binary([instance], columns)), 200),
+        "entity": (_http(_V1, write_v1([{entity: 7}])), 200),
+        "batch": (_http(_V1, write_v1([instance] * 64)), 200),
+        "bad": (_http(_V1, write_v1([bad])), 400),
+        "unknown": (_http(_V1, write_v1([{entity: 10**9}])), 404),
     }
 
 
-def make_call(instance: dict[str, Any]) -> bytes:
-    """Write one call of gRPC."""
-    from mulgil.serving.grpc_messages import make_messages
-
-    fields = {ColumnType.FLOAT: ("FP64", "fp64_contents"), ColumnType.INTEGER: ("INT64", "int64_contents")}
-    fields[ColumnType.BOOLEAN] = ("BOOL", "bool_contents")
-    inputs = []
-    for column in load_project(PROJECT).dictionary.features:
-        datatype, name = fields.get(column.type, ("BYTES", "bytes_contents"))
-        value = instance[column.name]
-        if name == "bytes_contents":
-            value = (value or "").encode()
-        elif value is None:
-            datatype, name, value = "FP64", "fp64_contents", float("nan")
-        inputs.append({"name": column.name, "datatype": datatype, "shape": [1], "contents": {name: [value]}})
-    message = make_messages()["ModelInferRequest"](model_name="bench", inputs=inputs)
-    content: bytes = message.SerializeToString()
-    return content
-
-
-def _http(path: str, body: bytes, more: str = "") -> bytes:
-    head = f"POST {path} HTTP/1.1\r\nHost: soak\r\n{more}Content-Length: {len(body)}\r\n\r\n"
-    return head.encode() + body
+def _http(path: str, payload: Payload) -> bytes:
+    more = "".join(f"{name}: {value}\r\n" for name, value in payload.headers.items())
+    head = f"POST {path} HTTP/1.1\r\nHost: soak\r\n{more}Content-Length: {len(payload.body)}\r\n\r\n"
+    return head.encode() + payload.body
 
 
 async def load(
@@ -208,7 +173,8 @@ def soak(
     server = stack.enter_context(run_server("mulgil", command, _SERVER_CORE))
     os.sched_setaffinity(0, {_LOAD_CORE})
     requests = make_requests(instance, load_project(PROJECT).dictionary.entity.name)
-    seen = asyncio.run(load(server, grpc_port, requests, make_call(instance), minutes * 60, total))
+    call = write_call([instance], load_project(PROJECT).dictionary.features)
+    seen = asyncio.run(load(server, grpc_port, requests, call, minutes * 60, total))
     deadline = time.monotonic() + 30
     while (counts := _log_counts(server.url))["sent"] + counts["dropped"] < total:
         if time.monotonic() > deadline:
@@ -256,7 +222,7 @@ def measure_log_cost(work: Path, bundle: Path, instance: dict[str, Any], rounds:
     try:
         _wait_for(f"http://127.0.0.1:{port}")
         script = work / "body.lua"
-        write_script(script, {"instances": [instance]})
+        write_script(script, write_v1([instance]))
         with ExitStack() as stack:
             log = ["--log-url", f"http://127.0.0.1:{port}"]
             servers = {
@@ -363,6 +329,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     drift, served_drift = _drift(seen["p99_seconds"][:whole]), _drift(seen["served_p99_seconds"][:whole])
     growth = seen["resident_mb"][-1] - seen["resident_mb"][0]
     lost = seen["requests"] - seen["recorded"]
+    print(
+        f"{arguments.requests} requests in {arguments.minutes:g} minutes, "
+        f"{arguments.requests / arguments.minutes / 60:.0f} a second"
+    )
     print(f"log: {cost['sent']} sent and {cost['dropped']} dropped while its cost was measured")
     print(
         f"result: p99_drift={drift:.2f} served_p99_drift={served_drift:.2f} "

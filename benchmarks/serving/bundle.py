@@ -22,12 +22,15 @@ PROJECT = SOURCE_ROOT / "projects" / "heart_disease"
 _ROWS = 64
 
 
-def make_bundle(path: Path, feature_service: FeatureServiceReference | None = None) -> dict[str, Any]:
+def make_bundle(
+    path: Path, feature_service: FeatureServiceReference | None = None, *, onnx: Path | None = None
+) -> dict[str, Any]:
     """Write a bundle; return an instance that it answers.
 
     Args:
         path: Its directory.
         feature_service: What it reads by entity; nothing if left out.
+        onnx: Where its network is written as ONNX too; nowhere if left out.
     """
     from components.train_model.export import write_bundle
     from components.train_model.fit_transform import fit_transform
@@ -43,7 +46,12 @@ def make_bundle(path: Path, feature_service: FeatureServiceReference | None = No
     numbers = TransformExecutor(transform).apply(rows.tensors)
     head = make_head(folder.project.task, 1, rows)
     examples = Examples(numbers, head.encode(rows))
-    network = FittedNetwork(fit_network(folder.project.training, head, examples, 1), head)
+    fitted = fit_network(folder.project.training, head, examples, 1)
+    if onnx is not None:
+        from benchmarks.serving.onnx_network import write_onnx
+
+        write_onnx(onnx, fitted)
+    network = FittedNetwork(fitted, head)
     specification = specify_features(folder.dictionary)
     write_bundle(
         path,
@@ -70,6 +78,12 @@ def make_rows(dictionary: DataDictionary) -> pa.Table:
     """Make up rows that the dictionary allows, the same ones each time."""
     random = np.random.default_rng(0)
     return pa.table({column.name: _make_values(column, random) for column in dictionary.features})
+
+
+def list_instances(dictionary: DataDictionary) -> list[dict[str, Any]]:
+    """Return the same rows as instances of V1."""
+    instances: list[dict[str, Any]] = make_rows(dictionary).to_pylist()
+    return instances
 
 
 def _make_values(column: Column, random: np.random.Generator) -> list[Any]:

@@ -1,19 +1,22 @@
-"""Load by wrk, and what it says."""
+"""Load by wrk over HTTP and by a client of our own over gRPC, and what they say."""
 
 from __future__ import annotations
 
 import json
 import re
 import subprocess
+import sys
 from dataclasses import dataclass
 from pathlib import Path
+
+from benchmarks.serving.payloads import Payload
 
 _UNITS = {"us": 1e-6, "ms": 1e-3, "s": 1.0}
 
 
 @dataclass(frozen=True)
 class Load:
-    """What wrk measured.
+    """What was measured of a load.
 
     Attributes:
         requests: Answered.
@@ -28,18 +31,16 @@ class Load:
     p99_seconds: float
 
 
-def write_script(path: Path, body: object) -> None:
-    """Write what wrk sends: one POST of JSON, again and again."""
-    text = json.dumps(body, separators=(",", ":"))
-    assert "]==]" not in text
-    path.write_text(
-        f'wrk.method = "POST"\nwrk.headers["Content-Type"] = "application/json"\nwrk.body = [==[{text}]==]\n',
-        encoding="utf-8",
-    )
+def write_script(path: Path, payload: Payload) -> None:
+    """Write what wrk sends: one POST, again and again."""
+    # Each byte as Lua's three digits: a body may be of any bytes.
+    body = "".join(f"\\{byte:03d}" for byte in payload.body)
+    lines = [f'wrk.headers["{name}"] = "{value}"' for name, value in payload.headers.items()]
+    path.write_text("\n".join(['wrk.method = "POST"', *lines, f'wrk.body = "{body}"', ""]), encoding="ascii")
 
 
 def run_wrk(url: str, script: Path, *, connections: int, seconds: float, core: int) -> Load:
-    """Load one server.
+    """Load one server over HTTP.
 
     Raises:
         RuntimeError: An answer was not 2xx, or a socket failed.
@@ -58,3 +59,15 @@ def run_wrk(url: str, script: Path, *, connections: int, seconds: float, core: i
     count = re.search(r"(\d+) requests in", output)
     assert rate is not None and count is not None, output
     return Load(int(count[1]), float(rate[1]), quantiles["50"], quantiles["99"])
+
+
+def run_calls(port: int, message: Path, *, connections: int, seconds: float, core: int) -> Load:
+    """Load one server over gRPC. The client costs more than our server does: compare processor time."""
+    command = [sys.executable, "-m", "benchmarks.serving.grpc_load", str(port), str(message)]
+    output = subprocess.run(
+        ["taskset", "-c", str(core), *command, str(connections), str(seconds)],
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    return Load(**json.loads(output))

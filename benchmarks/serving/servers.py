@@ -1,20 +1,24 @@
-"""The servers under test, each a process pinned to one core."""
+"""The servers under test, each pinned to one core with all its processes."""
 
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import subprocess
 import sys
+import sysconfig
 import tempfile
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
+
+from mulgil.home import SOURCE_ROOT
 
 _PATIENCE_SECONDS = 120.0
 
@@ -26,52 +30,66 @@ class Server:
     Attributes:
         name: In the results.
         url: Its base address.
-        pid: Its process.
+        pid: Its first process.
         ready_seconds: From the start of its process to its first answer.
+        grpc_port: Where it answers gRPC, if anywhere.
     """
 
     name: str
     url: str
     pid: int
     ready_seconds: float
+    grpc_port: int | None = None
 
     @property
     def resident_mb(self) -> float:
-        """Resident memory now."""
-        status = Path(f"/proc/{self.pid}/status").read_text(encoding="ascii")
-        (line,) = (line for line in status.splitlines() if line.startswith("VmRSS"))
-        return int(line.split()[1]) / 1024
+        """Resident memory of its processes now."""
+        pages = sum(int(_read_text(pid, "statm").split()[1]) for pid in _family(self.pid))
+        return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
 
     @property
     def cpu_seconds(self) -> float:
-        """Processor time that its process and its threads have had."""
-        # The name, which may have spaces, ends with the last parenthesis; proc(5) counts the fields.
-        fields = Path(f"/proc/{self.pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+        """Processor time that its processes have had."""
+        ticks = sum(int(one) for pid in _family(self.pid) for one in _fields(pid)[11:13])
+        return ticks / os.sysconf("SC_CLK_TCK")
 
 
 @contextmanager
-def run_server(name: str, arguments: list[str], core: int) -> Iterator[Server]:
+def run_server(
+    name: str,
+    arguments: Sequence[str],
+    core: int,
+    *,
+    python: str = sys.executable,
+    ready_path: str = "/v2/health/ready",
+    grpc_port: int | None = None,
+) -> Iterator[Server]:
     """Start `python -m …`, wait until it answers, and end it at last."""
     port = free_port()
     url = f"http://127.0.0.1:{port}"
-    command = ["taskset", "-c", str(core), sys.executable, "-m", *arguments, "--http-port", str(port)]
+    command = ["taskset", "-c", str(core), python, "-m", *arguments, "--http-port", str(port)]
+    if grpc_port is not None:
+        command += ["--grpc-port", str(grpc_port)]
     with tempfile.TemporaryFile() as log:
         begun = time.perf_counter()
-        process = subprocess.Popen(command, stdout=log, stderr=log)
+        # A group of its own, so that what a peer starts ends with it.
+        process = subprocess.Popen(
+            command, stdout=log, stderr=log, env=_environment(python), start_new_session=True
+        )
         try:
-            while not _answers(f"{url}/v2/health/ready"):
+            while not _answers(f"{url}{ready_path}"):
                 if process.poll() is not None or time.perf_counter() - begun > _PATIENCE_SECONDS:
                     raise RuntimeError(f"{name} does not start:\n{_read(log)}")
                 time.sleep(0.01)
-            yield Server(name, url, process.pid, time.perf_counter() - begun)
+            yield Server(name, url, process.pid, time.perf_counter() - begun, grpc_port)
         finally:
             process.terminate()
-            try:
+            with suppress(subprocess.TimeoutExpired):
                 process.wait(timeout=20)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
+            # What its processes left.
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
 
 
 @contextmanager
@@ -100,6 +118,24 @@ def count_lost_records(server: Server) -> float:
     return float(line.rpartition(" ")[2])
 
 
+def free_port() -> int:
+    """Return a port that nobody listens on now."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
+
+
+def _environment(python: str) -> dict[str, str]:
+    environment = {**os.environ, "PYTHONPATH": str(SOURCE_ROOT)}
+    # As wherever it is used: our sources compiled, as the peers' are installed.
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)
+    environment["PYTHONPYCACHEPREFIX"] = str(SOURCE_ROOT / ".tools" / "benchmarks" / "bytecode")
+    if python != sys.executable:
+        # Triton embeds an interpreter, which must be the one whose library its environment has.
+        environment["LD_LIBRARY_PATH"] = str(sysconfig.get_config_var("LIBDIR"))
+    return environment
+
+
 def _answers(url: str) -> bool:
     try:
         with urllib.request.urlopen(url, timeout=1) as answer:
@@ -108,11 +144,29 @@ def _answers(url: str) -> bool:
         return False
 
 
-def free_port() -> int:
-    """Return a port that nobody listens on now."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
+def _family(pid: int) -> list[int]:
+    """Return a process and those below it."""
+    parents: dict[int, list[int]] = {}
+    for path in Path("/proc").iterdir():
+        if path.name.isdigit():
+            try:
+                parents.setdefault(int(_fields(int(path.name))[1]), []).append(int(path.name))
+            except OSError:
+                # It ended meanwhile.
+                continue
+    family = [pid]
+    for one in family:
+        family += parents.get(one, [])
+    return family
+
+
+def _fields(pid: int) -> list[str]:
+    # The name, which may have spaces, ends with the last parenthesis; proc(5) counts the fields.
+    return _read_text(pid, "stat").rpartition(")")[2].split()
+
+
+def _read_text(pid: int, name: str) -> str:
+    return Path(f"/proc/{pid}/{name}").read_text(encoding="utf-8")
 
 
 def _read(log: IO[bytes]) -> str:

@@ -88,6 +88,7 @@ class Application:
         self._keys = TypedKeyReader(model.store.entity)
         self._v1 = protocol_v1.TypedReader(columns)
         self._v2 = protocol_v2.TypedReader(columns, self.outputs)
+        self._write_v2 = protocol_v2.AnswerWriter(name, version, model.answers).write
         self._version_line = b"X-Model-Version: %b\r\n" % version.encode()
         self.metadata = protocol_v2.describe_model(
             name=name, version=version, columns=columns, answers=model.answers
@@ -225,7 +226,7 @@ class Application:
         if keys is not None:
             found = self._predict_entities(keys, request)
             self.metrics.predictions.observe(found)
-            return json_response(protocol_v1.answer(found, self.answers))
+            return protocol_v1.answer(found, self.answers)
         instances = self._v1.read(request.body)
         predictions = self._model.predict_instances(instances) if instances else None
         if predictions is None:
@@ -238,7 +239,7 @@ class Application:
                 columns, rows = protocol_v1.read_columns(body, self._model.names)
                 predictions = self._predict_columns(columns, rows, request)
         self.metrics.predictions.observe(predictions)
-        return json_response(protocol_v1.answer(predictions, self.answers))
+        return protocol_v1.answer(predictions, self.answers)
 
     def _infer_v2(self, request: Request, identifier: bytes) -> Response:
         text, content = split_body(request.headers, request.body)
@@ -251,14 +252,7 @@ class Application:
             predictions = self.infer(body, content, request)
             identifier_given, wanted = body.id, protocol_v2.read_outputs(body, self.outputs)
         self.metrics.predictions.observe(predictions)
-        return protocol_v2.answer(
-            predictions,
-            self.answers,
-            name=self.name,
-            version=self.version,
-            identifier=identifier_given or identifier.decode(),
-            wanted=wanted,
-        )
+        return self._write_v2(predictions, identifier_given or identifier.decode(), wanted)
 
     def _predict_entities(self, keys: Sequence[int | str], request: Request) -> list[Numbers]:
         """Predict from keys alone, by what the online store has of them."""

@@ -11,7 +11,6 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable
-from functools import partial
 from http import HTTPStatus
 from typing import cast
 
@@ -29,6 +28,8 @@ Guard = Callable[[str, dict[bytes, bytes]], RequestError | None]
 _LINGER_SECONDS = 1.0
 # How often deadlines are looked at.
 _SWEEP_SECONDS = 0.25
+# Turns of the event loop that follow each other closer than this are taken for one. Chosen by eye.
+_SHORT_TURN_SECONDS = 0.001
 # What pipelined requests may be answered with in one write; whoever asks for more asks again. Chosen by eye.
 _GREATEST_ANSWERS_BYTES = 4 * 1024 * 1024
 _RETRY = b"Retry-After: 1\r\n"
@@ -71,16 +72,20 @@ class Connections:
         self.is_draining = False
         self.held_bytes = 0
         self._loop = asyncio.get_running_loop()
-        self._turn_began = 0.0
+        self._turn_began, self._is_turn_long = 0.0, False
         self._open: set[HttpConnection] = set()
 
     def __len__(self) -> int:
         return len(self._open)
 
-    def turn_began(self) -> float:
-        """Return when this turn of the event loop began to read what has come; all of it waits since then."""
-        if not self._turn_began:
-            self._turn_began = time.monotonic()
+    def turn_began(self, now: float) -> float:
+        """Return when this turn of the event loop began to read what has come; all of it waits since then.
+
+        To be told of a turn's end costs one more turn. Only one that is long asks for it: of a short one the
+        beginning is never off by more than what is short.
+        """
+        if now - self._turn_began > _SHORT_TURN_SECONDS and not self._is_turn_long:
+            self._turn_began, self._is_turn_long = now, True
             self._loop.call_soon(self._end_turn)
         return self._turn_began
 
@@ -108,7 +113,7 @@ class Connections:
         self.held_bytes += bytes_
 
     def _end_turn(self) -> None:
-        self._turn_began = 0.0
+        self._is_turn_long = False
 
     async def sweep(self) -> None:
         """End the connections whose time is over, again and again."""
@@ -168,6 +173,7 @@ class HttpConnection(asyncio.Protocol):
         self._is_answered = False
         self._is_unread = False
         self._is_held, self._held_bytes = False, 0
+        self._turn_began = 0.0
         # Of the request that is arriving.
         self._target = b""
         self._headers: dict[bytes, bytes] = {}
@@ -216,7 +222,7 @@ class HttpConnection(asyncio.Protocol):
         """Parse what came, and answer every request that it completes in one write."""
         if self._is_closing or self._parser is None:
             return
-        began = self._connections.turn_began()
+        self._turn_began = self._connections.turn_began(time.monotonic())
         # Where a request begins within the data this starts from 0 again, and counts what follows.
         self._received_bytes += len(data)
         try:
@@ -229,7 +235,7 @@ class HttpConnection(asyncio.Protocol):
             if self._is_begun:
                 self._hold()
             else:
-                self.since = began
+                self.since = self._turn_began
         self._flush()
 
     def end_if_overdue(self, now: float) -> None:
@@ -288,9 +294,9 @@ class HttpConnection(asyncio.Protocol):
         if (guard := self._connections.guard) is not None and (refusal := self._ask(guard)) is not None:
             self._refuse(refusal)
         # The parser has refused what is not a number.
-        elif int(self._headers.get(b"content-length", b"0")) > self._limits.body_bytes:
+        elif int(self._headers.get(b"content-length", 0)) > self._limits.body_bytes:
             self._refuse_body()
-        elif self._headers.get(b"expect", b"").lower() == b"100-continue":
+        elif b"expect" in self._headers and self._headers[b"expect"].lower() == b"100-continue":
             self._answers.append(b"HTTP/1.1 100 Continue\r\n\r\n")
 
     def on_body(self, body: bytes) -> None:
@@ -326,8 +332,7 @@ class HttpConnection(asyncio.Protocol):
         try:
             path = _path(self._target)
             # What has a body is a prediction: those that say whether the server lives never wait.
-            waited = time.monotonic() - self._connections.turn_began()
-            if self._body and waited > self._limits.wait_seconds:
+            if self._body and time.monotonic() - self._turn_began > self._limits.wait_seconds:
                 self._connections.shed(WAIT)
                 raise RequestError(503, "The server has more requests than it can answer in time.", _RETRY)
         except RequestError as exc:
@@ -336,14 +341,17 @@ class HttpConnection(asyncio.Protocol):
             request = Request("GET" if method == "HEAD" else method, path, self._headers, bytes(self._body))
             response = self._handle(request)
         self._is_answered = True
-        needs_promise = is_kept and self._parser.get_http_version() == "1.0"
-        form = partial(_encode, is_kept=is_kept, needs_promise=needs_promise, is_bodyless=method == "HEAD")
+        connection = b"" if is_kept else b"Connection: close\r\n"
+        # HTTP/1.0 keeps only what both sides ask to be kept; asking for the version costs more than looking.
+        if is_kept and b"connection" in self._headers and self._parser.get_http_version() == "1.0":
+            connection = b"Connection: keep-alive\r\n"
+        is_bodyless = method == "HEAD"
         if isinstance(response, Response):
-            answer = form(response)
+            answer = _encode(response, connection, is_bodyless)
             self._answers.append(answer)
             self._answers_bytes += len(answer)
         else:
-            self._await_answer(response, form)
+            self._await_answer(response, connection, is_bodyless)
 
     def _ask(self, guard: Guard) -> RequestError | None:
         try:
@@ -379,7 +387,7 @@ class HttpConnection(asyncio.Protocol):
             self._connections.hold(-1, -self._held_bytes)
             self._is_held, self._held_bytes = False, 0
 
-    def _await_answer(self, response: Awaitable[Response], form: Callable[[Response], bytes]) -> None:
+    def _await_answer(self, response: Awaitable[Response], connection: bytes, is_bodyless: bool) -> None:
         """Keep a place for an answer, and read no further before it is there."""
         later = _LaterAnswer()
         self._answers.append(later)
@@ -388,7 +396,7 @@ class HttpConnection(asyncio.Protocol):
 
         async def wait() -> None:
             try:
-                later.content = form(await response)
+                later.content = _encode(await response, connection, is_bodyless)
             finally:
                 self._connections.hold(-1, 0)
             # The client may be gone.
@@ -402,6 +410,12 @@ class HttpConnection(asyncio.Protocol):
         """Write what is there in order, in one go, and end where that was all."""
         answers = self._answers
         if not answers:
+            return
+        if len(answers) == 1 and isinstance(answers[0], bytes) and not self._is_closing:
+            # The common case, without what several answers need.
+            self._transport.write(answers[0])
+            answers.clear()
+            self._answers_bytes = 0
             return
         ready: list[bytes] = []
         was_waiting = isinstance(answers[0], _LaterAnswer)
@@ -436,9 +450,7 @@ class HttpConnection(asyncio.Protocol):
             self._is_closing = True
             self._let_go()
             self._body = b""
-            self._answers.append(
-                _encode(error_response(error), is_kept=False, needs_promise=False, is_bodyless=False)
-            )
+            self._answers.append(_encode(error_response(error), b"Connection: close\r\n"))
 
     def _end(self) -> None:
         # Closing a socket with unread bytes resets it, and the client loses the answer (RFC 9112, 9.6).
@@ -450,13 +462,8 @@ class HttpConnection(asyncio.Protocol):
         asyncio.get_running_loop().call_later(_LINGER_SECONDS, self._transport.abort)
 
 
-def _encode(response: Response, *, is_kept: bool, needs_promise: bool, is_bodyless: bool) -> bytes:
-    """Write an answer."""
-    connection = b""
-    if not is_kept:
-        connection = b"Connection: close\r\n"
-    elif needs_promise:
-        connection = b"Connection: keep-alive\r\n"
+def _encode(response: Response, connection: bytes, is_bodyless: bool = False) -> bytes:
+    """Write an answer, with the line that says what becomes of the connection."""
     return b"%bContent-Type: %b\r\nContent-Length: %d\r\n%b%b\r\n%b" % (
         _STATUS_LINES[response.status],
         response.content_type,

@@ -8,6 +8,8 @@ from typing import TypeVar
 import msgspec
 
 JSON = b"application/json"
+# One for all, which costs less than one a call.
+encode_json = msgspec.json.Encoder().encode
 
 Body = TypeVar("Body")
 
@@ -70,12 +72,12 @@ class RequestError(Exception):
 
 def json_response(content: object, status: int = 200) -> Response:
     """Encode a response's content."""
-    return Response(status, msgspec.json.encode(content))
+    return Response(status, encode_json(content))
 
 
 def error_response(error: RequestError) -> Response:
     """Write an error in KServe's shape, `{"error": message}`."""
-    return Response(error.status, msgspec.json.encode({"error": error.message}), head=error.head)
+    return Response(error.status, encode_json({"error": error.message}), head=error.head)
 
 
 def parse_body(decoder: msgspec.json.Decoder[Body], body: bytes) -> Body:

@@ -79,6 +79,10 @@ class Counter:
         """Count."""
         self._own[self._places[labels]] += amount
 
+    def place(self, *labels: str) -> int:
+        """Return where a count stands in the own row, for who counts by itself."""
+        return self._places[labels]
+
     def set(self, amount: float) -> None:
         """Say how much there is, of a gauge without labels."""
         self._own[self._places[()]] = amount
@@ -254,6 +258,11 @@ class Metrics:
             protocol=_PROTOCOLS,
             code=_CODES,
         )
+        # Looked up by what a request has, once; to find it by labels takes longer than to count.
+        self._code_places = {
+            (protocol, int(code)): self._codes.place(protocol, code)
+            for protocol, code in itertools.product(_PROTOCOLS, _CODES)
+        }
         self._requests = Histogram(
             numbers, "mulgil_request_seconds", "Time from a request's last byte to its answer.", _SECONDS
         )
@@ -290,7 +299,7 @@ class Metrics:
 
     def observe(self, protocol: str, status: int, seconds: float) -> None:
         """Count one prediction request."""
-        self._codes.add(protocol, str(status))
+        self.numbers.own[self._code_places[protocol, status]] += 1.0
         self._requests.observe(seconds)
 
     def render(self) -> bytes:

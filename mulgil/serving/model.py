@@ -258,8 +258,12 @@ class ServedModel:
         return self._infer(encoded)
 
     def _infer(self, encoded: npt.NDArray[np.float32]) -> list[Numbers]:
-        model = self._model_of_one if len(encoded) == 1 else self._model
-        answered = model.predict(encoded)
+        if len(encoded) == 1:
+            answered = self._model_of_one.predict(encoded)
+            if answered.ndim == 1 and math.isfinite(number := answered.item()):
+                return [number]
+        else:
+            answered = self._model.predict(encoded)
         predictions: list[Any] = answered.tolist()
         if answered.ndim > 1:
             is_finite: list[bool] = np.isfinite(answered).all(axis=1).tolist()  # type: ignore[assignment]

@@ -1,10 +1,10 @@
 """Predictions as CloudEvents to a collector, out of the request path.
 
-A request leaves references in a buffer and is answered. A task of the same event loop turns them into bytes a
-few hundred at a time and sends them; what the collector does not take is sent again, and what finds the
-buffer full is counted. The events are those of KServe's logger, a request and a response under one id, in the
-batched form that CloudEvents has for HTTP; what KServe's do not say (status, latency, features by entity)
-stands in extension attributes.
+A request leaves its events in a buffer and is answered. A task of the same event loop sends them, a few
+hundred at a time; what the collector does not take is sent again, and what finds the buffer full is counted.
+The events are those of KServe's logger, a request and a response under one id, in the batched form that
+CloudEvents has for HTTP; what KServe's do not say (status, latency, features by entity) stands in
+extension attributes.
 
 Source:
     https://github.com/kserve/kserve/blob/v0.21.0/pkg/logger/worker.go (types and attributes).
@@ -14,12 +14,12 @@ Source:
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 import os
 import ssl
 import time
 from base64 import b64encode
-from collections import deque
 from collections.abc import Callable
 from typing import Any
 from urllib.parse import urlsplit
@@ -28,6 +28,7 @@ import msgspec
 
 from mulgil.errors import InputError, describe
 from mulgil.serving.binary_tensors import LENGTH_HEADER
+from mulgil.serving.event_batches import EventBatches
 from mulgil.serving.logs import write_event
 from mulgil.serving.messages import JSON, Request, Response
 from mulgil.serving.metrics import DROPPED, SENT
@@ -38,12 +39,9 @@ RESPONSE_TYPE = "org.kubeflow.serving.inference.response"
 MODEL_TYPE = "org.mulgil.serving.model"
 BATCH_TYPE = "application/cloudevents-batch+json"
 
-# Half a second of the greatest load measured; a body counts by its bytes too. Chosen by eye.
+# Half a second of the greatest load measured; an event counts by its bytes too. Chosen by eye.
 _MOST_RECORDS = 20_000
 _MOST_BYTES = 64 * 1024 * 1024
-# What is encoded at a time while requests wait: about half a millisecond.
-_CHUNK_RECORDS = 200
-_CHUNK_BYTES = 2 * 1024 * 1024
 # A longer body is recorded without its content: the collector's limit is the server's own.
 _LONGEST_BODY = 4 * 1024 * 1024
 _LENGTH_LINE = b"Inference-Header-Content-Length: "
@@ -52,10 +50,8 @@ _TIMEOUT_SECONDS = 10.0
 _LEAST_WAIT_SECONDS, _GREATEST_WAIT_SECONDS = 0.2, 10.0
 _TELL_SECONDS = 10.0
 
-# The common request and its answer are their bodies alone: what is kept for long is out of the processor's
-# caches, and what is not kept is used again. The others are kept whole.
-Record = tuple[bytes, bytes, bytes | Request, bytes | Response, float, float]
-_THOUSAND = tuple(b"%03d" % number for number in range(1000))
+# The end of a time of day.
+_MICROSECONDS = tuple(b"%03dZ" % number for number in range(1000))
 
 
 class PredictionLog:
@@ -88,13 +84,12 @@ class PredictionLog:
     ) -> None:
         self._count = count
         self.dropped = 0
-        self._records: deque[Record] = deque()
-        self._bytes = 0
+        self._batches = EventBatches(_MOST_RECORDS, _MOST_BYTES)
         self._collector = _Collector(url)
         self._process, self._counter = os.urandom(8).hex().encode(), itertools.count()
         # perf_counter to the time of day.
         self._offset = time.time() - time.perf_counter()
-        self._second, self._stamp = -1, b""
+        self._millisecond, self._stamp = -1, b""
         common: dict[str, Any] = {
             "specversion": "1.0",
             "source": f"/{namespace}/{service}",
@@ -108,7 +103,7 @@ class PredictionLog:
         # Without the closing brace.
         self._request = msgspec.json.encode(common | {"type": REQUEST_TYPE})[:-1]
         self._response = msgspec.json.encode(common | {"type": RESPONSE_TYPE})[:-1]
-        # The common record in one go, which takes half the time.
+        # The common record in one go, which takes half the time. The request's own id is in both events.
         self._common = b",".join(
             prefix.replace(b"%", b"%%") + b',"datacontenttype":"application/json",' + more
             for prefix, more in (
@@ -129,13 +124,14 @@ class PredictionLog:
                 "data": description,
             }
         )
+        self._is_batch_closed = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._told_at = 0.0
 
     @property
     def buffered(self) -> int:
         """Records that wait to be sent."""
-        return len(self._records)
+        return self._batches.records
 
     def append(
         self,
@@ -156,23 +152,27 @@ class PredictionLog:
             begun: By `time.perf_counter`.
             ended: Likewise.
         """
-        asked, answered = request.body, response.body
-        size = len(asked) + len(answered)
-        if len(self._records) >= _MOST_RECORDS or self._bytes + size > _MOST_BYTES:
-            self._lose(1)
-            return
-        self._bytes += size
+        headers = request.headers
         if (
             response.status == 200
             and response.content_type is JSON
             and request.rows is None
-            and LENGTH_HEADER not in request.headers
-            and protocol != b"grpc"
-            and size <= _LONGEST_BODY
+            # An id that a client gave may be another event's, and may have to be escaped.
+            and b"x-request-id" not in headers
+            and LENGTH_HEADER not in headers
+            and len(request.body) + len(response.body) <= _LONGEST_BODY
         ):
-            self._records.append((protocol, identifier, asked, answered, begun, ended))
+            events = self._common % (
+                *(identifier, self._time(begun), request.body),
+                *(identifier, self._time(ended), identifier, protocol),
+                *((ended - begun) * 1e6, response.body),
+            )
         else:
-            self._records.append((protocol, identifier, request, response, begun, ended))
+            events = self._write(protocol, identifier, request, response, begun, ended)
+        if not self._batches.add(events):
+            self._lose(1)
+        elif self._batches.closed:
+            self._is_batch_closed.set()
 
     def start(self) -> None:
         """Begin to send, in the running loop."""
@@ -181,37 +181,36 @@ class PredictionLog:
     async def stop(self, seconds: float) -> None:
         """Send what is left, for so long at most."""
         deadline = time.monotonic() + seconds
-        while self._records and time.monotonic() < deadline:
+        while self.buffered and time.monotonic() < deadline:
             await asyncio.sleep(_TICK_SECONDS / 2)
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
         self._collector.close()
-        if self._records:
-            self._lose(len(self._records))
-            self._records.clear()
+        if self.buffered:
+            self._lose(self.buffered)
         if self.dropped:
             write_event(f"prediction log: {self.dropped} records were lost", level="error")
 
     async def _run(self) -> None:
         while True:
-            is_due = bool(self._records)
+            batch = self._batches.first()
             # What comes while a batch is sent waits for the next tick, or for enough of its like.
-            while is_due:
-                events, count, size = self._encode()
-                is_taken = await self._deliver(events)
+            while batch is not None:
+                is_taken = await self._deliver(batch.body)
                 # Only now are they not the buffer's any more: an interrupt before counts them.
-                for _ in range(count):
-                    self._records.popleft()
-                self._bytes -= size
+                self._batches.drop_first()
                 if is_taken:
-                    self._count(SENT, count)
+                    self._count(SENT, batch.records)
                 else:
-                    self._lose(count)
-                is_due = len(self._records) >= _CHUNK_RECORDS
-            await asyncio.sleep(_TICK_SECONDS)
+                    self._lose(batch.records)
+                batch = self._batches.first() if self._batches.closed else None
+            self._is_batch_closed.clear()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_TICK_SECONDS):
+                    await self._is_batch_closed.wait()
 
-    async def _deliver(self, events: list[bytes]) -> bool:
+    async def _deliver(self, events: bytes) -> bool:
         """Send until it is taken, or refused for good."""
         wait = _LEAST_WAIT_SECONDS
         while True:
@@ -226,36 +225,6 @@ class PredictionLog:
                 self._tell(f"the collector at {self._collector} does not take it ({str(exc) or 'no answer'})")
             await asyncio.sleep(wait)
             wait = min(2 * wait, _GREATEST_WAIT_SECONDS)
-
-    def _encode(self) -> tuple[list[bytes], int, int]:
-        """Turn the oldest records into events; return them, and how many and how long the records are."""
-        events: list[bytes] = []
-        size = count = 0
-        for record in itertools.islice(self._records, _CHUNK_RECORDS):
-            protocol, identifier, request, response, begun, ended = record
-            count += 1
-            if isinstance(request, bytes) and isinstance(response, bytes):
-                size += len(request) + len(response)
-                events.append(self._write_common(protocol, identifier, request, response, begun, ended))
-            elif isinstance(request, Request) and isinstance(response, Response):
-                size += len(request.body) + len(response.body)
-                events.append(self._write(protocol, identifier, request, response, begun, ended))
-            if size > _CHUNK_BYTES:
-                break
-        return events, count, size
-
-    def _write_common(
-        self, protocol: bytes, identifier: bytes, asked: bytes, answered: bytes, begun: float, ended: float
-    ) -> bytes:
-        """Write the two events of a right request in JSON, with a comma between."""
-        if b'"' in identifier or b"\\" in identifier:
-            whole = Request("POST", "", body=asked), Response(200, answered)
-            return self._write(protocol, identifier, *whole, begun, ended)
-        event = b"%b-%x" % (self._process, next(self._counter))
-        return self._common % (
-            *(event, self._time(begun), asked),
-            *(event, self._time(ended), identifier, protocol, (ended - begun) * 1e6, answered),
-        )
 
     def _write(
         self,
@@ -297,11 +266,12 @@ class PredictionLog:
 
     def _time(self, moment: float) -> bytes:
         """Write a time by RFC 3339."""
-        second, micros = divmod(int((moment + self._offset) * 1e6), 1_000_000)
-        if second != self._second:
-            self._second = second
-            self._stamp = time.strftime("%Y-%m-%dT%H:%M:%S.", time.gmtime(second)).encode()
-        return self._stamp + _THOUSAND[micros // 1000] + _THOUSAND[micros % 1000] + b"Z"
+        millisecond, micros = divmod(int((moment + self._offset) * 1e6), 1000)
+        if millisecond != self._millisecond:
+            self._millisecond = millisecond
+            day = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(millisecond // 1000))
+            self._stamp = b"%b.%03d" % (day.encode(), millisecond % 1000)
+        return self._stamp + _MICROSECONDS[micros]
 
     def _lose(self, count: int) -> None:
         self.dropped += count
@@ -362,7 +332,7 @@ class _Collector:
     def __str__(self) -> str:
         return f"{self._host}:{self._port}"
 
-    async def post(self, events: list[bytes], hello: bytes) -> None:
+    async def post(self, events: bytes, hello: bytes) -> None:
         """Send a batch and wait for its acknowledgement; `hello` goes first on a new connection.
 
         Raises:
@@ -371,10 +341,11 @@ class _Collector:
         async with asyncio.timeout(_TIMEOUT_SECONDS):
             if self._streams is None:
                 self._streams = await asyncio.open_connection(self._host, self._port, ssl=self._tls)
-                events = [hello, *events]
+                events = b"%b,%b" % (hello, events)
             reader, writer = self._streams
-            body = b",".join(events)
-            writer.write(b"%b%d\r\n\r\n[%b]" % (self._head, len(body) + 2, body))
+            head = b"%b%d\r\n\r\n[" % (self._head, len(events) + 2)
+            # Not as one: a batch is as long as a processor's cache.
+            writer.writelines([head, events, b"]"])
             await writer.drain()
             head = (await reader.readuntil(b"\r\n\r\n")).lower()
             status = int(head.split(b" ", 2)[1])

@@ -15,7 +15,7 @@ from mulgil.contract.answers import AnswerForm, Numbers
 from mulgil.contract.dictionary import Column
 from mulgil.serving.contract_check import refuse_unknown
 from mulgil.serving.explanation import Explanation
-from mulgil.serving.messages import RequestError, try_body
+from mulgil.serving.messages import RequestError, Response, encode_json, try_body
 from mulgil.serving.typed_values import row_types
 
 Instance = dict[str, Any] | list[Any]
@@ -78,9 +78,10 @@ def read_columns(request: PredictRequest, names: Sequence[str]) -> tuple[RawColu
     return (_read_lists(lists, names) if lists else _read_objects(objects, names)), rows
 
 
-def answer(predictions: Sequence[Numbers], answers: AnswerForm) -> dict[str, object]:
+def answer(predictions: Sequence[Numbers], answers: AnswerForm) -> Response:
     """Write the answer of `:predict`."""
-    return {"predictions": [*map(answers.tell, predictions)] if answers.names else predictions}
+    told = [*map(answers.tell, predictions)] if answers.names else predictions
+    return Response(200, b'{"predictions":%b}' % encode_json(told))
 
 
 def answer_explained(

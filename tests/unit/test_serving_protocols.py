@@ -155,10 +155,9 @@ def test_v2_names_an_unknown_column():
 
 
 def test_the_answers_are_those_of_the_protocols():
-    assert protocol_v1.answer([0.25, 0.5], PROBABILITY) == {"predictions": [0.25, 0.5]}
-    written = protocol_v2.answer(
-        [0.25, 0.5], PROBABILITY, name="heart", version="3", identifier="a-1", wanted={}
-    )
+    answered = protocol_v1.answer([0.25, 0.5], PROBABILITY)
+    assert json.loads(answered.body) == {"predictions": [0.25, 0.5]}
+    written = protocol_v2.AnswerWriter("heart", "3", PROBABILITY).write([0.25, 0.5], "a-1", {})
     assert json.loads(written.body) == {
         "model_name": "heart",
         "model_version": "3",

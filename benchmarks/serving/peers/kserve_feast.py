@@ -12,7 +12,7 @@ from typing import Any
 
 from kserve import Model, ModelServer
 
-from benchmarks.serving.peers.kserve_model import load_litert
+from benchmarks.serving.peers.bundles import load_litert
 from feature_repo.feature_store import open_feature_store
 from mulgil.artifacts import BUNDLE_MANIFEST, BundleManifest
 
