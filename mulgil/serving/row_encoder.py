@@ -77,9 +77,9 @@ class RowEncoder:
 
 
 def _clip(numbers: Numbers, low: Numbers, high: Numbers) -> None:
-    # Two calls of numpy's own cost a fifth of np.clip, which is written in Python.
-    np.maximum(numbers, low, numbers)
-    np.minimum(numbers, high, numbers)
+    # Half the time of np.clip, which is written in Python.
+    np.maximum(numbers, low, out=numbers)
+    np.minimum(numbers, high, out=numbers)
 
 
 def code_vectors(fitted: FittedColumn, column: Column) -> dict[str | int | float | None, Vector]:
