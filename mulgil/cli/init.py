@@ -45,13 +45,33 @@ def init_command(
 ) -> None:
     """Draft a project in DIR from a table, so that `mulgil run DIR` can be tried at once."""
     _require_free(folder, is_overwriting=is_overwriting)
+    draft = draft_to(folder, source, query, target, entity, event_timestamp, task, header)
+    load_project(folder)
+    _summarise(folder, draft)
+
+
+def draft_to(
+    folder: Path,
+    source: str,
+    query: str | None,
+    target: str,
+    entity: str | None,
+    event_timestamp: str | None,
+    task: str | None,
+    header: str | None,
+) -> Any:
+    """Write both files of a project, drafted from a table, to a folder, and return the draft.
+
+    Raises:
+        InputError: The table cannot be read, or a column cannot be what it is named for.
+        TemporaryError: A server did not answer.
+    """
     draft = _draft(folder, source, query, target, entity, event_timestamp, task, header)
     from mulgil.drafting.text import render_dictionary, render_project
 
     write_text(folder / PROJECT_FILE, render_project(draft))
     write_text(folder / DICTIONARY_FILE, render_dictionary(draft))
-    load_project(folder)
-    _summarise(folder, draft)
+    return draft
 
 
 def _draft(
