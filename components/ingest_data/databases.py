@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import sqlalchemy as sa
@@ -10,6 +11,8 @@ from pydantic import ValidationError
 from components.ingest_data.sql_source import connectable
 from mulgil.contract.sources import SqlSource
 from mulgil.errors import InputError, TemporaryError, describe
+
+_SECRET = re.compile(r"://[^/@]*@")
 
 # By their names in SQLAlchemy; any other scheme is a file's.
 _DATABASES = {
@@ -46,7 +49,7 @@ def describe_query(url: str, query: str | None, base: Path) -> SqlSource:
             describe(
                 f"The database cannot be asked so: {exc.errors()[0]['msg']}",
                 expected="a URL as SQLAlchemy has it, without a password, and a SELECT",
-                received="such a password, or " + (f"--query {query}" if query else "another URL"),
+                received=f"{_SECRET.sub('://…@', url)}" + (f" --query {query}" if query else ""),
             )
         ) from exc
     if query is not None:

@@ -127,7 +127,7 @@ def _declare_number(profile: ColumnProfile) -> Declaration:
     if units:
         return Declaration({**keys, "unit": units[0]}, tuple(remarks))
     if is_whole and 2 < profile.distinct <= _FEW:
-        shown = ", ".join(sorted((word for word, _ in profile.values), key=float))
+        shown = ", ".join(f"{value:g}" for value in np.unique(profile.finite))
         remarks.append(f"TODO: if {shown} are codes without an order: type: category, categories: [{shown}]")
     else:
         remarks.append("TODO: unit")
@@ -144,7 +144,7 @@ def why_ignored(profile: ColumnProfile, target: ColumnProfile) -> str | None:
     if profile.distinct < 2:
         return (
             f"it is {profile.values[0][0]!r} in every row that has a value"
-            if profile.values
+            if profile.values and not _PERSONAL.search(profile.name)
             else "it is constant"
         )
     if profile.kind is Kind.TIME:

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 
 from mulgil.contract.learning import Task
-from mulgil.contract.number_signs import without_signs
 from mulgil.drafting.columns import declare, identity, unread_remarks
 from mulgil.drafting.draft import ColumnDraft
 from mulgil.drafting.names import free_name, name_columns
@@ -151,6 +150,11 @@ def _draft_binary(name: str, profile: ColumnProfile, taken: set[str]) -> tuple[C
     # The rarer of the two is what one looks for, as a rule.
     (other, _), (word, rows) = profile.values[:2]
     is_number = profile.kind in (Kind.WHOLE, Kind.NUMBER)
+    if is_number:
+        # As numbers, however the source writes them: 1,5 or $2.
+        values, counts = np.unique(profile.finite, return_counts=True)
+        rarer = int(counts.argmin())
+        word, other, rows = f"{values[rarer]:.17g}", f"{values[1 - rarer]:.17g}", int(counts[rarer])
     kind = {Kind.WHOLE: "integer", Kind.NUMBER: "float"}.get(profile.kind, "category")
     source = {
         **identity(name, profile),
@@ -160,8 +164,7 @@ def _draft_binary(name: str, profile: ColumnProfile, taken: set[str]) -> tuple[C
         **({"number_signs": list(profile.number_signs)} if profile.number_signs else {}),
         "description": "What the target is derived from.",
     }
-    number = without_signs(word, profile.number_signs) if is_number else word
-    literal = f"{float(number):g}" if is_number else _literal(word)
+    literal = word if is_number else _literal(word)
     target = {
         "name": free_name(name_columns([f"{name} is {word}"])[f"{name} is {word}"], taken),
         "role": "target",

@@ -110,6 +110,8 @@ def explore(explored: Explored) -> Findings:
 
 def _look_at(explored: Explored, profile: ColumnProfile) -> ColumnFinding:
     ignored = why_ignored(profile, explored.target)
+    if ignored is not None and profile.distinct < 2 and profile.name in explored.hidden:
+        ignored = "it is constant"
     # What gives the target away is the very thing that a person should see the number of.
     is_judged = ignored is None or ignored.startswith("it tells the target")
     power = predictive_power(explored, profile) if is_judged else None
@@ -216,9 +218,10 @@ def _suggest_target(explored: Explored, doubts: Doubts | None) -> Iterator[Sugge
     if not explored.is_a_number and target.values:
         word, rows = target.values[-1]
         if rows < _RARE_CLASS * target.present:
+            shown = "one answer" if target.name in explored.hidden else word
             yield Suggestion(
                 "target",
-                f"only {rows:,} rows, {rows / target.present:.2%}, are {word}. Accuracy says little then.",
+                f"only {rows:,} rows, {rows / target.present:.2%}, are {shown}. Accuracy says little then.",
                 "gate on average precision or recall; bring more rows of it",
             )
     if doubts is not None and doubts.found > _SOME_DOUBTS * doubts.judged:

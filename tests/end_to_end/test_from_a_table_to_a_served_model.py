@@ -344,7 +344,7 @@ def test_a_mistake_on_the_command_line_is_a_message_and_exit_code_2(laptop, word
 def test_two_commands_serve_a_model_of_a_table_that_nobody_tuned_for(laptop, tmp_path):
     """A spreadsheet of another language: its encoding, numbers, names, a typing error, codes for missing."""
     draw = np.random.default_rng(0)
-    size, age = draw.normal(80, 20, 240), draw.integers(1, 90, 240).astype(float)
+    size, age = draw.normal(80, 20, 600), draw.integers(1, 90, 600).astype(float)
     rent = [
         f"{9 * s - a + 400:,.2f} €".translate(str.maketrans(",.", ".,"))
         for s, a in zip(size, age, strict=True)
@@ -354,7 +354,7 @@ def test_two_commands_serve_a_model_of_a_table_that_nobody_tuned_for(laptop, tmp
         {
             "Größe (m²)": [f"{s:.1f}".replace(".", ",") for s in size],
             "class": [f"{a:.0f}" if i % 9 else "-999" for i, a in enumerate(age)],
-            "Ort": ["Köln", "München", "k. A."] * 80,
+            "Ort": ["Köln", "München", "k. A."] * 200,
             "Miete": rent,
         }
     )

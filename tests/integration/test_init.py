@@ -531,3 +531,36 @@ def test_too_few_rows_to_divide_are_a_decision(init, tmp_path):
     _, printed = init(tmp_path / "rows.csv", "--target", "y")
 
     assert "too few rows to train, to validate and to test on: 0 (9), 1 (3)" in " ".join(printed.split())
+
+
+@pytest.mark.parametrize(
+    ("cells", "source", "derived"),
+    [
+        (["1,5", "2,5", "2,5"], "float", "y == 1.5"),
+        (["1.000", "2.000", "2.000"], "integer", "y == 1000"),
+        (["3 €", "4 €", "4 €"], "integer", "y == 3"),
+    ],
+)
+def test_a_target_of_two_numbers_is_told_apart_however_they_are_written(
+    init, tmp_path, cells, source, derived
+):
+    lines = [f"{i % 7};{i * 7 % 13},25;{cells[i % 3]}" for i in range(90)]
+    (tmp_path / "rows.csv").write_text("\n".join(["grade;x;y", *lines, ""]), encoding="utf-8")
+
+    code, printed = init(tmp_path / "rows.csv", "--target", "y")
+
+    assert code == 0, printed
+    columns = columns_of(tmp_path / "drafted")
+    assert columns["y"]["type"] == source
+    assert [c["derived"] for c in columns.values() if "derived" in c] == [derived]
+    assert ingest(tmp_path / "drafted").rows_quarantined == 0
+
+
+def test_thousands_in_groups_that_are_few_are_asked_about(init, tmp_path):
+    lines = [f'"{1 + i % 4},000",{i % 2}' for i in range(80)]
+    (tmp_path / "rows.csv").write_text("\n".join(["n,y", *lines, ""]), encoding="utf-8")
+
+    code, printed = init(tmp_path / "rows.csv", "--target", "y")
+
+    assert code == 2 or "n" in columns_of(tmp_path / "drafted"), printed
+    assert "Traceback" not in printed
