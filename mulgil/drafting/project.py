@@ -15,6 +15,7 @@ from mulgil.drafting.columns import draft_column, identity
 from mulgil.drafting.draft import ColumnDraft, ProjectDraft
 from mulgil.drafting.names import free_name, name_columns
 from mulgil.drafting.profile import ColumnProfile, Kind
+from mulgil.drafting.ranges import find_far_values
 from mulgil.drafting.target import LEAST_ROWS_OF_A_CLASS, draft_target, is_degree, rare_classes
 from mulgil.errors import InputError, describe
 
@@ -285,6 +286,11 @@ def _decide(
             )
     if task in (Task.BINARY_CLASSIFICATION, Task.MULTICLASS_CLASSIFICATION):
         decisions += _decide_classes(target, task)
+    elif far := find_far_values(target.finite):
+        decisions.append(
+            f"{target.name} has values far from all that is usual, such as {far[-1]:g}. One such row outweighs all "
+            "others in what is learned and measured; correct or drop it in the source if it is a mistake"
+        )
     elif target.present < _LEAST_ROWS:
         decisions.append(f"{target.present} rows are too few to learn from and to judge by; bring more")
     if target.missing:

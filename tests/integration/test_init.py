@@ -564,3 +564,13 @@ def test_thousands_in_groups_that_are_few_are_asked_about(init, tmp_path):
 
     assert code == 2 or "n" in columns_of(tmp_path / "drafted"), printed
     assert "Traceback" not in printed
+
+
+def test_a_target_that_one_row_would_decide_is_asked_about(init, tmp_path):
+    draw = np.random.default_rng(0)
+    price = np.append(draw.normal(100, 10, 119), 1e7)
+    pd.DataFrame({"x": draw.normal(size=120), "price": price}).to_csv(tmp_path / "rows.csv", index=False)
+
+    _, printed = init(tmp_path / "rows.csv", "--target", "price")
+
+    assert "price has values far from all that is usual, such as 1e+07" in " ".join(printed.split())
