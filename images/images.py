@@ -23,7 +23,14 @@ DOCKERFILE = SOURCE_ROOT / "images" / "Dockerfile"
 # What every program of ours needs, whatever it does; then what every step does.
 _LIBRARY = (
     *("mulgil/__init__.py", "mulgil/artifacts.py", "mulgil/contract", "mulgil/errors.py", "mulgil/home.py"),
-    *("mulgil/online_rows.py", "mulgil/online_stores.py", "mulgil/program.py", "mulgil/project_location.py"),
+    *(
+        "mulgil/images.py",
+        "mulgil/online_rows.py",
+        "mulgil/online_stores.py",
+        "mulgil/program.py",
+        "mulgil/project_code.py",
+        "mulgil/project_location.py",
+    ),
 )
 _STEP = (*_LIBRARY, "components/__init__.py", "components/image.py")
 # What asks a model, or reads what was asked.

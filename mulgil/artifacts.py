@@ -25,6 +25,12 @@ SPLITS = ("train", "validation", "test")
 
 SUMMARY = "summary.json"
 
+# What a registered version's approval rests on, as the registry keeps it.
+EVALUATION, VERDICT = "evaluation.json", "verdict.json"
+
+# One raw row as a request carries it; `None` is missing, and an image `{"b64": …}`.
+Instance = dict[str, float | int | bool | str | dict[str, str] | None]
+
 
 def write_text(path: Path, text: str) -> None:
     """Write a text file so that no reader ever sees a part of it.
@@ -311,7 +317,7 @@ class FeatureServiceReference(Record):
         row_form: Form of the rows there (`mulgil.online_rows`); `None` in a record of before there was one.
         entity: The entity's column.
         unknown_entity: What a request by an entity that is not known gets: refused, or its features filled.
-        features: The features' columns, in the model's order.
+        features: The features' columns, in the model's order; none of a model of images.
     """
 
     name: str
@@ -360,6 +366,7 @@ BUNDLE_TRANSFORM = "transform.json"
 BUNDLE_DICTIONARY = "dictionary.json"
 BUNDLE_EXAMPLE = "example.json"
 BUNDLE_BACKGROUND = "background.json"
+BUNDLE_DECISION = "decision.json"
 
 
 def read_bundle(path: Path) -> BundleManifest:
@@ -384,6 +391,48 @@ def read_bundle(path: Path) -> BundleManifest:
             )
         )
     return manifest
+
+
+class ThresholdPoint(Record):
+    """What calling a yes from one probability on did to validation rows.
+
+    Attributes:
+        threshold: The probability.
+        false_positives: Noes that were called a yes.
+        false_negatives: Yeses that were not.
+        true_positives: Yeses that were.
+        true_negatives: Noes that were not.
+    """
+
+    threshold: float
+    false_positives: int
+    false_negatives: int
+    true_positives: int
+    true_negatives: int
+
+
+class DecisionRule(Record):
+    """From which probability on a yes is called, and why; a bundle's `decision.json`.
+
+    Attributes:
+        threshold: The probability.
+        rule: What it was chosen by, in words.
+        is_met: Whether what was asked for holds on the validation rows.
+        false_positive_cost: Of a yes that is called wrongly, where it was chosen by costs.
+        false_negative_cost: Of a no that is.
+        unit: What costs are counted in.
+        rows: Validation rows.
+        points: What every hundredth would have done to them.
+    """
+
+    threshold: float
+    rule: str
+    is_met: bool
+    false_positive_cost: float | None = None
+    false_negative_cost: float | None = None
+    unit: str = ""
+    rows: int
+    points: tuple[ThresholdPoint, ...]
 
 
 class FamilyScore(Record):
@@ -439,7 +488,7 @@ class Background(Record):
             them stands beside the rest of its own row.
     """
 
-    instances: tuple[dict[str, float | int | bool | str | None], ...] = Field(min_length=1)
+    instances: tuple[Instance, ...] = Field(min_length=1)
 
 
 class WarmUpExample(Record):
@@ -450,7 +499,7 @@ class WarmUpExample(Record):
         prediction: The model's output for it: one number, or one a class, label or target.
     """
 
-    instance: dict[str, float | int | bool | str | None]
+    instance: Instance
     prediction: float | list[float]
 
 
@@ -486,7 +535,7 @@ class Endpoint(Record):
     namespace: str
     url: str
     model_version: str
-    example: dict[str, float | int | bool | str | None]
+    example: Instance
     prediction: float | dict[str, float | str | dict[str, float]]
 
 
@@ -601,6 +650,45 @@ class NumberFit(Record):
     errors: tuple[int, ...]
 
 
+class SliceScore(Record):
+    """How good a model is in one group of the test rows.
+
+    Attributes:
+        column: What divides the rows.
+        group: A code, yes or no, a span of numbers, or `missing`.
+        rows: How many are in it.
+        is_compared_for_fairness: Whether the dictionary marks the column so.
+        score: The primary metric, its interval at the group's share of the error; `None` where too little is
+            there to measure.
+        reason: Why it is not measured.
+    """
+
+    column: str
+    group: str
+    rows: int
+    is_compared_for_fairness: bool
+    score: Interval | None
+    reason: str = ""
+
+
+class WorstRow(Record):
+    """A test row that a model is very wrong about.
+
+    Attributes:
+        row: Its place among the test rows, from 0.
+        instance: Its features, but for sensitive ones.
+        truth: What it is, in words.
+        answer: What the model answers.
+        loss: Surprise in nats, or of numbers the error in standard deviations.
+    """
+
+    row: int
+    instance: Instance
+    truth: str
+    answer: float | dict[str, str | float | dict[str, float]]
+    loss: float
+
+
 class Evaluation(Record):
     """What `evaluate_model` measured.
 
@@ -622,6 +710,9 @@ class Evaluation(Record):
         fits: The same of numbers, by the target within.
         champion_fingerprint: Of the bundle that was the champion then, compared or not; empty where there
             was no other than the model itself.
+        slices: The model in each group of rows.
+        worst_rows: What it is most wrong about, the worst first.
+        decision: What a yes is called by, where the project says so; else from 0.5 on.
     """
 
     bundle_fingerprint: str
@@ -637,3 +728,6 @@ class Evaluation(Record):
     confusions: dict[str, ClassConfusion] = Field(default_factory=dict)
     fits: dict[str, dict[str, NumberFit]] = Field(default_factory=dict)
     champion_fingerprint: str = ""
+    slices: tuple[SliceScore, ...] = ()
+    worst_rows: tuple[WorstRow, ...] = ()
+    decision: DecisionRule | None = None

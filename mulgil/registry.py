@@ -11,16 +11,18 @@ import contextlib
 import fcntl
 import logging
 import os
+import shutil
 import sqlite3
+import tempfile
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
 from mulgil import registry_database
-from mulgil.artifacts import RegisteredModel, read_bundle
+from mulgil.artifacts import RegisteredModel, Verdict, read_bundle
 from mulgil.errors import PermanentError, TemporaryError, describe
 from mulgil.home import home
 
@@ -31,10 +33,14 @@ if TYPE_CHECKING:
     from mlflow.entities.model_registry import RegisteredModel as RegisteredMlflowModel
 
 CANDIDATE = "candidate"
+STAGING = "staging"
 CHAMPION = "champion"
 
 _BUNDLE_TAG = "mulgil.bundle_fingerprint"
 _ARTIFACT = "bundle"
+_EVIDENCE = "evidence"
+# What a version got an alias for: the verdict, as JSON.
+_PROMOTION_TAG = "mulgil.promotion."
 
 # What a server that is down, starting or busy comes out as.
 _TEMPORARY = ("INTERNAL_ERROR", "TEMPORARILY_UNAVAILABLE", "REQUEST_LIMIT_EXCEEDED")
@@ -52,6 +58,7 @@ class Registration:
         metrics: What it was measured at.
         curves: Values by epoch.
         tags: Where it comes from.
+        evidence: Files that its approval rests on, by the name that they are kept under.
     """
 
     name: str
@@ -61,6 +68,31 @@ class Registration:
     metrics: Mapping[str, float]
     curves: Mapping[str, Sequence[float]]
     tags: Mapping[str, str]
+    evidence: Mapping[str, Path] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class VersionDetails:
+    """A registered version with what is known of it.
+
+    Attributes:
+        model: The version itself.
+        aliases: Its aliases.
+        created_at: In seconds since 1970.
+        parameters: What it was trained with.
+        metrics: What it was measured at.
+        tags: Where it comes from, and what it got its aliases for.
+        evidence: A folder of this machine with the files that its approval rests on; `None` where none were
+            kept.
+    """
+
+    model: RegisteredModel
+    aliases: tuple[str, ...]
+    created_at: float
+    parameters: Mapping[str, str]
+    metrics: Mapping[str, float]
+    tags: Mapping[str, str]
+    evidence: Path | None
 
 
 def register(registration: Registration) -> RegisteredModel:
@@ -87,6 +119,8 @@ def register(registration: Registration) -> RegisteredModel:
                 run_id=run.info.run_id,
                 tags={**registration.tags, _BUNDLE_TAG: registration.bundle_fingerprint},
             )
+        else:
+            _keep_evidence(client, str(version.run_id), registration)
         registered = _as_record(version)
         read_bundle(bundle_directory(registered))
         client.set_registered_model_alias(registration.name, CANDIDATE, registered.version)
@@ -142,6 +176,82 @@ def list_versions() -> list[RegisteredModel]:
             token = page.token
             if not token:
                 return versions
+
+
+def describe_versions(name: str) -> list[VersionDetails]:
+    """Return every version of a model with what is known of it, the newest first; none of an unknown model.
+
+    Raises:
+        TemporaryError: The MLflow server does not answer.
+    """
+    if is_on_this_machine() and not _database().exists():
+        return []
+    with _client() as client:
+        model = _find_registered_model(client, name)
+        if model is None:
+            return []
+        found = [
+            version
+            for version in client.search_model_versions(f"name = '{name}'")
+            if _BUNDLE_TAG in version.tags
+        ]
+        aliases = {
+            str(version): [alias for alias, at in model.aliases.items() if str(at) == str(version)]
+            for version in model.aliases.values()
+        }
+        return sorted(
+            (_describe(client, version, aliases.get(str(version.version), [])) for version in found),
+            key=lambda one: -int(one.model.version),
+        )
+
+
+def give_alias(name: str, version: str, alias: str, verdict: Verdict) -> None:
+    """Give a version an alias, and keep with it what it got that for.
+
+    Args:
+        name: The registered model.
+        version: Its version.
+        alias: `staging` or `champion`.
+        verdict: An approval.
+
+    Raises:
+        GateRejectedError: The verdict is none.
+        TemporaryError: The MLflow server does not answer.
+        PermanentError: There is no such version.
+    """
+    verdict.require_approval()
+    with _client() as client:
+        client.set_model_version_tag(name, version, f"{_PROMOTION_TAG}{alias}", verdict.model_dump_json())
+        client.set_registered_model_alias(name, alias, version)
+
+
+def _describe(client: MlflowClient, version: ModelVersion, aliases: Sequence[str]) -> VersionDetails:
+    run_id = str(version.run_id)
+    run = client.get_run(run_id)
+    evidence = Path(client.download_artifacts(run_id, _EVIDENCE)) if _has_evidence(client, run_id) else None
+    return VersionDetails(
+        model=_as_record(version),
+        aliases=tuple(sorted(aliases)),
+        created_at=version.creation_timestamp / 1000,
+        parameters=run.data.params,
+        metrics=run.data.metrics,
+        tags=version.tags,
+        evidence=evidence,
+    )
+
+
+def _has_evidence(client: MlflowClient, run_id: str) -> bool:
+    return any(entry.path == _EVIDENCE for entry in client.list_artifacts(run_id))
+
+
+def _keep_evidence(client: MlflowClient, run_id: str, registration: Registration) -> None:
+    """Keep the evidence with the run, also with that of a version of before it was kept."""
+    if not registration.evidence or _has_evidence(client, run_id):
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        for key, path in registration.evidence.items():
+            shutil.copyfile(path, Path(folder) / key)
+        client.log_artifacts(run_id, folder, _EVIDENCE)
 
 
 def is_on_this_machine() -> bool:
@@ -203,6 +313,7 @@ def _fill_run(client: MlflowClient, run: Run, registration: Registration) -> Non
     for start in range(0, len(metrics), 1000):
         client.log_batch(run.info.run_id, metrics=metrics[start : start + 1000])
     client.log_artifacts(run.info.run_id, str(registration.bundle_path), _ARTIFACT)
+    _keep_evidence(client, run.info.run_id, registration)
     client.set_terminated(run.info.run_id, "FINISHED")
 
 
@@ -276,6 +387,7 @@ def import_mlflow() -> None:
     """Import MLflow, so that later imports are free: a step can do it before its inputs are there."""
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     import mlflow
 
     if is_on_this_machine():

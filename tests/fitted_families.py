@@ -1,18 +1,20 @@
 """A family fitted on a task's project, exported, and held against what it was."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 from learning_project import LearningProject
 
-from components.train_model.core import _learner
+from components.train_model.checkpoints import Checkpoints
+from components.train_model.core import make_learner
 from components.train_model.export import write_bundle
 from components.train_model.fit_transform import fit_transform
 from components.train_model.heads import make_head
 from components.train_model.learners import Curve, Examples
 from mulgil.artifacts import FeatureServiceReference
 from mulgil.contract.answers import AnswerForm, differ
-from mulgil.contract.learning import Family, Training
+from mulgil.contract.learning import Family
 from mulgil.contract.specifications import specify_preprocessing
 from mulgil.preprocessing import TransformExecutor
 from mulgil.preprocessing.rows import read_rows
@@ -26,13 +28,17 @@ def check_served_as_fitted(project: LearningProject, family: Family, bundle_path
     """Fit and export a family; what is served must answer as it, and explain what it answers."""
     folder = project.folder
     dictionary, task = folder.dictionary, folder.project.task
-    training = Training(family=family, hyperparameters=_SMALL.get(family, {}), hidden_units=(4,))
+    settings = {"family": family, "hyperparameters": _SMALL.get(family, {}), "hidden_units": (4,)}
+    training = folder.project.training.model_validate(settings)
+    folder = replace(folder, project=folder.project.model_copy(update={"training": training}))
     rows, others = (read_rows(project.rows_path, split, dictionary) for split in ("train", "test"))
     transform = fit_transform(specify_preprocessing(dictionary), rows.tensors)
     head = make_head(task, AnswerForm.of(task, dictionary).width, rows)
     executor = TransformExecutor(transform)
     examples = Examples(executor.apply(rows.tensors), head.encode(rows))
-    model = _learner(family, training).fit(head, examples, Curve((1.0,) * 3, (3.0, 2.0, 1.0)))
+    model = make_learner(family, folder, Checkpoints(bundle_path.parent / "checkpoints")).fit(
+        head, examples, Curve((1.0,) * 3, (3.0, 2.0, 1.0))
+    )
     write_bundle(
         bundle_path,
         folder=folder,

@@ -1,10 +1,12 @@
 """A serving plane whose servers are words: decisions and status, with neither process nor clock."""
 
+from mulgil.local.plane.client import ServingPlane
 from mulgil.local.plane.objects import parse_inference_service
 from mulgil.local.plane.processes import ProcessIdentity
 from mulgil.local.plane.reconcile import reconcile
-from mulgil.local.plane.revisions import Observation, Phase, ServerKey, ServiceState
+from mulgil.local.plane.revisions import Observation, Phase, ServerKey, ServiceKey, ServiceState
 from mulgil.local.plane.status import fill_status
+from mulgil.local.plane.store import PlaneStore
 from mulgil.local.plane.wanted import read_wanted
 
 ALIVE = Observation(is_alive=True)
@@ -12,9 +14,9 @@ READY = Observation(is_alive=True, is_ready=True)
 URL = "http://127.0.0.1:8080/serving/default/heart"
 
 
-def dead(exit_code=1):
+def dead(exit_code=1, log_tail="the reason"):
     """A server that ended."""
-    return Observation(is_alive=False, exit_code=exit_code, log_tail="the reason")
+    return Observation(is_alive=False, exit_code=exit_code, log_tail=log_tail)
 
 
 def predictor(model, **fields):
@@ -135,3 +137,63 @@ class WordPlane:
             said = {k: v for k, v in condition.items() if k not in ("type", "lastTransitionTime")}
             conditions[condition["type"]] = said
         return {**status, "conditions": conditions}
+
+
+class PlaneOfWords(ServingPlane):
+    """The plane as its clients have it, objects and states on the disk; only servers and Envoy are words.
+
+    Each time that an object is read, its servers have come a look further. Of the versions in `broken` a
+    server ends with the reason why it cannot run.
+    """
+
+    is_up = True
+
+    def __init__(self, folder, broken=()):
+        super().__init__(folder)
+        self.broken = set(broken)
+        self.store = PlaneStore(folder.resolve())
+        self.planes = {}
+        self.policies = []
+        self.writes = 0
+
+    def apply(self, manifest):
+        super().apply(manifest)
+        self.writes += 1
+
+    def get(self, name, namespace="default"):
+        self._tick(ServiceKey(namespace, name))
+        return super().get(name, namespace)
+
+    def set_traffic_policy(self, name, namespace, policy):
+        super().set_traffic_policy(name, namespace, policy)
+        self.policies.append(policy)
+
+    def share(self, version, name="heart", namespace="default"):
+        """Percent of the traffic that a model version gets."""
+        state = self.store.read_state(ServiceKey(namespace, name))
+        shares = {_version(state.find(revision)): percent for revision, percent in state.weights.items()}
+        return shares.get(version, 0)
+
+    def _ensure_up(self):
+        pass
+
+    def _tick(self, key):
+        content = self.store.read_object(key)
+        if content is None:
+            return
+        plane = self.planes.setdefault(key, WordPlane())
+        plane.wanted = read_wanted(parse_inference_service(content), content["metadata"]["generation"])
+        told = {
+            f"r{int(revision.name[-5:])}": dead(4, "the bundle is damaged")
+            if _version(revision) in self.broken
+            else READY
+            for revision in plane.state.revisions
+            if any(server.phase is Phase.STARTING for server in revision.servers)
+        }
+        plane.look(1.0, **told)
+        self.store.write_state(key, plane.state)
+
+
+def _version(revision):
+    variables = revision.template["predictor"]["model"]["env"]
+    return next(variable["value"] for variable in variables if variable["name"] == "MODEL_VERSION")

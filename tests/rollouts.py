@@ -2,25 +2,28 @@
 
 import numpy as np
 
+from mulgil.contract.labels import LabelKind
 from mulgil.contract.rollout import Rollout, RolloutMetric
 from mulgil.rollout.comparisons import learn_shift
 from mulgil.rollout.driving import Clock, drive
+from mulgil.rollout.labels import Judged
 from mulgil.rollout.progress import Surroundings
 from mulgil.rollout.replay import replay
 from mulgil.rollout.starting import start_rollout
 from mulgil.rollout.store import RolloutStore
 from mulgil.rollout.traffic import ArmTraffic, LatencySamples, Traffic
 
-__all__ = ["Callers", "Scene", "learn_shift"]
+__all__ = ["Callers", "LateLabels", "Scene", "learn_shift"]
 
 
 class Callers:
     """A metric source: callers that a canary serves better or worse."""
 
-    measures = frozenset(RolloutMetric)
+    measures = frozenset(RolloutMetric) - {RolloutMetric.ACCURACY}
 
     def __init__(self, cluster, *, rate=40.0, errors=0.01, slower=1.0, shift=0.0, seed=0):
         self.cluster, self.rate = cluster, rate
+        self.labels = None
         self.errors, self.slower, self.shift = errors, slower, shift
         self.rng = np.random.default_rng(seed)
         self.served = {}
@@ -37,6 +40,8 @@ class Callers:
         stable = int(requests) - int(canary)
         for version, count in ((arms.canary, canary), (arms.stable, stable)):
             self.served[version] = self.served.get(version, 0) + int(count)
+            if self.labels is not None:
+                self.labels.predict(version, int(count), cursor, now)
         return Traffic(
             self._arm(
                 int(canary), self.errors, self.slower, self.candidate(self._scores(canary)) + self.shift
@@ -74,6 +79,44 @@ class Callers:
         )
 
 
+class LateLabels:
+    """Labels of the callers' predictions that come so many seconds later."""
+
+    def __init__(self, *, wrong, delay=0.0, kind=LabelKind.CLASS, stable_wrong=0.1, seed=1):
+        self.kind, self.delay = kind, delay
+        self.wrong, self.stable_wrong = wrong, stable_wrong
+        self.rng = np.random.default_rng(seed)
+        self.made = {}
+        self.now = 0.0
+        self.trouble = None
+
+    def predict(self, version, count, start, end):
+        times = self.rng.uniform(start, end, count)
+        share = self.stable_wrong if version == "1" else self.wrong
+        if self.kind is LabelKind.CLASS:
+            losses = (self.rng.random(count) < share).astype(float)
+        else:
+            losses = (share * self.rng.normal(size=count)) ** 2
+        self.made.setdefault(version, []).append((times, losses))
+        self.now = end
+
+    needs_logger = False
+
+    def check(self):
+        pass
+
+    def judge(self, arms, since):
+        if self.trouble is not None:
+            raise self.trouble
+        return {version: self._of(version, since) for version in (arms.stable, arms.canary)}
+
+    def _of(self, version, since):
+        made = self.made.get(version, [(np.zeros(0), np.zeros(0))])
+        times, losses = (np.concatenate([part[i] for part in made]) for i in (0, 1))
+        has_come = (times >= since) & (times + self.delay <= self.now)
+        return Judged(times[has_come], losses[has_come])
+
+
 class Scene:
     """One rollout on one platform, with a clock that runs only when somebody sleeps."""
 
@@ -83,10 +126,11 @@ class Scene:
         self.policy = policy or Rollout()
         self.time = 1_000_000.0
         self.finished = []
+        self.label_files = None
 
     @property
     def around(self):
-        return Surroundings(self.driver, self.callers, self.callers.replay)
+        return Surroundings(self.driver, self.callers, self.callers.replay, self.callers.labels)
 
     def settle(self, manifest):
         """Write an object and look until it is ready."""
@@ -101,6 +145,7 @@ class Scene:
             candidate,
             self.driver,
             self.callers,
+            labels=self.label_files or self.callers.labels,
             source_settings={"kind": "test"},
             dataset_path=None,
             now=self.time,
@@ -108,7 +153,8 @@ class Scene:
 
     def drive(self, rollout, most_moves=20_000):
         def sleep(seconds):
-            self.time += seconds
+            # Of a window of half a minute a few looks are enough.
+            self.time += max(seconds, 5.0)
 
         clock = Clock(now=lambda: self.time, sleep=sleep)
         return drive(

@@ -32,11 +32,13 @@ def make_bundle(
         feature_service: What it reads by entity; nothing if left out.
         onnx: Where its network is written as ONNX too; nowhere if left out.
     """
+    from components.train_model.checkpoints import Checkpoints
     from components.train_model.export import write_bundle
     from components.train_model.fit_transform import fit_transform
     from components.train_model.fitting import fit_network
     from components.train_model.heads import make_head
     from components.train_model.learners import Examples
+    from components.train_model.network import NetworkBuilder
     from components.train_model.neural_network import FittedNetwork
     from mulgil.preprocessing import TransformExecutor
 
@@ -46,7 +48,8 @@ def make_bundle(
     numbers = TransformExecutor(transform).apply(rows.tensors)
     head = make_head(folder.project.task, 1, rows)
     examples = Examples(numbers, head.encode(rows))
-    fitted = fit_network(folder.project.training, head, examples, 1)
+    builder = NetworkBuilder(folder.project.training, None, folder.path)
+    fitted = fit_network(builder, head, examples, 1, Checkpoints(path.parent / "checkpoints"))
     if onnx is not None:
         from benchmarks.serving.onnx_network import write_onnx
 

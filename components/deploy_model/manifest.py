@@ -42,6 +42,8 @@ def build_manifest(project: Project, registered: RegisteredModel, bundle: Bundle
                 f"{_DOMAIN}/data-fingerprint": bundle.data_fingerprint,
                 f"{_DOMAIN}/dictionary-fingerprint": bundle.dictionary_fingerprint,
                 f"{_DOMAIN}/feature-store-version": bundle.feature_service.store_version,
+                # A cluster's runtime records anyway.
+                **({f"{_DOMAIN}/record-predictions": "true"} if project.serving.record_predictions else {}),
             },
         },
         "spec": {

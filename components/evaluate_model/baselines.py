@@ -8,17 +8,20 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 from sklearn.compose import ColumnTransformer
 from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.multiclass import OneVsRestClassifier
 from sklearn.pipeline import Pipeline, make_pipeline
-from sklearn.preprocessing import OneHotEncoder, StandardScaler
+from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, StandardScaler
 
 from components.evaluate_model.metrics import Floats
 from mulgil.contract import MissingPolicy, Task
+from mulgil.contract.dictionary import ImageForm
 from mulgil.contract.specifications import PreprocessingColumn, PreprocessingSpecification
+from mulgil.images import decode_image
 from mulgil.preprocessing import MISSING_CODE
 from mulgil.preprocessing.rows import TrainingRows
 
@@ -47,10 +50,7 @@ def predict_linear_model(
     Columns are filled as the dictionary says, standardised or one-hot encoded, and the regression has
     scikit-learn's own defaults: a pipeline that shares no code with the one it is compared with.
     """
-    steps = [
-        (c.name, _encode_codes(c) if c.is_categorical else _encode_number(c), [c.name])
-        for c in specification.columns
-    ]
+    steps = [(c.name, _encode(c), [c.name]) for c in specification.columns]
     # The default 100 steps of the solver are too few for some tables.
     model: Any = LogisticRegression(max_iter=1000) if task.is_classification else Ridge()
     if task is Task.MULTILABEL_CLASSIFICATION:
@@ -60,6 +60,21 @@ def predict_linear_model(
     rows = pd.DataFrame(test.tensors)
     predicted: Floats = pipeline.predict_proba(rows) if task.is_classification else pipeline.predict(rows)
     return predicted[:, 1] if task is Task.BINARY_CLASSIFICATION else predicted
+
+
+def _encode(column: PreprocessingColumn) -> Pipeline:
+    if column.image is not None:
+        return _encode_image(column.image)
+    return _encode_codes(column) if column.is_categorical else _encode_number(column)
+
+
+def _encode_image(form: ImageForm) -> Pipeline:
+    """Every pixel is a number; the images of a column are of any size, and are read as a model reads them."""
+
+    def read(images: pd.DataFrame) -> npt.NDArray[np.float32]:
+        return np.stack([decode_image(image, form) for image in images.iloc[:, 0]])
+
+    return make_pipeline(FunctionTransformer(read), StandardScaler())
 
 
 def _encode_number(column: PreprocessingColumn) -> Pipeline:

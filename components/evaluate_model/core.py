@@ -6,19 +6,24 @@ from pathlib import Path
 
 from components.evaluate_model import PROJECT_SECTIONS
 from components.evaluate_model.baselines import predict_linear_model, predict_prior
-from components.evaluate_model.bootstrap import Replicates, replicate
+from components.evaluate_model.bootstrap import Replicates
 from components.evaluate_model.bundle_dictionary import read_dictionary
+from components.evaluate_model.calls import read_decision, replicate_calls, scores_for
 from components.evaluate_model.champion import ChampionAnswer, ask_champion
 from components.evaluate_model.gates import (
     check_baseline,
     check_champion,
+    check_decision,
     check_floor,
     pass_without_champion,
     show_interval,
 )
+from components.evaluate_model.metrics import THRESHOLD
 from components.evaluate_model.pictures import Pictures, draw_pictures
 from components.evaluate_model.proportions import widen_collapsed
 from components.evaluate_model.scoring import predict
+from components.evaluate_model.slices import check_slices, score_slices
+from components.evaluate_model.worst_rows import find_worst_rows
 from mulgil.artifacts import (
     SPLITS,
     BundleManifest,
@@ -84,23 +89,44 @@ def evaluate_model(
     }
     if champion.predicted is not None:
         predicted[CHAMPION] = champion.predicted
-    replicates = replicate(task, test.target, predicted, TASK_FORMS[task].metrics)
+    decision = read_decision(bundle_path)
+    threshold = decision.threshold if decision else THRESHOLD
+    replicates = replicate_calls(task, test.target, predicted, TASK_FORMS[task].metrics, threshold)
 
     pictures = draw_pictures(
         form,
         test.target,
         {model: numbers for model, numbers in predicted.items() if model != BASELINE},
+        threshold,
     )
     intervals = {
         model: {
             metric.value: widen_collapsed(
-                measured.interval(project.gates.confidence), task, metric, test.target, predicted[model]
+                measured.interval(project.gates.confidence),
+                task,
+                metric,
+                test.target,
+                scores_for(metric, predicted, threshold)[model],
             )
             for metric, measured in of_model.items()
         }
         for model, of_model in replicates.items()
     }
     evaluation = _evaluate(bundle, champion, len(test), replicates, intervals, pictures, project)
+    evaluation = evaluation.model_copy(
+        update={
+            "slices": score_slices(
+                task,
+                project.primary_metric,
+                dictionary,
+                test,
+                scores_for(project.primary_metric, predicted, threshold)[MODEL],
+                project.gates.confidence,
+            ),
+            "decision": decision,
+            "worst_rows": find_worst_rows(form, dictionary, test, predicted[MODEL]),
+        }
+    )
     verdict = Verdict.of(GATE, bundle.fingerprint, _check(evaluation, champion, project))
     evaluation.write(evaluation_path)
     verdict.write(verdict_path)
@@ -150,6 +176,11 @@ def _check(evaluation: Evaluation, champion: ChampionAnswer, project: Project) -
         checks.append(check_champion(primary, improvement, gates.champion_margin, str(champion.version)))
     else:
         checks.append(pass_without_champion(champion.reason))
+    if evaluation.decision is not None:
+        checks.append(check_decision(evaluation.decision))
+    if gates.slice_margin is not None:
+        whole = evaluation.metrics[primary].value
+        checks.append(check_slices(primary, whole, evaluation.slices, gates.slice_margin))
     return checks
 
 

@@ -16,12 +16,13 @@ _MOST_CALIBRATION_BINS = 10
 _ROWS_IN_A_BIN = 10
 
 
-def draw_curves(target: Booleans, probability: Floats) -> ScoreCurves:
+def draw_curves(target: Booleans, probability: Floats, threshold: float = THRESHOLD) -> ScoreCurves:
     """Compute everything that is drawn of one model.
 
     Args:
         target: The truth, with both classes.
         probability: What the model gave for yes.
+        threshold: From which probability on it is called one.
 
     Shapes:
         (rows,) each.
@@ -32,7 +33,7 @@ def draw_curves(target: Booleans, probability: Floats) -> ScoreCurves:
         roc=_thin(false_positive_rate, true_positive_rate),
         precision_recall=_thin(recall[::-1], precision[::-1]),
         calibration=_calibrate(target, probability),
-        confusion=_confuse(target, probability),
+        confusion=_confuse(target, probability, threshold),
         scores={"no": _count_scores(probability[~target]), "yes": _count_scores(probability[target])},
     )
 
@@ -54,10 +55,10 @@ def _calibrate(target: Booleans, probability: Floats) -> tuple[CalibrationBin, .
     )
 
 
-def _confuse(target: Booleans, probability: Floats) -> Confusion:
-    called = probability >= THRESHOLD
+def _confuse(target: Booleans, probability: Floats, threshold: float) -> Confusion:
+    called = probability >= threshold
     return Confusion(
-        threshold=THRESHOLD,
+        threshold=threshold,
         true_positives=int((called & target).sum()),
         false_positives=int((called & ~target).sum()),
         false_negatives=int((~called & target).sum()),

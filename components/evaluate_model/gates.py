@@ -17,7 +17,7 @@ Source:
 
 from __future__ import annotations
 
-from mulgil.artifacts import Check, Interval
+from mulgil.artifacts import Check, DecisionRule, Interval
 from mulgil.contract import Metric
 
 
@@ -60,6 +60,16 @@ def check_champion(metric: Metric, improvement: Interval, margin: float, version
             f"asked for: surely no worse by {margin:g}"
         ),
     )
+
+
+def check_decision(decision: DecisionRule) -> Check:
+    """Ask whether some threshold gives what was asked for, on the rows that it was chosen on."""
+    among = f"{decision.rule} on {decision.rows} validation rows"
+    if decision.is_met:
+        reason = f"a yes is called from {decision.threshold:.3g} on: {among}"
+    else:
+        reason = f"no threshold gives {among}; the nearest is {decision.threshold:.3g}"
+    return Check(name="decision", is_passed=decision.is_met, value=decision.threshold, reason=reason)
 
 
 def pass_without_champion(reason: str) -> Check:

@@ -35,17 +35,22 @@ class Pictures:
     fits: dict[str, dict[str, NumberFit]] = field(default_factory=dict)
 
 
-def draw_pictures(form: AnswerForm, target: npt.NDArray[Any], predicted: Mapping[str, Floats]) -> Pictures:
+def draw_pictures(
+    form: AnswerForm, target: npt.NDArray[Any], predicted: Mapping[str, Floats], threshold: float
+) -> Pictures:
     """Compute everything that is drawn.
 
     Args:
         form: What the models answer.
         target: The truth.
         predicted: What each model gave, by its name.
+        threshold: From which probability on a yes is called, where there is one answer alone.
     """
     match form.task:
         case Task.BINARY_CLASSIFICATION:
-            return Pictures(curves={name: draw_curves(target, given) for name, given in predicted.items()})
+            return Pictures(
+                curves={name: draw_curves(target, given, threshold) for name, given in predicted.items()}
+            )
         case Task.MULTICLASS_CLASSIFICATION:
             return Pictures(
                 confusions={name: _confuse(form.names, target, given) for name, given in predicted.items()}

@@ -13,6 +13,9 @@ from mulgil.onnx_model import OnnxModel
 from mulgil.preprocessing import FittedTransform, TransformExecutor
 from mulgil.preprocessing.rows import Tensors
 
+# Together, so that the layers of many images do not fill the memory. Chosen by eye.
+_ASKED_ROWS = 1 << 12
+
 
 def predict(bundle_path: Path, manifest: BundleManifest, tensors: Tensors, answer_width: int) -> Floats:
     """Score rows by the ONNX model behind the transform, or else by the SavedModel.
@@ -38,5 +41,14 @@ def predict(bundle_path: Path, manifest: BundleManifest, tensors: Tensors, answe
         return predicted
     model = tf.saved_model.load(str(bundle_path / BUNDLE_SAVED_MODEL))
     serve = model.signatures["serving_default"]
-    answer = serve(**{column.name: tf.constant(tensors[column.name]) for column in transform.columns})
-    return np.asarray(answer[manifest.output], dtype=np.float64)
+    rows = len(tensors[transform.columns[0].name])
+    parts = [
+        serve(
+            **{
+                column.name: tf.constant(tensors[column.name][start : start + _ASKED_ROWS])
+                for column in transform.columns
+            }
+        )
+        for start in range(0, rows, _ASKED_ROWS)
+    ]
+    return np.concatenate([np.asarray(part[manifest.output], dtype=np.float64) for part in parts])

@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from components.ingest_data.cells import ReadCell, TextCells
+from components.ingest_data.images import read_images
 from components.ingest_data.table import Cells
 from components.ingest_data.typed_cells import plain
 from mulgil.contract.dictionary import Column, ColumnType
@@ -29,6 +30,7 @@ ARROW_TYPES = {
     ColumnType.CATEGORY: pa.string(),
     ColumnType.TEXT: pa.string(),
     ColumnType.TIMESTAMP: pa.timestamp("us", tz="UTC"),
+    ColumnType.IMAGE: pa.binary(),
 }
 
 # Python reads these, and Arrow's cast reads them to the same float64.
@@ -58,6 +60,8 @@ def read_column(column: Column, cells: Cells, read_cell: ReadCell) -> ReadColumn
         cells: As the source has them.
         read_cell: What each cell means.
     """
+    if column.type is ColumnType.IMAGE:
+        return ReadColumn(*read_images(column, cells))
     if not isinstance(cells, pa.Array):
         return _read_objects(column, cells, read_cell)
     if pa.types.is_dictionary(cells.type):

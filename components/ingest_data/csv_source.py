@@ -14,7 +14,7 @@ import pyarrow as pa
 from components.ingest_data.cells import TextCells
 from components.ingest_data.compression import open_uncompressed
 from components.ingest_data.dialect import DELIMITERS, detect_encoding, is_utf8, marked_encoding
-from components.ingest_data.table import BATCH_ROWS, Batch, Misfit, RawTable
+from components.ingest_data.table import BATCH_ROWS, Batch, Misfit, RawTable, rows_that_fit
 from mulgil.contract.sources import CsvSource
 from mulgil.errors import InputError, describe
 
@@ -158,8 +158,8 @@ class _Rows(Iterator[list[str]]):
 
 
 def _batches(rows: Iterator[list[str]], of_file: _Rows, header: Sequence[str]) -> Iterator[Batch]:
-    number = 0
-    while some := list(islice(rows, BATCH_ROWS)):
+    number, at_once = 0, min(BATCH_ROWS, rows_that_fit(len(header)))
+    while some := list(islice(rows, at_once)):
         misfits: list[Misfit] = []
         fits = np.ones(len(some), dtype=bool)
         for place, row in enumerate(some):

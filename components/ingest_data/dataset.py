@@ -19,6 +19,7 @@ from mulgil.contract.dictionary import DataDictionary
 
 # Greater row groups are read faster, smaller ones take less memory; chosen by eye.
 _GROUP_ROWS = 1 << 18
+_GROUP_IMAGES = 1 << 10
 
 
 class RowStore:
@@ -32,6 +33,8 @@ class RowStore:
     def __init__(self, path: Path, dictionary: DataDictionary) -> None:
         self._path = path
         self._dictionary = dictionary
+        has_images = any(column.image for column in dictionary.kept)
+        self._group_rows = _GROUP_IMAGES if has_images else _GROUP_ROWS
         self._identities: list[Identities] = []
         self._targets: list[pa.RecordBatch] = []
         self._keys: list[pa.Array] = []
@@ -93,7 +96,7 @@ class RowStore:
                 for split in places
             }
             with pq.ParquetFile(self._path) as file:
-                for batch in file.iter_batches(_GROUP_ROWS):
+                for batch in file.iter_batches(self._group_rows):
                     among = split_of[start : start + batch.num_rows]
                     start += batch.num_rows
                     for number, (split, writer) in enumerate(writers.items()):

@@ -40,12 +40,17 @@ class RowsFingerprint:
 
 def _parts(values: pa.Array) -> Iterator[bytes | memoryview]:
     """Yield streams of bytes that do not depend on where a batch ends: which are there, then the values."""
-    is_text = pa.types.is_string(values.type)
+    is_text, is_file = pa.types.is_string(values.type), pa.types.is_binary(values.type)
     yield pc.cast(pc.is_valid(values), pa.uint8()).to_numpy().data
     if is_text:
         there = pc.fill_null(values, "")
         yield pc.binary_length(there).to_numpy().data
         yield "".join(there.to_pylist()).encode()
+        return
+    if is_file:
+        there = pc.fill_null(values, b"")
+        yield pc.binary_length(there).to_numpy().data
+        yield b"".join(there.to_pylist())
         return
     if pa.types.is_floating(values.type):
         yield pc.fill_null(values, 0.0).to_numpy().data

@@ -68,7 +68,7 @@ def hash_cells(column: pa.Array, key: str) -> npt.NDArray[np.uint64]:
         key: Sixteen characters; for another key, other bits.
     """
     seed = np.uint64(zlib.crc32(key.encode()) * int(_MISSING) % 2**64)
-    if pa.types.is_string(column.type):
+    if pa.types.is_string(column.type) or pa.types.is_binary(column.type):
         encoded = column.dictionary_encode()
         words = np.array(encoded.dictionary.to_pylist(), dtype=object)
         hashes = pd.util.hash_array(words, hash_key=key, categorize=False)

@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-import sys
-import traceback
-import types
-import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 import pyarrow as pa
@@ -17,7 +12,8 @@ from components.ingest_data.cells import read_typed_cell
 from components.ingest_data.table import BATCH_ROWS, Cells, RawTable, number_batches
 from components.ingest_data.typed_cells import plain
 from mulgil.contract.sources import PythonSource
-from mulgil.errors import InputError, MulgilError, describe
+from mulgil.errors import InputError, describe
+from mulgil.project_code import ProjectFunction
 
 
 def read_python(source: PythonSource, folder: Path) -> RawTable:
@@ -26,10 +22,16 @@ def read_python(source: PythonSource, folder: Path) -> RawTable:
     Raises:
         InputError: There is no such function, it fails, or what it returns is no data frame with rows.
     """
-    module, function = source.function.split(":")
-    path = folder / f"{module}.py"
-    location = f"{path.resolve()}:{function}"
-    frame = _call(path, function, location)
+    function = ProjectFunction(
+        folder,
+        source.function,
+        key="source.function",
+        title="source",
+        form=f"`def {source.function.split(':')[1]}():` that returns a pandas DataFrame",
+        alternative="give a file instead: --source PATH",
+    )
+    location = function.location
+    frame = function()
     if not isinstance(frame, pd.DataFrame):
         raise InputError(
             describe(
@@ -55,63 +57,3 @@ def _as_cells(values: pd.Series) -> Cells:
     if values.dtype == object or isinstance(values.dtype, pd.PeriodDtype | pd.IntervalDtype):
         return [plain(cell) for cell in values.tolist()]
     return pa.array(values, from_pandas=True)
-
-
-def _call(path: Path, function: str, location: str) -> Any:
-    # It is run from its text, so that no byte code appears in the user's folder, and under a name of its own
-    # for as long as it runs, because dataclasses and pickles look their module up.
-    module = types.ModuleType(f"mulgil_source_{uuid.uuid4().hex}")
-    module.__file__ = str(path)
-    sys.modules[module.__name__] = module
-    try:
-        exec(compile(_read(path), str(path), "exec"), module.__dict__)
-        return _function(module, function, location)()
-    except MulgilError:
-        raise
-    except Exception as exc:
-        raise _failure(location, path, exc) from exc
-    finally:
-        del sys.modules[module.__name__]
-
-
-def _read(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as exc:
-        raise InputError(
-            describe(
-                f"The project's own source cannot be read: {exc.strerror}",
-                expected="the file that `source.function` in project.yaml names",
-                received=str(path),
-            )
-        ) from exc
-
-
-def _function(module: types.ModuleType, name: str, location: str) -> Callable[[], Any]:
-    function: Callable[[], Any] | None = getattr(module, name, None)
-    if not callable(function):
-        raise InputError(
-            describe(
-                f"There is no function {location}",
-                expected=f"`def {name}():` that returns a pandas DataFrame",
-                next_step="correct `source.function` in project.yaml",
-            )
-        )
-    return function
-
-
-def _failure(location: str, path: Path, exc: Exception) -> InputError:
-    remedy = f"correct {path.name}, or give a file instead: --source PATH"
-    if isinstance(exc, FileNotFoundError):
-        # A run reads a copy of the project, of which no data is a part.
-        remedy = (
-            f"in {path.name}, name other files by absolute path or URL: a run has a copy of its Python alone"
-        )
-    lines = [frame.lineno for frame in traceback.extract_tb(exc.__traceback__) if frame.filename == str(path)]
-    return InputError(
-        describe(
-            f"The project's own source failed: {location}",
-            received=f"{type(exc).__name__}: {exc}" + (f" (line {lines[-1]})" if lines else ""),
-            next_step=remedy,
-        )
-    )

@@ -300,4 +300,6 @@ def _as_words(cells: Cells) -> pa.Array:
 
 
 def _as_python(cell: Any) -> Any:
-    return cell.as_py() if isinstance(cell, pa.Scalar) else cell
+    value = cell.as_py() if isinstance(cell, pa.Scalar) else cell
+    # A file, which a line of text is no place for; the row's number leads to it.
+    return f"{len(value)} bytes" if isinstance(value, bytes) else value

@@ -7,6 +7,8 @@ from collections.abc import Collection
 from pathlib import Path, PurePosixPath
 
 from components.ingest_data.csv_source import read_csv
+from components.ingest_data.image_folder import read_image_folder
+from components.ingest_data.images import gather_pixels
 from components.ingest_data.joining import join_tables
 from components.ingest_data.json_lines_source import read_json_lines
 from components.ingest_data.locations import fetch_location, is_url, resolve
@@ -18,6 +20,7 @@ from mulgil.contract import ProjectFolder
 from mulgil.contract.sources import (
     CsvSource,
     FileSource,
+    ImageFolderSource,
     JsonLinesSource,
     ParquetSource,
     PythonSource,
@@ -45,12 +48,19 @@ def read_source(folder: ProjectFolder, replacement: str, scratch: Path) -> RawTa
         TemporaryError: A server did not answer.
     """
     source = choose_source(folder.project.source, replacement) if replacement else folder.project.source
+    return gather_pixels(_read(source, folder, scratch), folder.dictionary)
+
+
+def _read(source: Source, folder: ProjectFolder, scratch: Path) -> RawTable:
     if isinstance(source, PythonSource):
         return read_python(source, folder.path)
     if isinstance(source, SqlSource):
         return read_sql(source, folder.path)
-    names = [column.name_in_source for column in folder.dictionary.columns if column.is_in_source]
+    columns = [column for column in folder.dictionary.columns if column.is_in_source]
+    names = [name for column in columns for name in column.names_in_source]
     location = resolve(source.location, folder.path)
+    if isinstance(source, ImageFolderSource):
+        return read_image_folder(location)
     files = fetch_location(location, scratch)
     if len(files) == 1:
         return _read_file(source, files[0], location, names)
@@ -81,6 +91,8 @@ def choose_source(project: Source, replacement: str) -> Source:
         InputError: The project's source is no file, and the extension does not tell what this one is.
     """
     location = resolve(replacement, Path.cwd())
+    if isinstance(project, ImageFolderSource):
+        return project.model_copy(update={"location": location})
     path = re.split("[?#]", location)[0] if is_url(location) else _first_file(location)
     suffix = PurePosixPath(path).suffix.lower()
     if suffix in _PARQUET_SUFFIXES:

@@ -14,6 +14,8 @@ from components.ingest_data.cells import ReadCell
 
 # Rows that are looked at together: enough for Arrow's own pace, and a few megabytes. Chosen by eye.
 BATCH_ROWS = 1 << 16
+# Of a wide table fewer: a cell of a text file takes some 60 bytes before Arrow has it.
+_BATCH_CELLS = 1 << 22
 
 # The cells of one column: an Arrow array, or Python's own values where they are of several types.
 Cells = pa.Array | Sequence[Any]
@@ -81,6 +83,11 @@ class RawTable:
     header: tuple[str, ...]
     batches: Iterator[Batch]
     read_cell: ReadCell
+
+
+def rows_that_fit(width: int) -> int:
+    """Return how many rows of a text file so wide may be looked at together."""
+    return max(1, _BATCH_CELLS // max(1, width))
 
 
 def number_batches(columns: Iterator[tuple[Cells, ...]]) -> Iterator[Batch]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import pyarrow as pa
@@ -19,9 +20,9 @@ from components.materialize_features.staging import staged_store
 from feature_repo.layout import StoreLayout
 from feature_repo.online_places import find_place
 from feature_repo.translation import translate
-from mulgil.artifacts import FeatureServiceReference, require_approval, write_text
+from mulgil.artifacts import DatasetManifest, FeatureServiceReference, require_approval, write_text
 from mulgil.contract import load_project
-from mulgil.contract.specifications import specify_features
+from mulgil.contract.specifications import FeatureSpecification, specify_features
 from mulgil.home import home
 from mulgil.online_rows import FORM
 
@@ -59,6 +60,10 @@ def materialize_features(
 
     specification = specify_features(dictionary)
     splits = read_splits(dataset_path, dictionary)
+    if not specification.features:
+        return _pass_images_on(
+            project, splits, manifest, specification, training_rows_path, feature_service_path
+        )
     rows = pa.concat_tables(splits.values())
     check_rows_are_distinct(rows, specification)
 
@@ -93,4 +98,28 @@ def materialize_features(
     print(f"feature service: {reference.name}, {len(reference.features)} features")
     print("training rows:   " + ", ".join(f"{name} {split.num_rows}" for name, split in joined.items()))
     print(f"online store:    {place.location}; {entities} entities read back equal the offline store")
+    return reference
+
+
+def _pass_images_on(
+    project: str,
+    splits: Mapping[str, pa.Table],
+    manifest: DatasetManifest,
+    specification: FeatureSpecification,
+    training_rows_path: Path,
+    feature_service_path: Path,
+) -> FeatureServiceReference:
+    """Hand over rows whose only feature is an image: no store keeps them, and a request carries its own."""
+    reference = FeatureServiceReference(
+        name=project,
+        project=project,
+        store_version=specification.version,
+        online_store="",
+        entity=specification.entity,
+        features=(),
+    )
+    write_training_rows(training_rows_path, splits, manifest)
+    reference.write(feature_service_path)
+    print("feature service: none, an image is no feature of an online store")
+    print("training rows:   " + ", ".join(f"{name} {split.num_rows}" for name, split in splits.items()))
     return reference

@@ -20,6 +20,7 @@ _ARROW_TYPES = {
     ColumnType.CATEGORY: pa.string(),
     ColumnType.TEXT: pa.string(),
     ColumnType.TIMESTAMP: pa.timestamp("us", tz="UTC"),
+    ColumnType.IMAGE: pa.binary(),
 }
 
 

@@ -44,6 +44,9 @@ def observe(inputs: Mapping[str, Any], outputs: Mapping[str, Path]) -> dict[str,
     folder = load_project(Path(inputs["project_path"]), PROJECT_SECTIONS)
     project, version = folder.project.name, specify_features(folder.dictionary).version
     reference = FeatureServiceReference.read(outputs["feature_service"])
+    if not reference.features:
+        # Images: the step has written nothing but its outputs.
+        return {}
     if os.environ.get(URL_VARIABLE) or reference.store_kind != "sqlite":
         raise NotReconciledError("the online store is Redis, or was")
     dataset = DatasetManifest.read(inputs["dataset"] / DATASET_MANIFEST).fingerprint

@@ -8,6 +8,8 @@ from pathlib import Path
 from components.register_model import PROJECT_SECTIONS
 from mulgil import registry
 from mulgil.artifacts import (
+    EVALUATION,
+    VERDICT,
     BundleManifest,
     Evaluation,
     RegisteredModel,
@@ -72,6 +74,7 @@ def register_model(
             metrics=_metrics(evaluation),
             curves={"loss": history.loss, "val_loss": history.val_loss},
             tags=_lineage(bundle, run_id),
+            evidence={EVALUATION: evaluation_path, VERDICT: evaluation_verdict_path},
         )
     )
     registered.write(registered_model_path)

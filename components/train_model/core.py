@@ -6,13 +6,16 @@ import time
 from pathlib import Path
 
 from components.train_model import PROJECT_SECTIONS
+from components.train_model.checkpoints import Checkpoints
 from components.train_model.comparison import choose_simplest, compare_families
 from components.train_model.estimators import Estimators
 from components.train_model.export import write_bundle
 from components.train_model.fit_transform import fit_transform
 from components.train_model.heads import Head, make_head
 from components.train_model.learners import Examples, Learner
+from components.train_model.network import NetworkBuilder
 from components.train_model.neural_network import NeuralNetwork
+from components.train_model.threshold import choose_threshold
 from mulgil.artifacts import (
     BundleManifest,
     DatasetManifest,
@@ -20,11 +23,12 @@ from mulgil.artifacts import (
     FeatureServiceReference,
     TrainingHistory,
 )
-from mulgil.contract import DataDictionary, load_project
+from mulgil.contract import ColumnType, DataDictionary, ProjectFolder, load_project
 from mulgil.contract.answers import AnswerForm
-from mulgil.contract.learning import Family, Training
+from mulgil.contract.learning import Family
 from mulgil.contract.specifications import specify_preprocessing
 from mulgil.errors import InputError, describe
+from mulgil.home import home
 from mulgil.preprocessing import FittedTransform, TransformExecutor
 from mulgil.preprocessing.rows import TrainingRows, read_manifest, read_rows
 
@@ -62,6 +66,7 @@ def train_model(
     validation = read_rows(training_rows_path, "validation", dictionary)
 
     started = time.monotonic()
+    checkpoints = Checkpoints(home() / "checkpoints")
     task = folder.project.task
     answer_width = AnswerForm.of(task, dictionary).width
     specification = specify_preprocessing(dictionary)
@@ -71,11 +76,22 @@ def train_model(
     family = training.family
     if family is Family.AUTO:
         candidates = compare_families(
-            lambda one: _learner(one, training), training, task, answer_width, specification, both
+            lambda one: make_learner(one, folder, checkpoints),
+            training,
+            task,
+            answer_width,
+            specification,
+            both,
         )
         family = Family(choose_simplest(candidates).family)
-    learner = _learner(family, training)
-    curve = learner.look(head, _encode(first, head, train), _encode(first, head, validation))
+    learner = make_learner(family, folder, checkpoints)
+    examples, held_out = (_encode(first, head, rows) for rows in (train, validation))
+    curve = learner.look(head, examples, held_out)
+    decision = None
+    if folder.project.decision is not None:
+        # As the final model is fitted, but on rows that leave some to choose on.
+        probability = learner.fit(head, examples, curve).predict(held_out.numbers)
+        decision = choose_threshold(folder.project.decision, validation.target, probability)
     transform, head = fit_transform(specification, both.tensors), make_head(task, answer_width, both)
     model = learner.fit(head, _encode(transform, head, both), curve)
     history = TrainingHistory(
@@ -97,14 +113,21 @@ def train_model(
         rows=both,
         data_fingerprint=manifest.fingerprint,
         feature_service=feature_service,
+        decision=decision,
     )
     history.write(history_path)
+    checkpoints.clear()
     _print_summary(history, both, bundle)
     return bundle
 
 
-def _learner(family: Family, training: Training) -> Learner:
-    return NeuralNetwork(training) if family is Family.NEURAL_NETWORK else Estimators(family, training)
+def make_learner(family: Family, folder: ProjectFolder, checkpoints: Checkpoints) -> Learner:
+    """Make a family's learner, as a project says how it is fitted."""
+    training = folder.project.training
+    if family is not Family.NEURAL_NETWORK:
+        return Estimators(family, training)
+    image = next((column.image for column in folder.dictionary.features if column.image is not None), None)
+    return NeuralNetwork(NetworkBuilder(training, image, folder.path), checkpoints)
 
 
 def _encode(transform: FittedTransform, head: Head, rows: TrainingRows) -> Examples:
@@ -124,7 +147,7 @@ def _check_dictionary(manifest: DatasetManifest, dictionary: DataDictionary) -> 
 
 
 def _check_features(feature_service: FeatureServiceReference, dictionary: DataDictionary) -> None:
-    features = tuple(column.name for column in dictionary.features)
+    features = tuple(c.name for c in dictionary.features if c.type is not ColumnType.IMAGE)
     if feature_service.features != features:
         raise InputError(
             describe(

@@ -13,12 +13,14 @@ import numpy as np
 from components.train_model.learners import FittedModel
 from mulgil.artifacts import (
     BUNDLE_BACKGROUND,
+    BUNDLE_DECISION,
     BUNDLE_DICTIONARY,
     BUNDLE_EXAMPLE,
     BUNDLE_MANIFEST,
     BUNDLE_TRANSFORM,
     Background,
     BundleManifest,
+    DecisionRule,
     FeatureServiceReference,
     WarmUpExample,
     fingerprint_files,
@@ -44,6 +46,7 @@ def write_bundle(
     rows: TrainingRows,
     data_fingerprint: str,
     feature_service: FeatureServiceReference,
+    decision: DecisionRule | None = None,
 ) -> BundleManifest:
     """Write a bundle, whole or not at all.
 
@@ -55,6 +58,7 @@ def write_bundle(
         rows: Rows it was fitted on; the first becomes the warm-up example.
         data_fingerprint: Of the dataset they are from.
         feature_service: What the model reads by entity.
+        decision: From which probability on a yes is called, where the project says by what.
 
     Returns:
         The bundle's manifest.
@@ -69,7 +73,11 @@ def write_bundle(
         first = {name: values[:1] for name, values in rows.tensors.items()}
         answer = model.ask(staged, transform, first, output)
         WarmUpExample(instance=rows.instance(0), prediction=answer[0].tolist()).write(staged / BUNDLE_EXAMPLE)
-        _choose_background(rows, folder.dictionary).write(staged / BUNDLE_BACKGROUND)
+        if decision is not None:
+            decision.write(staged / BUNDLE_DECISION)
+        # An image is one column: what it alone has to do with the answer is the whole of it.
+        if not any(column.image for column in transform.columns):
+            _choose_background(rows, folder.dictionary).write(staged / BUNDLE_BACKGROUND)
         manifest = BundleManifest(
             name=folder.project.name,
             task=folder.project.task,

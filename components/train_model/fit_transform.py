@@ -37,12 +37,19 @@ def fit_transform(
     """
     return FittedTransform(
         columns=tuple(
-            _fit_codes(column, columns[column.name])
+            _fit_image(column)
+            if column.image is not None
+            else _fit_codes(column, columns[column.name])
             if column.is_categorical
             else _fit_number(column, columns[column.name])
             for column in specification.columns
         )
     )
+
+
+def _fit_image(column: PreprocessingColumn) -> FittedColumn:
+    # Pixels have known ends, so that nothing need be learned of them.
+    return FittedColumn(name=column.name, is_categorical=False, fill=None, scale=1 / 255, image=column.image)
 
 
 def _fit_number(column: PreprocessingColumn, raw: npt.NDArray[np.float32]) -> FittedColumn:

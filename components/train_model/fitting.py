@@ -10,23 +10,32 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from components.train_model.checkpoints import Checkpoint, Checkpoints, FitState
 from components.train_model.heads import Head
 from components.train_model.learners import Curve, Examples
-from components.train_model.network import build_network
+from components.train_model.network import NetworkBuilder
 from mulgil.contract.learning import Training
 from mulgil.errors import InputError, describe
 
+# Rows whose loss is measured together: enough for a small table in one go, and of images a bounded memory.
+_MEASURED_ROWS = 1 << 12
+# What an exponential schedule ends at, of the rate that it begins with. Chosen by eye.
+_LEAST_RATE = 0.01
 
-def find_epochs(training: Training, head: Head, train: Examples, validation: Examples) -> Curve:
+
+def find_epochs(
+    builder: NetworkBuilder, head: Head, train: Examples, validation: Examples, checkpoints: Checkpoints
+) -> Curve:
     """Fit on the training rows until the validation loss has not fallen for `patience` epochs.
 
     Raises:
         InputError: The loss grew beyond all bounds.
     """
-    stopping = keras.callbacks.EarlyStopping("val_loss", patience=training.patience, mode="min")
-    callbacks = [_ValidationLoss(validation, head.loss), stopping]
-    _, history = _fit(training, head, train, training.max_epochs, callbacks)
-    curve = Curve(tuple(history["loss"]), tuple(history["val_loss"]))
+    training = builder.training
+    place = _find(checkpoints, builder, head, train, validation.numbers, validation.target)
+    measure = _ValidationLoss(validation, head.loss)
+    _, logs = _fit(builder, head, train, training.max_epochs, place, measure)
+    curve = Curve(tuple(logs["loss"]), tuple(logs["val_loss"]))
     if not np.isfinite([curve.loss, curve.val_loss]).all():
         raise InputError(
             describe(
@@ -39,10 +48,20 @@ def find_epochs(training: Training, head: Head, train: Examples, validation: Exa
     return curve
 
 
-def fit_network(training: Training, head: Head, examples: Examples, epochs: int) -> keras.Model:
+def fit_network(
+    builder: NetworkBuilder, head: Head, examples: Examples, epochs: int, checkpoints: Checkpoints
+) -> keras.Model:
     """Fit a new network for so many epochs; of a number it gives the standardised one."""
-    network, _ = _fit(training, head, examples, epochs, [])
+    place = _find(checkpoints, builder, head, examples, epochs)
+    network, _ = _fit(builder, head, examples, epochs, place, None)
     return network
+
+
+def _find(
+    checkpoints: Checkpoints, builder: NetworkBuilder, head: Head, examples: Examples, *more: object
+) -> Checkpoint:
+    settings = [tf.__version__, keras.__version__, builder.description, repr(head)]
+    return checkpoints.find(settings, examples.numbers, examples.target, *more)
 
 
 class _ValidationLoss(keras.callbacks.Callback):
@@ -60,36 +79,131 @@ class _ValidationLoss(keras.callbacks.Callback):
     def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
         """Trace the loss once."""
         numbers, target = tf.constant(self._validation.numbers), tf.constant(self._validation.target)
-        self._measure = tf.function(lambda: self._loss(target, self.model(numbers, training=False)))
+
+        @tf.function
+        def measure(start: tf.Tensor, end: tf.Tensor) -> tf.Tensor:
+            return self._loss(target[start:end], self.model(numbers[start:end], training=False))
+
+        self._measure = measure
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         """Measure; Keras hands the same logs to the callbacks after this one."""
         if logs is not None:
-            logs["val_loss"] = float(self._measure())
+            rows = len(self._validation.numbers)
+            starts = range(0, rows, _MEASURED_ROWS)
+            parts = [(start, min(start + _MEASURED_ROWS, rows)) for start in starts]
+            losses = [float(self._measure(tf.constant(a), tf.constant(b))) * (b - a) for a, b in parts]
+            logs["val_loss"] = sum(losses) / rows
+
+
+class _Progress(keras.callbacks.Callback):
+    """Keeps each epoch's losses, leaves a checkpoint now and then, and ends a fit that gets no better.
+
+    In place of Keras's `EarlyStopping`, which begins to count anew when a fit is taken up again.
+    """
+
+    def __init__(self, state: FitState | None, place: Checkpoint, patience: int) -> None:
+        super().__init__()
+        self.logs: dict[str, list[float]] = state.logs if state else {"loss": []}
+        self._place = place
+        self._patience = patience
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the validation loss has not fallen for so many epochs."""
+        losses = self.logs.get("val_loss")
+        return bool(losses) and len(losses) - 1 - int(np.argmin(losses)) >= self._patience
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+        """Note the epoch."""
+        for name, value in (logs or {}).items():
+            self.logs.setdefault(name, []).append(float(value))
+        if self.is_over:
+            self.model.stop_training = True
+        if self._place.is_due:
+            self._place.save(self.state)
+
+    @property
+    def state(self) -> FitState:
+        """The fit as it is."""
+        return FitState(self.logs, [np.asarray(variable) for variable in _variables(self.model)])
 
 
 def _fit(
-    training: Training,
+    builder: NetworkBuilder,
     head: Head,
     examples: Examples,
     epochs: int,
-    callbacks: list[keras.callbacks.Callback],
+    place: Checkpoint,
+    measure: keras.callbacks.Callback | None,
 ) -> tuple[keras.Model, dict[str, list[float]]]:
+    training = builder.training
     keras.utils.set_random_seed(training.seed)
     tf.config.experimental.enable_op_determinism()
     rows, width = examples.numbers.shape
-    network = build_network(training, width, head)
+    network = builder.build(width, head)
     steps = -(-rows // training.batch_size)
     # An epoch is one call of one graph, over one iterator that goes on through all epochs.
     network.compile(
-        keras.optimizers.Adam(training.learning_rate),
+        keras.optimizers.Adam(_schedule(training, steps)),
         loss=head.loss,
         steps_per_execution=steps,
         jit_compile=False,
     )
-    dataset = tf.data.Dataset.from_tensor_slices((examples.numbers, examples.target))
-    dataset = dataset.shuffle(rows, seed=training.seed).batch(training.batch_size).repeat()
-    history = network.fit(
-        dataset, epochs=epochs, steps_per_epoch=steps, shuffle=False, callbacks=callbacks, verbose=0
-    )
-    return network, history.history
+    state = place.load()
+    if state is not None:
+        network.optimizer.build(network.trainable_variables)
+        for variable, value in zip(_variables(network), state.variables, strict=True):
+            variable.assign(value)
+        print(f"Taken up after epoch {state.epochs}")
+    progress = _Progress(state, place, training.patience)
+    done = state.epochs if state else 0
+    if done < epochs and not progress.is_over:
+        network.fit(
+            _order(examples, training, done, epochs),
+            initial_epoch=done,
+            epochs=epochs,
+            steps_per_epoch=steps,
+            shuffle=False,
+            callbacks=[*([measure] if measure else []), progress],
+            verbose=0,
+        )
+        # It may be killed in what comes after.
+        if place.path.exists():
+            place.save(progress.state)
+    return network, progress.logs
+
+
+def _variables(network: keras.Model) -> list[keras.Variable]:
+    """Return all that a fit changes: weights, statistics and the state of what is random, then Adam's own."""
+    return [*network.variables, *network.optimizer.variables]
+
+
+def _order(examples: Examples, training: Training, first: int, epochs: int) -> tf.data.Dataset:
+    """Return the batches of the epochs that are left; an epoch's order depends on seed and epoch alone."""
+    rows = len(examples.numbers)
+    numbers, target = tf.constant(examples.numbers), tf.constant(examples.target)
+    seed, last = tf.constant(training.seed, tf.int64), tf.constant(rows - 1, tf.int64)
+
+    @tf.autograph.experimental.do_not_convert
+    def shuffle(epoch: tf.Tensor) -> tf.data.Dataset:
+        places = tf.random.experimental.index_shuffle(
+            tf.range(rows, dtype=tf.int64), seed=tf.stack([seed, epoch]), max_index=last
+        )
+        return tf.data.Dataset.from_tensor_slices(places).batch(training.batch_size)
+
+    @tf.autograph.experimental.do_not_convert
+    def take(places: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        return tf.gather(numbers, places), tf.gather(target, places)
+
+    return tf.data.Dataset.range(first, epochs).flat_map(shuffle).map(take)
+
+
+def _schedule(training: Training, steps: int) -> float | keras.optimizers.schedules.LearningRateSchedule:
+    """Return the learning rate, or how it falls over as many epochs as there may be."""
+    total = steps * training.max_epochs
+    if training.schedule == "cosine":
+        return keras.optimizers.schedules.CosineDecay(training.learning_rate, total)
+    if training.schedule == "exponential":
+        return keras.optimizers.schedules.ExponentialDecay(training.learning_rate, total, _LEAST_RATE)
+    return training.learning_rate

@@ -6,18 +6,19 @@ from collections.abc import Mapping
 
 import tensorflow as tf
 
+from mulgil.images import GREY_WEIGHTS
 from mulgil.preprocessing import MISSING_CODE, FittedColumn, FittedTransform
 
 
 def specify_inputs(transform: FittedTransform) -> dict[str, tf.TensorSpec]:
-    """Return the graph's inputs by column: float32 where NaN is missing, or text where "" is.
+    """Return the graph's inputs by column: float32 where NaN is missing, text where "" is, or files.
 
     Shapes:
         (rows,) each.
     """
     return {
         column.name: tf.TensorSpec(
-            [None], tf.string if column.is_categorical else tf.float32, name=column.name
+            [None], tf.string if column.is_categorical or column.image else tf.float32, name=column.name
         )
         for column in transform.columns
     }
@@ -30,7 +31,9 @@ def encode(transform: FittedTransform, columns: Mapping[str, tf.Tensor]) -> tf.T
         (rows,) each in `columns`; returns (rows, width).
     """
     parts = [
-        _one_hot(column, columns[column.name])
+        _read_images(column, columns[column.name])
+        if column.image is not None
+        else _one_hot(column, columns[column.name])
         if column.is_categorical
         else _standardise(column, columns[column.name])
         for column in transform.columns
@@ -49,6 +52,23 @@ def _standardise(column: FittedColumn, raw: tf.Tensor) -> tf.Tensor:
         high = tf.constant(column.high, tf.float32)
         raw = tf.where(raw > high, high, raw)
     return ((raw - tf.constant(column.offset)) * tf.constant(column.scale))[:, tf.newaxis]
+
+
+def _read_images(column: FittedColumn, raw: tf.Tensor) -> tf.Tensor:
+    """Decode, make grey, resize and scale, as `mulgil.images` does."""
+    form = column.image
+    assert form is not None
+
+    def read(content: tf.Tensor) -> tf.Tensor:
+        # It reads PNG too; the accurate method is that of other decoders.
+        pixels = tf.cast(tf.io.decode_jpeg(content, channels=3, dct_method="INTEGER_ACCURATE"), tf.float32)
+        if form.colors == "grey":
+            pixels = tf.reduce_sum(pixels * tf.constant(GREY_WEIGHTS, tf.float32), axis=-1, keepdims=True)
+        resized = tf.image.resize(pixels, (form.height, form.width), antialias=True)
+        return tf.reshape(resized, [form.size])
+
+    pixels = tf.map_fn(read, raw, fn_output_signature=tf.TensorSpec([form.size], tf.float32))
+    return (pixels - tf.constant(column.offset)) * tf.constant(column.scale)
 
 
 def _one_hot(column: FittedColumn, raw: tf.Tensor) -> tf.Tensor:

@@ -1,4 +1,4 @@
-"""The multilayer perceptron as a family: fitted by epochs, served as SavedModel and LiteRT."""
+"""Networks as a family: fitted by epochs, served as SavedModel and LiteRT."""
 
 from __future__ import annotations
 
@@ -11,14 +11,18 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
+from components.train_model.checkpoints import Checkpoints
 from components.train_model.fitting import find_epochs, fit_network
 from components.train_model.graph_preprocessing import encode, specify_inputs
 from components.train_model.heads import Head
 from components.train_model.learners import Curve, Examples, Floats
+from components.train_model.network import NetworkBuilder
 from mulgil.artifacts import BUNDLE_LITERT, BUNDLE_SAVED_MODEL
-from mulgil.contract.learning import Training
 from mulgil.preprocessing import FittedTransform
 from mulgil.preprocessing.rows import Tensors
+
+# Together, so that the layers of many images do not fill the memory. Chosen by eye.
+_PREDICTED_ROWS = 1 << 12
 
 
 @dataclass(frozen=True)
@@ -26,19 +30,22 @@ class NeuralNetwork:
     """The family.
 
     Attributes:
-        training: Layers, regularisation and fit.
+        builder: Makes the network, and says how it is fitted.
+        checkpoints: Where a fit leaves how far it has come.
     """
 
-    training: Training
+    builder: NetworkBuilder
+    checkpoints: Checkpoints
     is_fitted_by_epochs = True
 
     def look(self, head: Head, train: Examples, validation: Examples) -> Curve:
         """See after which epoch the validation loss is least."""
-        return find_epochs(self.training, head, train, validation)
+        return find_epochs(self.builder, head, train, validation, self.checkpoints)
 
     def fit(self, head: Head, examples: Examples, curve: Curve) -> FittedNetwork:
         """Fit for as many epochs."""
-        return FittedNetwork(fit_network(self.training, head, examples, curve.best_epoch), head)
+        network = fit_network(self.builder, head, examples, curve.best_epoch, self.checkpoints)
+        return FittedNetwork(network, head)
 
 
 @dataclass(frozen=True)
@@ -60,7 +67,11 @@ class FittedNetwork:
 
     def predict(self, numbers: Floats) -> npt.NDArray[Any]:
         """Compute the head's own numbers."""
-        return np.asarray(self.network(numbers, training=False))
+        parts = [
+            np.asarray(self.network(numbers[start : start + _PREDICTED_ROWS], training=False))
+            for start in range(0, len(numbers), _PREDICTED_ROWS)
+        ]
+        return np.concatenate(parts)
 
     def write(self, path: Path, transform: FittedTransform, output: str) -> None:
         """Write the SavedModel, on raw columns, and the LiteRT model behind the transform."""

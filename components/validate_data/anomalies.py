@@ -9,6 +9,7 @@ from tensorflow_metadata.proto.v0 import anomalies_pb2
 
 from components.validate_data.dataset import Rows
 from components.validate_data.domains import describe_declaration, find_violations
+from components.validate_data.images import MEASURES
 from mulgil.artifacts import Check
 from mulgil.contract import Column
 
@@ -62,9 +63,17 @@ def _judge_values(
 def _find_what_only_tfdv_does(column: Column, anomalies: Mapping[str, anomalies_pb2.Anomalies]) -> list[str]:
     """Return such as a number too great for float32, which TFDV takes for an infinite one."""
     splits: dict[str, list[str]] = {}
+    # Of an image each of its measures is a column of TFDV's.
+    names = [f"{column.name}.{measure}" for measure in MEASURES] if column.image else [column.name]
     for split, found in anomalies.items():
         # Reading a key of this map would add it.
-        for reason in found.anomaly_info[column.name].reason if column.name in found.anomaly_info else ():
+        reasons = [
+            reason
+            for name in names
+            if name in found.anomaly_info
+            for reason in found.anomaly_info[name].reason
+        ]
+        for reason in reasons:
             # The short one quotes no value.
             words = reason.short_description if column.sensitive else reason.description
             splits.setdefault(words, []).append(split)

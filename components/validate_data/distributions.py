@@ -45,6 +45,8 @@ def summarise_distributions(dictionary: DataDictionary, splits: Mapping[str, Row
             for name, column in kept.items()
             if column.role in (ColumnRole.FEATURE, ColumnRole.TARGET)
             and not column.sensitive
+            # Its size is in TFDV's statistics.
+            and column.type is not ColumnType.IMAGE
             and name not in problems
         }
     )

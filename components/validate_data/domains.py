@@ -85,6 +85,8 @@ def _describe_domain(column: Column) -> str:
         return "one of " + _list([repr(code) for code in column.categories])
     if column.range is not None and column.range != (None, None):
         return describe_range(column)
+    if column.type is ColumnType.IMAGE:
+        return "an image"
     return "a finite number" if column.type.is_numeric else f"a {column.type}"
 
 

@@ -12,6 +12,7 @@ from components.validate_data.anomalies import judge_columns
 from components.validate_data.association import judge_association
 from components.validate_data.dataset import Rows, as_numbers
 from components.validate_data.divergence import judge_divergence
+from components.validate_data.images import judge_repeated_images
 from components.validate_data.leakage import judge_leakage
 from components.validate_data.rows import judge_rows
 from components.validate_data.structure import find_structure_problems
@@ -51,7 +52,13 @@ def judge_dataset(
     for column in sound:
         if column.role is ColumnRole.TARGET:
             against_training += _judge_against_training(column, answers[column.name])
-        if column.role is ColumnRole.FEATURE:
+        if column.type is ColumnType.IMAGE:
+            against_training.append(
+                judge_repeated_images(
+                    column.name, {split: rows[column.name] for split, rows in splits.items()}
+                )
+            )
+        elif column.role is ColumnRole.FEATURE:
             values = _as_numbers(column, splits)
             against_training += _judge_against_training(column, values)
             for target, found in against_target.items():

@@ -6,6 +6,7 @@ import math
 
 from tensorflow_metadata.proto.v0 import schema_pb2
 
+from components.validate_data.images import MEASURES
 from mulgil.contract import ColumnType
 from mulgil.contract.specifications import ColumnStatisticsSpecification, ValidationSpecification
 
@@ -26,7 +27,25 @@ def derive_schema(specification: ValidationSpecification) -> schema_pb2.Schema:
     A column that may be missing in some rows may be missing in all of them, so TFDV does not notice where
     such a column is not in the data at all; `structure` does. Limits on skew are for `divergence`.
     """
-    return schema_pb2.Schema(feature=[_feature(column) for column in specification.columns])
+    features = []
+    for column in specification.columns:
+        if column.type is ColumnType.IMAGE:
+            features += [_measure(column, measure) for measure in MEASURES]
+        else:
+            features.append(_feature(column))
+    return schema_pb2.Schema(feature=features)
+
+
+def _measure(column: ColumnStatisticsSpecification, measure: str) -> schema_pb2.Feature:
+    """Describe what is measured of each image: a whole number, in every row that must have one."""
+    feature = schema_pb2.Feature(
+        name=f"{column.name}.{measure}",
+        type=schema_pb2.INT,
+        value_count=schema_pb2.ValueCount(min=1, max=1),
+        int_domain=schema_pb2.IntDomain(min=1),
+    )
+    _require(feature, column)
+    return feature
 
 
 def _feature(column: ColumnStatisticsSpecification) -> schema_pb2.Feature:
@@ -35,8 +54,7 @@ def _feature(column: ColumnStatisticsSpecification) -> schema_pb2.Feature:
         type=_TYPES[column.type],
         value_count=schema_pb2.ValueCount(min=1, max=1),
     )
-    if column.is_required:
-        feature.presence.CopyFrom(schema_pb2.FeaturePresence(min_fraction=1.0, min_count=1))
+    _require(feature, column)
     low, high = column.range
     match column.type:
         case ColumnType.FLOAT:
@@ -57,3 +75,8 @@ def _feature(column: ColumnStatisticsSpecification) -> schema_pb2.Feature:
         case ColumnType.CATEGORY:
             feature.string_domain.CopyFrom(schema_pb2.StringDomain(value=column.categories))
     return feature
+
+
+def _require(feature: schema_pb2.Feature, column: ColumnStatisticsSpecification) -> None:
+    if column.is_required:
+        feature.presence.CopyFrom(schema_pb2.FeaturePresence(min_fraction=1.0, min_count=1))

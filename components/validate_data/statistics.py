@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from tensorflow_metadata.proto.v0 import anomalies_pb2, schema_pb2, statistics_pb2
 
+from components.validate_data.images import MEASURES, measure_images
 from components.validate_data.tfdv import array_util, stats_impl, tfdv
 
 Statistics = statistics_pb2.DatasetFeatureStatisticsList
@@ -39,11 +40,14 @@ def compute_statistics(batches: Iterable[pa.RecordBatch]) -> Statistics:
 
 def _as_examples(batch: pa.RecordBatch) -> pa.RecordBatch:
     """Return a batch as TFDV takes it: each value in a list of its own."""
-    lists = {
-        name: array_util.ToSingletonListArray(_translate(column))
-        for name, column in zip(batch.schema.names, batch.columns, strict=True)
-        if _is_taken(column.type)
-    }
+    columns: dict[str, pa.Array] = {}
+    for name, column in zip(batch.schema.names, batch.columns, strict=True):
+        if pa.types.is_binary(column.type):
+            for measure, values in zip(MEASURES, measure_images(column), strict=True):
+                columns[f"{name}.{measure}"] = values
+        elif _is_taken(column.type):
+            columns[name] = _translate(column)
+    lists = {name: array_util.ToSingletonListArray(column) for name, column in columns.items()}
     return pa.RecordBatch.from_arrays(list(lists.values()), names=list(lists))
 
 

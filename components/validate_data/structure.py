@@ -18,6 +18,7 @@ _IS_OF_TYPE: dict[ColumnType, tuple[Callable[[pa.DataType], bool], ...]] = {
     ColumnType.CATEGORY: (pa.types.is_string, pa.types.is_large_string),
     ColumnType.TEXT: (pa.types.is_string, pa.types.is_large_string),
     ColumnType.TIMESTAMP: (pa.types.is_timestamp,),
+    ColumnType.IMAGE: (pa.types.is_binary, pa.types.is_large_binary),
 }
 
 

@@ -19,6 +19,7 @@ from mulgil.cli.explore import explore_command
 from mulgil.cli.get import get_app
 from mulgil.cli.init import init_command
 from mulgil.cli.logs import logs_command
+from mulgil.cli.models import models_app
 from mulgil.cli.plan import plan_command
 from mulgil.cli.plane import down_command, up_command
 from mulgil.cli.predict import predict_command
@@ -54,6 +55,7 @@ app.command("up")(up_command)
 app.command("down")(down_command)
 app.command("doctor")(doctor_command)
 app.add_typer(runs_app, name="runs")
+app.add_typer(models_app, name="models")
 app.add_typer(rollout_app, name="rollout")
 app.add_typer(schedule_app, name="schedule")
 app.add_typer(cache_app, name="cache")

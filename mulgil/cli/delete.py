@@ -15,7 +15,7 @@ from mulgil.local.plane.objects import parse_inference_service
 
 def delete_command(
     kind: Annotated[str | None, typer.Argument(help="`isvc`, or `isvc/NAME`.")] = None,
-    name: Annotated[str | None, typer.Argument(help="Which one.")] = None,
+    names: Annotated[list[str] | None, typer.Argument(metavar="[NAME]...", help="Which ones.")] = None,
     files: Files = None,
     namespace: Namespace = "default",
 ) -> None:
@@ -30,7 +30,15 @@ def delete_command(
         services = [parse_inference_service(manifest) for manifest in read_manifests(files)]
         keys = [(service.metadata.name, service.metadata.namespace) for service in services]
     elif kind is not None:
-        keys = [(split_name(kind, name), namespace)]
+        keys = [(split_name(kind, name), namespace) for name in names or (None,)]
+    missing = []
     for found in keys:
-        plane.delete(*found)
-        output.print(f'{RESOURCE} "{found[0]}" deleted')
+        try:
+            plane.delete(*found)
+        except InputError as exc:
+            # As kubectl: one that is not there keeps nobody from removing the others.
+            missing.append(str(exc))
+        else:
+            output.print(f'{RESOURCE} "{found[0]}" deleted')
+    if missing:
+        raise InputError("\n".join(missing))

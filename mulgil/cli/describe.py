@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import Annotated, Any
+from urllib.parse import urlsplit
 
 import typer
 
@@ -11,6 +12,7 @@ from mulgil.cli.console import output
 from mulgil.cli.objects import Namespace, age, split_name
 from mulgil.cli.tables import align
 from mulgil.local.plane.client import ServingPlane
+from mulgil.local.plane.envoy_config import service_host
 from mulgil.local.plane.revisions import ServiceState
 from mulgil.local.plane.status import write_time
 
@@ -37,6 +39,7 @@ def _lines(item: dict[str, Any], state: ServiceState) -> Iterator[str]:
         Generation=f"{metadata['generation']}, observed {status.get('observedGeneration', 'never')}",
         Mode=status.get("deploymentMode", "<unknown>"),
         URL=status.get("url", "<none>"),
+        **_authority(item),
         Storage=item["spec"]["predictor"]["model"]["storageUri"],
     )
     yield from _section("Conditions", ("TYPE", "STATUS", "AGE", "REASON", "MESSAGE"), _conditions(status))
@@ -48,6 +51,15 @@ def _lines(item: dict[str, Any], state: ServiceState) -> Iterator[str]:
         yield f"  {failure['modelRevisionName']} at {failure['time']}: {failure['reason']}"
         yield from (f"  {line}" for line in failure["message"].splitlines())
     yield from _section("Events", ("TYPE", "REASON", "AGE", "MESSAGE"), _events(state))
+
+
+def _authority(item: dict[str, Any]) -> dict[str, str]:
+    """Return how gRPC clients call it, where it speaks gRPC."""
+    if item["spec"]["predictor"]["model"].get("protocolVersion") != "grpc-v2" or "url" not in item["status"]:
+        return {}
+    address = urlsplit(item["status"]["url"]).netloc
+    host = service_host(item["metadata"]["namespace"], item["metadata"]["name"])
+    return {"gRPC": f"{address}, authority {host}"}
 
 
 def _facts(**facts: str) -> Iterator[str]:

@@ -70,6 +70,11 @@ def isvc_command(
             changed = [item for item in found if item not in before]
             if changed:
                 _write(changed, format_, is_everywhere, has_header=not before)
+            there = {item["metadata"]["uid"] for item in found}
+            # kubectl writes the object once more, as it was; a person wants to know that it is gone.
+            for item in before if format_ in (Format.TABLE, Format.WIDE) else ():
+                if item["metadata"]["uid"] not in there:
+                    output.print(f'{RESOURCE} "{item["metadata"]["name"]}" deleted')
 
 
 def _write(

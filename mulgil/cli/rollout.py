@@ -7,18 +7,26 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-import yaml
 
 from mulgil.artifacts import write_text
 from mulgil.cli.console import output
+from mulgil.cli.objects import read_manifests
 from mulgil.cli.tables import align
 from mulgil.contract import load_project
 from mulgil.contract.rollout import Rollout
 from mulgil.errors import InputError, describe
+from mulgil.local.plane.objects import KIND
 from mulgil.reports.rollout_page import render_rollout_page
 from mulgil.rollout.analysis import Finding
 from mulgil.rollout.driving import drive
-from mulgil.rollout.opening import finish, open_driver, open_source, source_settings, surroundings
+from mulgil.rollout.opening import (
+    finish,
+    open_driver,
+    open_labels,
+    open_source,
+    source_settings,
+    surroundings,
+)
 from mulgil.rollout.progress import BASELINE_SECONDS, LEARNT_REQUESTS
 from mulgil.rollout.record import RolloutRecord
 from mulgil.rollout.releases import version_of
@@ -41,7 +49,12 @@ RolloutArgument = Annotated[
     str, typer.Argument(metavar="ROLLOUT", help="Its name, its InferenceService's, or `latest`.")
 ]
 ManifestOption = Annotated[
-    Path, typer.Option("--filename", "-f", help="The InferenceService of the new version, as YAML.")
+    str,
+    typer.Option(
+        "--filename",
+        "-f",
+        help="The InferenceService of the new version: YAML or JSON, or `-` for standard input.",
+    ),
 ]
 ProjectOption = Annotated[
     Path | None,
@@ -66,13 +79,14 @@ def start_command(
 ) -> None:
     """Start the rollout of a new version; it goes on by itself, whoever started it."""
     store = RolloutStore()
-    settings = source_settings(driver, prometheus_url)
+    settings, policy = source_settings(driver, prometheus_url), _policy(project)
     rollout = start_rollout(
         store,
-        _policy(project),
+        policy,
         _read_manifest(manifest),
         open_driver(driver),
         open_source(settings),
+        labels=open_labels(policy, driver),
         source_settings=settings,
         dataset_path=None if dataset is None else str(dataset.resolve()),
         now=time.time(),
@@ -313,21 +327,21 @@ def _policy(project: Path | None) -> Rollout:
     return Rollout() if project is None else load_project(project).project.rollout
 
 
-def _read_manifest(path: Path) -> dict[str, Any]:
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as exc:
-        raise InputError(
-            describe(f"Cannot read {path}: {exc}", expected="an InferenceService as YAML")
-        ) from exc
-    is_service = isinstance(content, dict) and content.get("kind") == "InferenceService"
-    if not is_service or "metadata" not in content or "predictor" not in content.get("spec", {}):
+def _read_manifest(file: str) -> dict[str, Any]:
+    found = read_manifests([file])
+    content = found[0]
+    is_service = isinstance(content, dict) and content.get("kind") == KIND
+    if len(found) > 1 or not is_service or "name" not in (content.get("metadata") or {}):
         raise InputError(
             describe(
-                f"{path} does not hold an InferenceService",
-                expected="kind: InferenceService, with metadata.name and spec.predictor",
-                received=str(content)[:200],
+                f"{file} does not hold one {KIND}",
+                expected=f"one object of kind: {KIND}, with metadata.name and spec.predictor",
+                received=f"{len(found)} objects" if len(found) > 1 else str(content)[:200],
             )
+        )
+    if not isinstance(content.get("spec"), dict) or not isinstance(content["spec"].get("predictor"), dict):
+        raise InputError(
+            describe(f"{file} has no spec.predictor", expected="the predictor of the new version")
         )
     content["metadata"].setdefault("namespace", "default")
     return dict(content)

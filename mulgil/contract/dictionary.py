@@ -50,11 +50,47 @@ class ColumnType(StrEnum):
     CATEGORY = "category"
     TEXT = "text"
     TIMESTAMP = "timestamp"
+    IMAGE = "image"
 
     @property
     def is_numeric(self) -> bool:
         """Whether the type has an order and arithmetic."""
         return self in (ColumnType.FLOAT, ColumnType.INTEGER)
+
+
+class ImageForm(Contract):
+    """What every image of a column is brought to before a model sees it."""
+
+    height: int = Field(ge=1, le=1024, description="Pixels from top to bottom.")
+    width: int = Field(ge=1, le=1024, description="Pixels from left to right.")
+    colors: Literal["grey", "rgb"] = Field(
+        default="grey", description="One number a pixel, its brightness, or three: red, green and blue."
+    )
+    first_pixel: str | None = Field(
+        default=None,
+        pattern=r"\d$",
+        description="Where the source has a column a pixel: the first one's name, such as pixel1. The others "
+        "count on from it, row by row, and of a coloured image red, green and blue of each pixel.",
+    )
+
+    @property
+    def channels(self) -> int:
+        """Numbers a pixel."""
+        return 1 if self.colors == "grey" else 3
+
+    @property
+    def size(self) -> int:
+        """Numbers an image."""
+        return self.height * self.width * self.channels
+
+    @property
+    def pixel_names(self) -> tuple[str, ...]:
+        """The source's columns, a pixel's each; empty where it has whole images."""
+        if self.first_pixel is None:
+            return ()
+        stem = self.first_pixel.rstrip("0123456789")
+        number = self.first_pixel.removeprefix(stem)
+        return tuple(f"{stem}{int(number) + place:0{len(number)}}" for place in range(self.size))
 
 
 class MissingPolicy(StrEnum):
@@ -174,7 +210,13 @@ Name = Annotated[
 ]
 
 _TYPES_BY_ROLE = {
-    ColumnRole.FEATURE: {ColumnType.FLOAT, ColumnType.INTEGER, ColumnType.BOOLEAN, ColumnType.CATEGORY},
+    ColumnRole.FEATURE: {
+        ColumnType.FLOAT,
+        ColumnType.INTEGER,
+        ColumnType.BOOLEAN,
+        ColumnType.CATEGORY,
+        ColumnType.IMAGE,
+    },
     # Which of them, the task says.
     ColumnRole.TARGET: {ColumnType.FLOAT, ColumnType.INTEGER, ColumnType.BOOLEAN, ColumnType.CATEGORY},
     ColumnRole.ENTITY: {ColumnType.INTEGER, ColumnType.TEXT},
@@ -229,7 +271,14 @@ class Column(Contract):
     categories: Categories | None = Field(
         default=None, description="Valid codes and what each means, or a plain list of codes."
     )
+    image: ImageForm | None = Field(
+        default=None, description="Size and colours that every image is brought to."
+    )
     sensitive: bool = Field(default=False, description="Masked in logs, pages and errors.")
+    fairness: bool = Field(
+        default=False,
+        description="Whether the model is compared between its values, also where it is sensitive.",
+    )
     expects: Association | None = Field(
         default=None, description="Direction of association with the target, checked at validation."
     )
@@ -273,6 +322,11 @@ class Column(Contract):
     def name_in_source(self) -> str:
         """The header that the source is expected to have."""
         return self.source_name or self.name
+
+    @property
+    def names_in_source(self) -> tuple[str, ...]:
+        """The headers that the source is expected to have: one, but of an image one a pixel there may be."""
+        return (self.image.pixel_names if self.image else ()) or (self.name_in_source,)
 
     @property
     def is_in_source(self) -> bool:
@@ -321,7 +375,8 @@ class Column(Contract):
                 f"type={self.type}"
             )
         if self.scaling is not Scaling.STANDARD and (
-            self.type is ColumnType.CATEGORY or self.role is not ColumnRole.FEATURE
+            not (self.type.is_numeric or self.type is ColumnType.BOOLEAN)
+            or self.role is not ColumnRole.FEATURE
         ):
             raise ValueError(
                 "`scaling` goes with a feature that is a number: float, integer or boolean; "
@@ -329,6 +384,7 @@ class Column(Contract):
             )
         if (self.type is ColumnType.CATEGORY) != bool(self.categories):
             raise ValueError("`categories` is needed for type=category, and goes with no other type")
+        self._check_image()
         if self.missing is MissingPolicy.CONSTANT:
             self._check_constant()
         elif self.missing_constant is not None:
@@ -344,10 +400,15 @@ class Column(Contract):
         if self.role not in (ColumnRole.FEATURE, ColumnRole.IGNORE) and not self.missing.is_value_required:
             raise ValueError(f"a column of role {self.role} is never filled; received missing={self.missing}")
         if self.expects is not None and (
-            self.role is not ColumnRole.FEATURE or self.type is ColumnType.CATEGORY
+            self.role is not ColumnRole.FEATURE or self.type in (ColumnType.CATEGORY, ColumnType.IMAGE)
         ):
             raise ValueError(
                 "`expects` goes with a feature that has an order: float, integer or boolean; "
+                f"received role={self.role} type={self.type}"
+            )
+        if self.fairness and (self.role is not ColumnRole.FEATURE or self.type is ColumnType.IMAGE):
+            raise ValueError(
+                "`fairness` goes with a feature that divides the rows; "
                 f"received role={self.role} type={self.type}"
             )
         if self.time_format is not None and self.type is not ColumnType.TIMESTAMP:
@@ -370,6 +431,21 @@ class Column(Contract):
         if self.source_name is not None and not self.is_in_source:
             raise ValueError(f"ingestion makes this column; received source_name={self.source_name}")
         return self
+
+    def _check_image(self) -> None:
+        if (self.type is ColumnType.IMAGE) != (self.image is not None):
+            raise ValueError("`image` is needed for type=image, and goes with no other type")
+        if self.image is None:
+            return
+        if not self.missing.is_value_required:
+            raise ValueError(f"an image has one of drop_row, reject; received missing={self.missing}")
+        if self.image.first_pixel is not None and self.source_name is not None:
+            raise ValueError(
+                "`image.first_pixel` names the source's columns; "
+                f"received source_name={self.source_name} beside it"
+            )
+        if self.missing_codes or not self.is_in_source:
+            raise ValueError("an image comes from the source as it is: no code for missing, not made here")
 
     def _check_constant(self) -> None:
         value = self.missing_constant
@@ -410,7 +486,9 @@ class DataDictionary(Contract):
         # TensorFlow's graphs and SQL's tables do not tell `Age` from `age`.
         folded = _twice(column.name.lower() for column in self.columns)
         names = [column.name for column in self.columns if column.name.lower() in folded]
-        in_source = _twice(column.name_in_source for column in self.columns if column.is_in_source)
+        in_source = _twice(
+            name for column in self.columns if column.is_in_source for name in column.names_in_source
+        )
         return [
             *(
                 mistake(f"each column stands once; twice here: {name}", *self._place(name), "name")
@@ -436,6 +514,17 @@ class DataDictionary(Contract):
         for role in (ColumnRole.TARGET, ColumnRole.FEATURE):
             if not any(column.role is role for column in self.columns):
                 mistakes.append(mistake(f"at least one column has the role {role}; received none", "columns"))
+        images = [column.name for column in self.features if column.type is ColumnType.IMAGE]
+        others = [column.name for column in self.features if column.type is not ColumnType.IMAGE]
+        if images and len(self.features) > 1:
+            mistakes.append(
+                mistake(
+                    "a model of images reads one column, the image; give the others the role ignore; "
+                    f"received beside it {', '.join([*images[:-1], *others])}",
+                    *self._place(images[-1]),
+                    "role",
+                )
+            )
         if len(self.targets) != 1 or self.targets[0].type is ColumnType.CATEGORY:
             mistakes += [
                 mistake(
@@ -449,7 +538,11 @@ class DataDictionary(Contract):
         return mistakes
 
     def _wrong_expressions(self) -> list[InitErrorDetails]:
-        kinds = {column.name: _KINDS[column.type] for column in self.columns if column.is_in_source}
+        kinds = {
+            column.name: _KINDS[column.type]
+            for column in self.columns
+            if column.is_in_source and column.type in _KINDS
+        }
         mistakes = []
         for column in self.columns:
             if column.expression is None:

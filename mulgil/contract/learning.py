@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, ValidationError, model_validator
 
-from mulgil.contract.dictionary import ColumnType, Contract, DataDictionary, mistake
+from mulgil.contract.dictionary import ColumnType, Contract, DataDictionary, ImageForm, mistake
 
 Ratio = Annotated[float, Field(gt=0, lt=1)]
 # What numpy, scikit-learn and Keras all take.
@@ -71,6 +71,8 @@ _OF_PROBABILITIES = (Metric.ROC_AUC, Metric.PR_AUC, Metric.LOG_LOSS, Metric.BRIE
 _OF_CALLS = (Metric.ACCURACY, Metric.PRECISION, Metric.RECALL, Metric.F1)
 _OF_ERRORS = (Metric.FALSE_POSITIVE_RATE, Metric.FALSE_NEGATIVE_RATE)
 _OF_NUMBERS = (Metric.R2, Metric.MAE, Metric.RMSE)
+# Those that look at what is called and not at how sure it is.
+CALLED_METRICS = frozenset({*_OF_CALLS, *_OF_ERRORS})
 
 
 @dataclass(frozen=True)
@@ -199,6 +201,15 @@ HYPERPARAMETERS: dict[Family, dict[str, Domain]] = {
 }
 
 
+class Augmentation(Contract):
+    """How training images are varied, anew in each epoch; what is served sees them as they are."""
+
+    shift: float = Field(default=0, ge=0, lt=1, description="Up to this share of height and width, any way.")
+    rotation: float = Field(default=0, ge=0, le=180, description="Up to so many degrees, either way.")
+    zoom: float = Field(default=0, ge=0, lt=1, description="In or out by up to this share.")
+    flip: bool = Field(default=False, description="Left and right exchanged, every other time.")
+
+
 class Training(Contract):
     """The model and how it is fitted."""
 
@@ -209,7 +220,8 @@ class Training(Contract):
     )
     hyperparameters: dict[str, float] = Field(
         default_factory=dict,
-        description="Of a family of scikit-learn's, by its own names, such as `n_estimators`.",
+        description="Of a family of scikit-learn's, by its own names, such as `n_estimators`; or what a "
+        "`builder` is given.",
     )
     time_budget_seconds: float = Field(
         default=300, gt=0, description="How long `auto` may compare; the first family is always compared."
@@ -218,11 +230,36 @@ class Training(Contract):
     hidden_units: tuple[Annotated[int, Field(gt=0)], ...] = Field(
         default=(16,), description="Units of each hidden layer; none is logistic or linear regression."
     )
+    builder: str | None = Field(
+        default=None,
+        pattern=r"^[A-Za-z_]\w*:[A-Za-z_]\w*$",
+        description="`module:function` in the project folder that builds the network in place of the keys "
+        "below: `def build_model(spec, hyperparameters):` returns a Keras model.",
+    )
+    convolutions: tuple[Annotated[int, Field(gt=0)], ...] = Field(
+        default=(),
+        description="Of images: filters of 3 x 3 in each layer, after which the greatest of 2 x 2 is kept.",
+    )
+    augmentation: Augmentation | None = Field(
+        default=None, description="Of images: how those that are trained on are varied."
+    )
+    activation: Literal["relu", "swish", "gelu", "elu", "tanh"] = Field(
+        default="relu", description="Of the hidden layers."
+    )
+    batch_normalization: bool = Field(
+        default=False, description="Whether each hidden layer's outputs are standardised by batch."
+    )
     # Of the few values tried, these had the least mean log loss on the validation rows of ten splits of the
     # shipped breast cancer table.
     dropout: float = Field(default=0.3, ge=0, lt=1, description="Share of units dropped after each layer.")
     l2: float = Field(default=0.003, ge=0, description="Weight of the squared norm in the loss.")
+    l1: float = Field(default=0, ge=0, description="Weight of the sum of absolute weights in the loss.")
     learning_rate: float = Field(default=0.01, gt=0, description="Of Adam.")
+    schedule: Literal["constant", "cosine", "exponential"] = Field(
+        default="constant",
+        description="How the learning rate falls over `max_epochs`: not at all, along half a cosine to zero, "
+        "or by a constant share each step to a hundredth.",
+    )
     batch_size: int = Field(default=32, gt=0, description="Rows a step.")
     max_epochs: int = Field(default=200, gt=0, description="Passes over the training rows, at most.")
     patience: int = Field(
@@ -232,6 +269,10 @@ class Training(Contract):
 
     @model_validator(mode="after")
     def _has_the_familys_hyperparameters(self) -> Self:
+        if self.builder is not None:
+            if self.family is not Family.NEURAL_NETWORK:
+                raise ValueError(f"`builder` goes with family=neural_network; received family={self.family}")
+            return self
         domains = HYPERPARAMETERS[self.family]
         known = ", ".join(domains) or "none here"
         mistakes = [
@@ -264,6 +305,12 @@ class Gates(Contract):
     champion_margin: float = Field(
         default=0.01, ge=0, description="How much worse than the champion the primary metric may be."
     )
+    slice_margin: float | None = Field(
+        default=None,
+        ge=0,
+        description="How much worse than on all rows the primary metric may surely be in a group of them: by "
+        "code, yes or no, or quarter of a number's rows; if not given, groups are measured and not judged.",
+    )
     confidence: Ratio = Field(default=0.95, description="Of the bootstrap intervals.")
 
 
@@ -280,3 +327,34 @@ def explain_targets(task: Task, dictionary: DataDictionary) -> str | None:
     if task is Task.MULTICLASS_CLASSIFICATION and len(targets[0].categories or ()) < 2:
         return f"{task} predicts one of at least two categories; received {received} of one"
     return None
+
+
+def explain_network(training: Training, dictionary: DataDictionary) -> str | None:
+    """Say why a dictionary's features are not a network's; `None` where they are."""
+    image = next((column.image for column in dictionary.features if column.image is not None), None)
+    of_images = [
+        key
+        for key, is_given in (
+            ("convolutions", training.convolutions),
+            ("augmentation", training.augmentation is not None),
+        )
+        if is_given
+    ]
+    if image is None:
+        return f"{' and '.join(of_images)}: of images, and no feature is one" if of_images else None
+    sides = _sides_after(image, len(training.convolutions))
+    if training.builder is None and min(sides) < 1:
+        return (
+            f"convolutions: an image of {image.height} x {image.width} has nothing left after "
+            f"{len(training.convolutions)} layers, each of which halves it; received "
+            f"convolutions={list(training.convolutions)}"
+        )
+    return None
+
+
+def _sides_after(image: ImageForm, layers: int) -> tuple[int, int]:
+    height, width = image.height, image.width
+    for _ in range(layers):
+        # 3 x 3 without padding, then 2 x 2.
+        height, width = (height - 2) // 2, (width - 2) // 2
+    return height, width

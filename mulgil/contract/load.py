@@ -11,7 +11,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from mulgil.contract.dictionary import DataDictionary
-from mulgil.contract.learning import explain_targets
+from mulgil.contract.learning import explain_network, explain_targets
 from mulgil.contract.project import Project
 from mulgil.contract.yaml_source import Location, YamlDocument, read_yaml
 from mulgil.errors import ContractError, describe
@@ -54,17 +54,17 @@ def load_project(path: Path, sections: Collection[str] | None = None) -> Project
         for model, name in ((Project, PROJECT_FILE), (DataDictionary, DICTIONARY_FILE))
     )
     if isinstance(project, Project) and isinstance(dictionary, DataDictionary):
-        check_targets(project, read_yaml(path / PROJECT_FILE), dictionary, path / DICTIONARY_FILE)
+        check_columns(project, read_yaml(path / PROJECT_FILE), dictionary, path / DICTIONARY_FILE)
         return ProjectFolder(path, project.restricted_to(sections), dictionary)
     raise ContractError(
         "\n".join(str(part) for part in (project, dictionary) if isinstance(part, ContractError))
     )
 
 
-def check_targets(
+def check_columns(
     project: Project, document: YamlDocument, dictionary: DataDictionary, dictionary_path: Path
 ) -> None:
-    """Hold a project's task against its dictionary's targets.
+    """Hold a project's task and network against its dictionary's columns.
 
     Args:
         project: The project.
@@ -73,7 +73,7 @@ def check_targets(
         dictionary_path: Its file.
 
     Raises:
-        ContractError: The task takes other targets.
+        ContractError: The task takes other targets, or the network other features.
     """
     mistake = explain_targets(project.task, dictionary)
     if mistake is not None:
@@ -81,6 +81,12 @@ def check_targets(
         raise ContractError(
             f"{document.path}:{line}: task: {mistake}; "
             f"the columns with `role: target` stand in {dictionary_path}"
+        )
+    mistake = explain_network(project.training, dictionary)
+    if mistake is not None:
+        line = document.line_of(("training",))
+        raise ContractError(
+            f"{document.path}:{line}: training: {mistake}; the columns stand in {dictionary_path}"
         )
 
 

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, ValidationError, model_validator
 
+from mulgil.contract.decision import Decision
 from mulgil.contract.dictionary import Contract, mistake
 from mulgil.contract.learning import TASK_FORMS, Gates, Metric, Task, Training
 from mulgil.contract.rollout import Rollout
@@ -31,6 +32,11 @@ class Serving(Contract):
 
     namespace: ResourceName = Field(default="default", description="The Kubernetes namespace.")
     min_replicas: int = Field(default=1, ge=1, description="Servers kept running.")
+    record_predictions: bool = Field(
+        default=False,
+        description="Whether each prediction is recorded on this machine too, as a cluster's runtime does: "
+        "for the replay of logged requests, for labels and for monitoring.",
+    )
     unknown_entity: Literal["refuse", "fill"] = Field(
         default="refuse",
         description=(
@@ -42,7 +48,10 @@ class Serving(Contract):
 
 def _task(value: Any) -> Any:
     if isinstance(value, str) and value not in set(Task):
-        raise ValueError(f"the tasks of this version are: {', '.join(Task)}; received task={value}")
+        of_images = "; of images it is multiclass_classification" if "image" in value else ""
+        raise ValueError(
+            f"the tasks of this version are: {', '.join(Task)}{of_images}; received task={value}"
+        )
     return value
 
 
@@ -55,6 +64,9 @@ class Project(Contract):
     source: Source = Field(description="Where the rows come from.")
     split: Split = Field(default=Split(), description="How rows are divided.")
     training: Training = Field(default=Training(), description="How the model is fitted.")
+    decision: Decision | None = Field(
+        default=None, description="From which probability on a yes is called; from 0.5 if not given."
+    )
     gates: Gates = Field(default=Gates(), description="What it must show.")
     serving: Serving = Field(default=Serving(), description="How it answers.")
     rollout: Rollout = Field(default=Rollout(), description="How a new version takes over.")
@@ -65,6 +77,9 @@ class Project(Contract):
         named: dict[tuple[str, ...], Metric] = {("gates", "floors", m): m for m in self.gates.floors}
         if self.gates.primary_metric is not None:
             named["gates", "primary_metric"] = self.gates.primary_metric
+        if self.decision is not None and self.task is not Task.BINARY_CLASSIFICATION:
+            text = f"a threshold goes with task=binary_classification; received task={self.task}"
+            raise ValidationError.from_exception_data("Project", [mistake(text, "decision")])
         mistakes = [
             mistake(f"{self.task} has the metrics {', '.join(metrics)}; received {metric}", *place)
             for place, metric in named.items()

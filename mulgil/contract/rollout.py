@@ -8,6 +8,7 @@ from typing import Annotated, Self
 from pydantic import Field, field_validator, model_validator
 
 from mulgil.contract.dictionary import Contract
+from mulgil.contract.labels import Labels
 
 Share = Annotated[float, Field(gt=0, lt=1)]
 Percent = Annotated[int, Field(ge=1, le=99)]
@@ -146,8 +147,10 @@ class Rollout(Contract):
     )
     accuracy: RateLimits = Field(
         default=RateLimits(tolerated_increase=0.01, limit_increase=0.05),
-        description="Wrong predictions, where labels came.",
+        description="Wrong predictions, where labels came; of numbers, those off by more than four in five "
+        "of the stable version's.",
     )
+    labels: Labels | None = Field(default=None, description="Where labels come.")
     required_metrics: tuple[RolloutMetric, ...] = Field(
         default=(RolloutMetric.ERROR_RATE,),
         description="A platform that cannot measure one of them is refused; the others count where it can.",

@@ -113,8 +113,15 @@ class PythonSource(Contract):
     )
 
 
+class ImageFolderSource(Contract):
+    """Images in folders by class: a table of `path`, `label` (the first folder on it) and `image`."""
+
+    kind: Literal["image_folder"]
+    location: Location
+
+
 FileSource = CsvSource | ParquetSource | JsonLinesSource
-Source = Annotated[FileSource | SqlSource | PythonSource, Field(discriminator="kind")]
+Source = Annotated[FileSource | ImageFolderSource | SqlSource | PythonSource, Field(discriminator="kind")]
 
 
 def files_at(path: Path) -> list[Path]:
@@ -130,6 +137,15 @@ def files_at(path: Path) -> list[Path]:
         # Such as a**b, which is no pattern.
         return []
     return sorted(file for file in found if file.is_file() and not file.name.startswith((".", "_")))
+
+
+def images_in(folder: Path) -> list[Path]:
+    """Return the files of a folder of images and of all folders in it, in order."""
+    return sorted(
+        file
+        for file in folder.rglob("*")
+        if file.is_file() and not any(part.startswith(".") for part in file.relative_to(folder).parts)
+    )
 
 
 class Split(Contract):

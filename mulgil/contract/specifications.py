@@ -15,6 +15,7 @@ from mulgil.contract.dictionary import (
     Column,
     ColumnType,
     DataDictionary,
+    ImageForm,
     MissingPolicy,
     OutlierPolicy,
     Scaling,
@@ -74,7 +75,7 @@ class FeatureSpecification:
         entity: The entity's column.
         entity_type: Its type, integer or text.
         event_timestamp: The column that says when a row became true.
-        features: In the model's order.
+        features: In the model's order; an image is none of them.
     """
 
     entity: str
@@ -97,12 +98,13 @@ class PreprocessingColumn:
 
     Attributes:
         name: The column.
-        is_categorical: One-hot by `categories`, or else one number.
+        is_categorical: One-hot by `categories`, or else one number, or an image.
         missing: The policy.
         constant: The filling of `missing: constant`.
         categories: Valid codes, in dictionary order.
         scaling: How numbers are brought to a like size.
         outliers: What becomes of a number far from the others.
+        image: What an image is brought to.
     """
 
     name: str
@@ -112,6 +114,7 @@ class PreprocessingColumn:
     categories: tuple[str, ...]
     scaling: Scaling = Scaling.STANDARD
     outliers: OutlierPolicy = OutlierPolicy.KEEP
+    image: ImageForm | None = None
 
 
 @dataclass(frozen=True)
@@ -135,7 +138,11 @@ def specify_features(dictionary: DataDictionary) -> FeatureSpecification:
         entity=dictionary.entity.name,
         entity_type=dictionary.entity.type,
         event_timestamp=dictionary.event_timestamp.name,
-        features=tuple(Feature(c.name, c.type, c.description) for c in dictionary.features),
+        features=tuple(
+            Feature(c.name, c.type, c.description)
+            for c in dictionary.features
+            if c.type is not ColumnType.IMAGE
+        ),
     )
 
 
@@ -151,6 +158,7 @@ def specify_preprocessing(dictionary: DataDictionary) -> PreprocessingSpecificat
                 categories=tuple(column.categories or ()),
                 scaling=column.scaling,
                 outliers=column.outliers,
+                image=column.image,
             )
             for column in dictionary.features
         )

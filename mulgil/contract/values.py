@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import binascii
 import math
 import sys
+from base64 import b64decode
 from datetime import UTC, datetime
 from typing import TypeGuard
 
 from mulgil.contract.dictionary import Column, ColumnType, canonical_code
 
-Value = float | int | bool | str | datetime | None
+# An image is its file: PNG or JPEG.
+Value = float | int | bool | str | bytes | datetime | None
 
 _TRUE = {"true", "yes", "t", "y", "1", "1.0"}
 _FALSE = {"false", "no", "f", "n", "0", "0.0"}
@@ -94,6 +97,8 @@ def read_json(column: Column, value: object) -> Value:
             if moment is None:
                 raise ValueMismatchError(column, "a date and time in ISO 8601", value)
             return moment
+        case ColumnType.IMAGE:
+            return _read_file(column, value)
 
 
 def check_domain(column: Column, value: Value) -> None:
@@ -142,6 +147,19 @@ def _read_moment(value: object) -> datetime | None:
         return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
     except (ValueError, OverflowError):
         return None
+
+
+def _read_file(column: Column, value: object) -> bytes:
+    if isinstance(value, bytes):
+        return value
+    # TensorFlow Serving's way to send bytes, and the bare text.
+    encoded = value["b64"] if isinstance(value, dict) and value.keys() == {"b64"} else value
+    try:
+        if isinstance(encoded, str):
+            return b64decode(encoded, validate=True)
+    except (binascii.Error, ValueError):
+        pass
+    raise ValueMismatchError(column, 'a PNG or JPEG file in base64, such as {"b64": "iVBO…"}', value)
 
 
 def _read_code(column: Column, value: object) -> str:

@@ -289,7 +289,8 @@ def _decide(
     elif far := find_far_values(target.finite):
         decisions.append(
             f"{target.name} has values far from all that is usual, such as {far[-1]:g}. One such row "
-            "outweighs all others in what is learned and measured; correct or drop it in the source if it is a mistake"
+            "outweighs all others in what is learned and measured; correct or drop it in the source if it is "
+            "a mistake"
         )
     elif target.present < _LEAST_ROWS:
         decisions.append(f"{target.present} rows are too few to learn from and to judge by; bring more")

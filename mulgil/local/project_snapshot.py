@@ -15,7 +15,7 @@ import yaml
 
 from mulgil.artifacts import fingerprint_json, staged_directory, write_text
 from mulgil.contract import DICTIONARY_FILE, PROJECT_FILE, DataDictionary, Project, ProjectFolder
-from mulgil.contract.load import check_targets, parse, require_project_folder
+from mulgil.contract.load import check_columns, parse, require_project_folder
 from mulgil.contract.yaml_source import YamlDocument, read_yaml
 from mulgil.errors import ContractError, InputError, describe
 
@@ -69,7 +69,7 @@ def snapshot_project(path: Path, settings: Mapping[str, Any], root: Path) -> Pro
         given = " ".join(f"--set {key}={value}" for key, value in settings.items())
         raise ContractError(f"{exc}\n(with {given})") from exc
     dictionary = parse(DataDictionary, read_yaml(path / DICTIONARY_FILE))
-    check_targets(project, changed, dictionary, path / DICTIONARY_FILE)
+    check_columns(project, changed, dictionary, path / DICTIONARY_FILE)
     files = _files_of(path) | {PROJECT_FILE: yaml.safe_dump(_located(changed.data, path), sort_keys=False)}
     copy = root / project.name / fingerprint_json(files)[:12]
     if not copy.exists():

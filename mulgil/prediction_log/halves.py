@@ -106,7 +106,10 @@ class ModelColumns:
         self.columns = (dictionary.entity, *dictionary.features)
         self._entity = dictionary.entity
         self._features = {column.name: column for column in dictionary.features}
-        self._form = RowForm([(c.name, FEAST_TYPES[c.type]) for c in dictionary.features])
+        self._image = next((column for column in dictionary.features if column.image), None)
+        self._form = RowForm(
+            [(c.name, FEAST_TYPES[c.type]) for c in dictionary.features if c.type in FEAST_TYPES]
+        )
         self._key = key
 
     def read_request(
@@ -124,7 +127,7 @@ class ModelColumns:
             from mulgil.serving.protocol_grpc import read_request
 
             message = make_messages()["ModelInferRequest"].FromString(body)
-            request, content = read_request(message)
+            request, content = read_request(message, self._image.name if self._image else None)
             raw, _ = protocol_v2.read_columns(request, self._features, content, self._entity)
         elif protocol == "v2":
             header = {} if json_length is None else {b"inference-header-content-length": b"%d" % json_length}
@@ -137,7 +140,7 @@ class ModelColumns:
             if keys is not None:
                 raw = {self._entity.name: keys}
             else:
-                raw, _ = protocol_v1.read_columns(instances, tuple(self._features))
+                raw, _ = protocol_v1.read_columns(instances, tuple(self._features), self._image)
         return self.hide(raw), find_keys(raw, self._entity) is not None
 
     def read_rows(self, text: str) -> dict[str, list[Any]]:
@@ -156,7 +159,10 @@ class ModelColumns:
                 continue
             values = raw[column.name]
             values = values.tolist() if isinstance(values, np.ndarray) else values
-            typed = [read_json(column, value) for value in values]
+            if column.type is ColumnType.IMAGE:
+                typed: list[Any] = [_digest(value) for value in values]
+            else:
+                typed = [read_json(column, value) for value in values]
             result[column.name] = [self._hash(v) for v in typed] if column.sensitive else typed
         return result
 
@@ -300,6 +306,12 @@ def _rows(tensors: Sequence[tuple[str, list[int], Any]]) -> list[Any]:
     if len(columns) == 1:
         return next(iter(columns.values()), [])
     return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+
+
+def _digest(image: object) -> str:
+    """Return what tells images apart: they are too large to be kept with each prediction."""
+    content = image if isinstance(image, bytes) else repr(image).encode()
+    return hashlib.sha256(content).hexdigest()[:_HASH_DIGITS]
 
 
 def _seconds(text: str) -> float:

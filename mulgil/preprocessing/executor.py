@@ -7,13 +7,16 @@ float32, as in the graph.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from mulgil.images import decode_image
 from mulgil.preprocessing.fitted import MISSING_CODE, FittedColumn, FittedTransform
 
-Values = Sequence[float | int | bool | str | None]
+# An image is its file, or its pixels from 0 to 255.
+Values = Sequence[float | int | bool | str | None] | Sequence[bytes] | npt.NDArray[Any]
 
 
 def clip_fences(
@@ -39,7 +42,7 @@ class TransformExecutor:
     """
 
     def __init__(self, transform: FittedTransform) -> None:
-        numeric = [column for column in transform.columns if not column.is_categorical]
+        numeric = [c for c in transform.columns if not c.is_categorical and c.image is None]
         fills = [np.nan if column.fill is None else column.fill for column in numeric]
         starts = np.cumsum([0, *(column.width for column in transform.columns)]).tolist()
         place_of = dict(zip((column.name for column in transform.columns), starts, strict=False))
@@ -61,6 +64,9 @@ class TransformExecutor:
             for column in transform.columns
             if column.is_categorical
         )
+        self._images = tuple(
+            (column, place_of[column.name]) for column in transform.columns if column.image is not None
+        )
 
     def apply(self, columns: Mapping[str, Values]) -> npt.NDArray[np.float32]:
         """Encode rows.
@@ -77,6 +83,7 @@ class TransformExecutor:
 
         Raises:
             KeyError: A column of the transform is not there.
+            UnreadableImageError: An image's file is none.
         """
         result = np.zeros((len(columns[self._first]), self._width), dtype=np.float32)
         if self._numeric:
@@ -93,4 +100,11 @@ class TransformExecutor:
                 place = places.get(fill if is_missing else code)  # type: ignore[arg-type]
                 if place is not None:
                     result[row, place] = 1.0
+        for column, start in self._images:
+            assert column.image is not None
+            pixels = result[:, start : start + column.width]
+            for row, image in enumerate(columns[column.name]):
+                pixels[row] = decode_image(image, column.image) if isinstance(image, bytes) else image
+            np.subtract(pixels, np.float32(column.offset), out=pixels)
+            np.multiply(pixels, np.float32(column.scale), out=pixels)
         return result

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from mulgil.artifacts import Record
+from mulgil.contract.dictionary import ImageForm
 
 # A missing category in the SavedModel's string input, which has no null. `missing: new_category` fills with
 # it and lists it among the codes, so that the missing get a place of their own in the one-hot vector.
@@ -16,7 +17,8 @@ class FittedColumn(Record):
     Then a numeric column gives one number: the value, brought between `low` and `high` where there are such,
     as `(value - offset) * scale` in float32. A categorical one gives a one-hot vector over `codes`, which is
     all zeros for a code that is not among them. A missing value without a `fill` was to be refused before: a
-    number stays NaN, a code gives all zeros.
+    number stays NaN, a code gives all zeros. An image gives its pixels, row by row, each from 0 to 255 and
+    then like a number.
 
     Attributes:
         name: The column.
@@ -28,6 +30,7 @@ class FittedColumn(Record):
         scale: Of a numeric column, in the inverse of its unit.
         codes: Of a categorical column, in the order of the vector: those that the training rows have, since
             nothing can be learned of the others.
+        image: What an image is brought to; `None` for any other column.
     """
 
     name: str
@@ -38,10 +41,13 @@ class FittedColumn(Record):
     offset: float = 0.0
     scale: float = 1.0
     codes: tuple[str, ...] = ()
+    image: ImageForm | None = None
 
     @property
     def width(self) -> int:
         """How many numbers the column gives."""
+        if self.image is not None:
+            return self.image.size
         return len(self.codes) if self.is_categorical else 1
 
 

@@ -5,6 +5,7 @@ Kept out of the package's own names: whoever only serves does not load Arrow.
 
 from __future__ import annotations
 
+from base64 import b64encode
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -16,7 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from mulgil.artifacts import DATASET_MANIFEST, DatasetManifest
+from mulgil.artifacts import DATASET_MANIFEST, DatasetManifest, Instance
 from mulgil.contract import Column, ColumnType, DataDictionary, MissingPolicy
 from mulgil.errors import InputError, describe
 from mulgil.preprocessing.fitted import MISSING_CODE
@@ -28,6 +29,7 @@ _ARROW_TYPES = {
     ColumnType.INTEGER: pa.int64(),
     ColumnType.BOOLEAN: pa.bool_(),
     ColumnType.CATEGORY: pa.string(),
+    ColumnType.IMAGE: pa.binary(),
 }
 
 
@@ -54,14 +56,18 @@ class TrainingRows:
         """The columns as the SavedModel takes them.
 
         Shapes:
-            (rows,) each: float32 with NaN for missing, or text with `MISSING_CODE` for missing.
+            (rows,) each: float32 with NaN for missing, text with `MISSING_CODE` for missing, or an image's
+            file.
         """
         return {name: _tensor(self.features[name]) for name in self.features.column_names}
 
-    def instance(self, row: int) -> dict[str, float | int | bool | str | None]:
+    def instance(self, row: int) -> Instance:
         """Return one row as a request would carry it."""
-        result: dict[str, float | int | bool | str | None] = self.features.slice(row, 1).to_pylist()[0]
-        return result
+        values: dict[str, Any] = self.features.slice(row, 1).to_pylist()[0]
+        return {
+            name: {"b64": b64encode(value).decode()} if isinstance(value, bytes) else value
+            for name, value in values.items()
+        }
 
     def take(self, places: npt.NDArray[np.intp]) -> TrainingRows:
         """Return some of the rows, in this order."""
@@ -196,6 +202,8 @@ def _check_counts(path: Path, column: Column, counts: dict[str, int]) -> None:
 
 
 def _tensor(values: pa.ChunkedArray) -> npt.NDArray[Any]:
+    if pa.types.is_binary(values.type):
+        return np.array(values.to_pylist(), dtype=object)
     if pa.types.is_string(values.type):
         return np.asarray(pc.fill_null(values, MISSING_CODE).to_numpy(), dtype=object)
     return np.asarray(values.cast(pa.float32(), safe=False).to_numpy(), dtype=np.float32)

@@ -121,7 +121,7 @@ def _title(model: str, names: Mapping[str, str]) -> str:
 def _of_answers(title: str, confusion: Confusion) -> CallTable:
     return CallTable(
         title,
-        f"a probability from {confusion.threshold} is called a yes",
+        f"a probability from {confusion.threshold:.3g} is called a yes",
         ("no", "yes"),
         (
             ("no", (confusion.true_negatives, confusion.false_positives)),

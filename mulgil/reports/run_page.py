@@ -23,10 +23,12 @@ from mulgil.reports.charts import (
     draw_lines,
     draw_shares,
 )
+from mulgil.reports.decision_figures import draw_decision
 from mulgil.reports.distribution_figures import draw_columns
 from mulgil.reports.evidence import RunEvidence
 from mulgil.reports.figures import Figure
 from mulgil.reports.page import as_words, format_number, format_seconds, open_templates
+from mulgil.reports.slice_figures import draw_slices, tabulate_worst_rows
 from mulgil.reports.step_graph import reduce_edges
 
 # Height of a step's row, in rem; the stylesheet has the same.
@@ -82,6 +84,9 @@ def render_run_page(evidence: RunEvidence) -> str:
             intervals=_draw_metrics(evaluation) if evaluation else [],
             improvements=_draw_improvements(evaluation) if evaluation else None,
             curves=_draw_answers(evaluation) if evaluation else [],
+            decision=draw_decision(evaluation.decision) if evaluation and evaluation.decision else [],
+            slices=draw_slices(evaluation) if evaluation else [],
+            worst=tabulate_worst_rows(evaluation) if evaluation else None,
             calls=tabulate_calls(evaluation, _NAMES) if evaluation else [],
             beside=BESIDE[Task(evaluation.task)] if evaluation else None,
             training=_draw_training(evidence.history) if evidence.history else None,

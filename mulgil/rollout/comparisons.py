@@ -143,11 +143,13 @@ class Preparation(Record):
         metrics: What the platform measures.
         latency: Where latencies are cut; `None` where they are not compared.
         shift: What the replay predicts; `None` where predictions are not compared.
+        greatest_loss: A labelled prediction whose loss is greater is wrong; `None` where none is compared.
     """
 
     metrics: tuple[RolloutMetric, ...]
     latency: LatencyEdges | None = None
     shift: ReplayedShift | None = None
+    greatest_loss: float | None = None
 
 
 def replay_level(policy: Rollout) -> float:
@@ -196,6 +198,7 @@ def compared(prepared: Preparation) -> Collection[RolloutMetric]:
         for metric, learnt in (
             (RolloutMetric.LATENCY, prepared.latency),
             (RolloutMetric.PREDICTIONS, prepared.shift),
+            (RolloutMetric.ACCURACY, prepared.greatest_loss),
         )
         if learnt is None
     }

@@ -76,6 +76,4 @@ def _take(rollout: RolloutRecord, exc: MulgilError, now: float) -> RolloutRecord
     """Go back where the platform refuses a candidate; wait where it does not answer or refuses that."""
     if not isinstance(exc, TemporaryError) and rollout.phase not in (Phase.PROMOTING, Phase.ROLLING_BACK):
         return conclude(rollout, Phase.ROLLING_BACK, f"The platform refuses it: {exc}", now)
-    # Trouble is told once, however often it is met.
-    text = f"Waiting: {exc}"
-    return rollout if rollout.events and rollout.events[-1].text == text else rollout.note(now, text)
+    return rollout.tell(now, f"Waiting: {exc}")

@@ -4,29 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
 import httpx
 
-from mulgil.artifacts import BUNDLE_DICTIONARY
-from mulgil.contract import DataDictionary
+from mulgil.contract.rollout import Rollout
 from mulgil.errors import InputError, TemporaryError, describe
 from mulgil.rollout.comparisons import ReplayedShift, replay_level
 from mulgil.rollout.drivers import Driver
+from mulgil.rollout.labels import LabelFiles
 from mulgil.rollout.progress import Surroundings
 from mulgil.rollout.record import Phase, ReplayReport, RolloutRecord
-from mulgil.rollout.releases import Manifest, Sight
-from mulgil.rollout.replay import Row, ask_by_http, replay
+from mulgil.rollout.releases import Sight
+from mulgil.rollout.replay import ask_by_http, replay
+from mulgil.rollout.replayed_rows import find_rows
 from mulgil.rollout.sources import Arms, MetricSource
 
 DRIVERS = ("local", "knative", "standard")
 SOURCES = ("plane", "prometheus")
 _MODEL_ANNOTATION = "mulgil.dev/registered-model"
 _METADATA_SECONDS = 10.0
-# Fewer logged rows than these tell less than the test rows do.
-_LEAST_LOGGED = 200
 
 
 def open_driver(name: str) -> Driver:
@@ -73,6 +71,29 @@ def source_settings(driver: str, prometheus_url: str | None) -> dict[str, Any]:
     )
 
 
+def open_labels(policy: Rollout, driver: str) -> LabelFiles | None:
+    """Open the place where labels come; `None` where the policy names none.
+
+    Raises:
+        InputError: Nobody knows where a cluster's predictions are kept, or labels that are there are wrong.
+    """
+    if policy.labels is None:
+        return None
+    if policy.labels.predictions_path is not None:
+        return LabelFiles(policy.labels, Path(policy.labels.predictions_path))
+    if driver != "local":
+        raise InputError(
+            describe(
+                "Labels are joined with the prediction log, and nobody says where it is",
+                expected="rollout.labels.predictions_path: the folder of the collector, mounted here",
+                received=f"driver={driver}",
+            )
+        )
+    from mulgil.local.plane.client import ServingPlane
+
+    return LabelFiles(policy.labels, ServingPlane().predictions_folder, needs_logger=True)
+
+
 def open_source(settings: dict[str, Any]) -> MetricSource:
     """Open a source of numbers by its settings."""
     if settings["kind"] == "prometheus":
@@ -94,6 +115,7 @@ def surroundings(rollout: RolloutRecord) -> Iterator[Surroundings]:
             driver=driver,
             source=source,
             replay=lambda record, sight: _replay(record, _addresses(record, sight, driver), source, client),
+            labels=open_labels(rollout.policy, rollout.driver),
         )
 
 
@@ -120,7 +142,7 @@ def _replay(
     policy = rollout.policy.replay
     if policy is None or addresses is None:
         return None, None
-    rows, came_from = _find_rows(rollout, _columns(client, addresses[1], rollout.service), policy.requests)
+    rows, came_from = find_rows(rollout, _columns(client, addresses[1], rollout.service), policy.requests)
     versions = (rollout.stable_version, rollout.candidate_version)
     stable, canary = (
         ask_by_http(client, url, rollout.service, version)
@@ -140,70 +162,3 @@ def _columns(client: httpx.Client, url: str, model: str) -> list[str]:
         raise TemporaryError(
             describe(f"{model} does not describe itself at {url}", received=str(exc))
         ) from exc
-
-
-def _find_rows(rollout: RolloutRecord, columns: list[str], most: int) -> tuple[list[Row], str]:
-    """Return rows to replay, and where they came from: the newest logged ones, or else test rows."""
-    if rollout.driver == "local":
-        logged = _read_log(rollout, columns, most)
-        if len(logged) >= _LEAST_LOGGED:
-            return logged, "logged requests"
-    if rollout.dataset_path is None:
-        return [], "nothing"
-    return _read_rows(Path(rollout.dataset_path), columns, most), "test rows"
-
-
-def _read_log(rollout: RolloutRecord, columns: list[str], most: int) -> list[Row]:
-    """Return the newest rows that the stable version predicted; none where a column was not kept as it came.
-
-    A sensitive column is logged as a hash, which no model can be asked with.
-    """
-    # It reads Parquet: 40 MB.
-    from mulgil.local.plane.client import ServingPlane
-    from mulgil.prediction_log.reading import read_predictions
-
-    root = ServingPlane().predictions_folder
-    table = read_predictions(root, rollout.service, version=rollout.stable_version, status=200)
-    if not table.num_rows or not set(columns) <= set(table.column_names):
-        return []
-    dictionary = _bundle_dictionary(rollout.stable)
-    if dictionary is None or any(c.sensitive for c in dictionary.columns if c.name in columns):
-        return []
-    newest = table.select(columns).slice(max(0, table.num_rows - most))
-    return [{name: _plain(value) for name, value in row.items()} for row in newest.to_pylist()]
-
-
-def _bundle_dictionary(manifest: Manifest) -> DataDictionary | None:
-    """Return the dictionary of the bundle that an object serves, where it lies on this machine."""
-    uri = str(manifest["spec"]["predictor"].get("model", {}).get("storageUri", ""))
-    path = Path(uri.removeprefix("file://")) / BUNDLE_DICTIONARY
-    try:
-        return DataDictionary.model_validate_json(path.read_bytes())
-    except (OSError, ValueError):
-        return None
-
-
-def _read_rows(dataset: Path, columns: list[str], most: int) -> list[Row]:
-    """Return the first rows of a dataset's test split, with the columns that the model reads."""
-    # Only where there is something to replay: it is 40 MB.
-    import pyarrow.parquet as pq
-
-    path = dataset if dataset.suffix == ".parquet" else dataset / "test.parquet"
-    try:
-        file = pq.ParquetFile(path)
-    except OSError as exc:
-        raise InputError(describe(f"Cannot read rows to replay from {path}", received=str(exc))) from exc
-    there = [name for name in columns if name in file.schema_arrow.names]
-    rows: list[Row] = []
-    for batch in file.iter_batches(batch_size=min(most, 1000), columns=there):
-        rows += [{name: _plain(value) for name, value in row.items()} for row in batch.to_pylist()]
-        if len(rows) >= most:
-            break
-    return rows[:most]
-
-
-def _plain(value: Any) -> Any:
-    """Write a cell as JSON has it."""
-    if isinstance(value, datetime | date):
-        return value.isoformat()
-    return None if value != value else value

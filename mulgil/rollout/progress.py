@@ -7,20 +7,23 @@ reconciles.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
+from mulgil.contract.labels import LabelKind
 from mulgil.contract.rollout import DeadlineOutcome, RolloutMetric
-from mulgil.errors import TemporaryError
+from mulgil.errors import MulgilError, TemporaryError
 from mulgil.rollout.analysis import Action, decide
 from mulgil.rollout.comparisons import Preparation, ReplayedShift, compare, compared, cut_latencies
 from mulgil.rollout.drivers import Driver
+from mulgil.rollout.evidence import TwoArms
+from mulgil.rollout.labels import Judged, LabelSource
 from mulgil.rollout.record import Phase, ReplayReport, RolloutRecord, StepRecord
 from mulgil.rollout.releases import Sight
 from mulgil.rollout.sources import Arms, MetricSource
 from mulgil.rollout.store import Command
-from mulgil.rollout.traffic import Traffic, count_events
+from mulgil.rollout.traffic import ArmTraffic, Traffic, count_events
 from mulgil.rollout.weighing import enter_step, no_evidence, weigh
 
 # So many of the stable version's requests tell its quantiles well enough to set thresholds by.
@@ -29,6 +32,11 @@ LEARNT_REQUESTS = 200.0
 BASELINE_SECONDS = 3600.0
 # Of live requests, those that the candidate gets a copy of: each costs the machine a second answer. By eye.
 _MIRROR_PERCENT = 20.0
+# Labels come late, so that those which tell of the stable version may be of days ago.
+_JUDGED_SECONDS = 7 * 86_400.0
+# So many of its squared errors tell the quantile beyond which one counts as wrong; the quantile is by eye.
+LEARNT_LABELS = 100
+_LOSS_QUANTILE = 0.8
 # Of the points of a long path, all but the last of ten may go.
 _PATH_POINTS = 400
 
@@ -43,11 +51,18 @@ class Surroundings:
         driver: The platform.
         source: Where its numbers come from.
         replay: Asks both versions the same requests; without a report where there are none to ask.
+        labels: Where labels come; `None` where none do.
     """
 
     driver: Driver
     source: MetricSource
     replay: Replayer
+    labels: LabelSource | None = None
+
+    @property
+    def measures(self) -> frozenset[RolloutMetric]:
+        """What can be compared here."""
+        return self.source.measures | ({RolloutMetric.ACCURACY} if self.labels is not None else set())
 
 
 def move(rollout: RolloutRecord, around: Surroundings, command: Command | None, now: float) -> RolloutRecord:
@@ -133,7 +148,7 @@ def _replay(rollout: RolloutRecord, around: Surroundings, now: float) -> Rollout
         return conclude(rollout, Phase.ROLLING_BACK, reason, now)
     text = (
         f"Replayed {report.requests} requests ({report.source}): predictions differ by "
-        f"{report.mean_difference:+.4f} in the mean, by at most {report.absolute_quantiles[2]:.4f}; distance "
+        f"{report.mean_difference:+.3g} in the mean, by at most {report.absolute_quantiles[2]:.3g}; distance "
         f"{report.distance:.3f}."
     )
     return _prepare(rollout, around, shift, text, now)
@@ -143,7 +158,7 @@ def _prepare(
     rollout: RolloutRecord, around: Surroundings, shift: ReplayedShift | None, text: str, now: float
 ) -> RolloutRecord:
     prepared = Preparation(
-        metrics=tuple(metric for metric in RolloutMetric if metric in around.source.measures), shift=shift
+        metrics=tuple(metric for metric in RolloutMetric if metric in around.measures), shift=shift
     )
     wants_shadow = rollout.policy.shadow is not None and around.driver.capabilities.can_mirror
     phase = Phase.SHADOWING if wants_shadow else Phase.LEARNING
@@ -179,6 +194,20 @@ def _learn(rollout: RolloutRecord, around: Surroundings, now: float) -> RolloutR
         ratios = (limits.tolerated_ratio, limits.limit_ratio)
         cut = cut_latencies(latencies.values(), limits.quantiles, *ratios)
         prepared = prepared.model_copy(update={"latency": cut})
+    if around.labels is not None:
+        try:
+            judged = around.labels.judge(_arms(rollout), now - _JUDGED_SECONDS)
+        except MulgilError as exc:
+            rollout, judged = rollout.tell(now, f"Labels are not counted: {exc}"), {}
+        if judged is None:
+            return rollout
+        prepared, before = _judge_stable(
+            prepared, before, around.labels.kind, judged.get(rollout.stable_version)
+        )
+    missing = sorted(set(rollout.policy.required_metrics) - set(compared(prepared)))
+    if missing:
+        text = f"Waiting: too little is known yet to compare {', '.join(missing)}, which the policy requires."
+        return rollout.tell(now, text)
     asked = compare(rollout.policy, prepared)
     known = count_events(Traffic(canary=before, stable=before), prepared).harm
     evidence = no_evidence(known.stable_events, known.stable_requests, len(rollout.policy.steps))
@@ -189,6 +218,24 @@ def _learn(rollout: RolloutRecord, around: Surroundings, now: float) -> RolloutR
     )
     rollout = rollout.note(now, text).model_copy(update={"preparation": prepared, "evidence": evidence})
     return _begin_step(rollout, around, 0, now)
+
+
+def _judge_stable(
+    prepared: Preparation, before: ArmTraffic, kind: LabelKind, judged: Judged | None
+) -> tuple[Preparation, ArmTraffic]:
+    """Say from which loss on a prediction is wrong, and how many of the stable version's were."""
+    losses = np.zeros(0) if judged is None else judged.losses
+    if kind is LabelKind.CLASS:
+        greatest = 0.5
+    elif len(losses) >= LEARNT_LABELS:
+        greatest = float(np.quantile(losses, _LOSS_QUANTILE))
+    else:
+        return prepared, before
+    wrong = float((losses > greatest).sum())
+    return (
+        prepared.model_copy(update={"greatest_loss": greatest}),
+        replace(before, labelled=float(len(losses)), wrong=wrong),
+    )
 
 
 def _begin_step(rollout: RolloutRecord, around: Surroundings, index: int, now: float) -> RolloutRecord:
@@ -220,7 +267,10 @@ def _step(rollout: RolloutRecord, around: Surroundings, now: float) -> RolloutRe
     if now - rollout.looked_at < rollout.policy.window_seconds:
         return rollout
     traffic, cursor = around.source.read(arms, rollout.cursor, now)
-    rollout = _weigh(rollout.model_copy(update={"cursor": cursor, "looked_at": now}), traffic, now)
+    rollout, labelled = _read_labels(
+        rollout.model_copy(update={"cursor": cursor, "looked_at": now}), around, now
+    )
+    rollout = _weigh(rollout, traffic, labelled, now)
     decision = rollout.steps[-1].decision
     assert decision is not None
     match decision.action:
@@ -233,15 +283,49 @@ def _step(rollout: RolloutRecord, around: Surroundings, now: float) -> RolloutRe
     return rollout
 
 
-def _weigh(rollout: RolloutRecord, traffic: Traffic, now: float) -> RolloutRecord:
-    """Add a window's counts, and decide."""
+def _read_labels(
+    rollout: RolloutRecord, around: Surroundings, now: float
+) -> tuple[RolloutRecord, list[Traffic]]:
+    """Return what labels have come since the look before, by the step in which was predicted.
+
+    Within a step both versions' shares are what they are, so that a rate that drifts from step to step is
+    none of the canary's. Trouble with labels keeps nobody from looking at the rest.
+    """
+    greatest = rollout.preparation.greatest_loss if rollout.preparation else None
+    if around.labels is None or greatest is None:
+        return rollout, []
+    try:
+        judged = around.labels.judge(_arms(rollout), rollout.steps[0].begun_at)
+    except MulgilError as exc:
+        return rollout.tell(now, f"Labels are not counted: {exc}"), []
+    if judged is None:
+        return rollout, []
+    steps, found = [], []
+    for step in rollout.steps:
+        span = step.begun_at, now if step.ended_at is None else step.ended_at
+        losses = [judged[v].between(*span) for v in (rollout.candidate_version, rollout.stable_version)]
+        counts = tuple(int(n) for arm in losses for n in (len(arm), (arm > greatest).sum()))
+        labelled, wrong, stable, stable_wrong = (
+            float(max(new - old, 0)) for new, old in zip(counts, step.judged, strict=True)
+        )
+        if labelled or stable:
+            canary_arm = ArmTraffic(labelled=labelled, wrong=min(wrong, labelled))
+            found.append(Traffic(canary_arm, ArmTraffic(labelled=stable, wrong=min(stable_wrong, stable))))
+        steps.append(step.model_copy(update={"judged": counts}))
+    return rollout.model_copy(update={"steps": tuple(steps)}), found
+
+
+def _weigh(rollout: RolloutRecord, traffic: Traffic, labelled: list[Traffic], now: float) -> RolloutRecord:
+    """Add a window's counts, and those of labels that have come, and decide."""
     prepared, evidence, step = rollout.preparation, rollout.evidence, rollout.steps[-1]
     assert prepared is not None
     assert evidence is not None
     asked, index = compare(rollout.policy, prepared), len(rollout.steps) - 1
-    window = count_events(traffic, prepared)
-    evidence = weigh(evidence, asked, window, index)
-    seen = np.array(window.harm) if step.seen is None else step.seen + np.array(window.harm)
+    seen = np.zeros((4, len(asked.names))) if step.seen is None else step.seen
+    for counted in (traffic, *labelled):
+        window = count_events(counted, prepared)
+        evidence = weigh(evidence, asked, window, index)
+        seen = seen + np.array(window.harm)
     step = step.model_copy(
         update={
             "canary_requests": step.canary_requests + traffic.canary.requests,
@@ -256,7 +340,7 @@ def _weigh(rollout: RolloutRecord, traffic: Traffic, now: float) -> RolloutRecor
         rollout.policy,
         asked,
         evidence,
-        step.counts or window.harm,
+        TwoArms(*seen),
         step=index,
         requests=step.canary_requests,
         latency=prepared.latency,

@@ -11,7 +11,7 @@ from mulgil.artifacts import Record
 from mulgil.contract.rollout import Rollout
 from mulgil.rollout.analysis import Action, Decision
 from mulgil.rollout.comparisons import Preparation
-from mulgil.rollout.evidence import StoredArray, TwoArms
+from mulgil.rollout.evidence import StoredArray
 from mulgil.rollout.releases import Manifest
 from mulgil.rollout.weighing import Evidence
 
@@ -87,6 +87,8 @@ class StepRecord(Record):
         stable_requests: Likewise of the stable version's.
         stable_errors: Likewise.
         windows: How many times it was looked.
+        judged: Of the predictions made in it: labelled ones of the canary's, how many of them were wrong, and
+            likewise the stable version's.
         seen: Events and requests by comparison: the four rows of `TwoArms`.
         decision: The last one.
         harm_path: The evidence of harm after each window, of which every tenth is kept once there are many.
@@ -100,14 +102,10 @@ class StepRecord(Record):
     stable_requests: float = 0.0
     stable_errors: float = 0.0
     windows: int = 0
+    judged: tuple[int, int, int, int] = (0, 0, 0, 0)
     seen: StoredArray | None = None
     decision: Decision | None = None
     harm_path: tuple[tuple[float, float], ...] = ()
-
-    @property
-    def counts(self) -> TwoArms | None:
-        """What was seen, by comparison."""
-        return None if self.seen is None else TwoArms(*self.seen)
 
 
 class RolloutRecord(Record):
@@ -190,6 +188,10 @@ class RolloutRecord(Record):
         return self.model_copy(
             update={"phase": phase, "since": now, "events": (*self.events, event), **changes}
         )
+
+    def tell(self, now: float, text: str) -> RolloutRecord:
+        """Return the rollout with something that goes on: it is told once."""
+        return self if self.events and self.events[-1].text == text else self.note(now, text)
 
     def note(self, now: float, text: str) -> RolloutRecord:
         """Return the rollout with something that happened."""

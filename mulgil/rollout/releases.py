@@ -141,8 +141,11 @@ class StandardForm:
         """Put the candidate beside the stable predictor, which stays as it is."""
         result = _wanted(stable)
         predictor = {**copy.deepcopy(candidate["spec"]["predictor"]), "name": _name(candidate)}
-        # The canary's servers are KServe's to choose by its share; the field may not exceed the stable's.
+        # The canary's servers are KServe's to choose by its share, which of 0 percent would be none: a
+        # candidate shows that it runs before it gets the first. The field may not exceed the stable's.
         predictor.pop("minReplicas", None)
+        if percent == 0 and result["spec"]["predictor"].get("minReplicas", 1) > 0:
+            predictor["minReplicas"] = 1
         # The CRD wants it of a canary, and not of the stable predictor, where KServe's webhook fills it in.
         predictor["model"] = {"name": _CONTAINER, **predictor["model"]}
         result["spec"]["canary"] = [{"predictor": predictor, "trafficPercent": percent}]

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from mulgil.contract.rollout import Rollout
 from mulgil.errors import TemporaryError, describe
-from mulgil.rollout.opening import open_driver, open_source, source_settings
+from mulgil.rollout.opening import open_driver, open_labels, open_source, source_settings
 from mulgil.rollout.record import RolloutRecord
 from mulgil.rollout.releases import Manifest, StandardForm, form_of, version_of
 from mulgil.rollout.spawning import ensure_driven
@@ -65,6 +65,7 @@ def begin_rollout(policy: Rollout, candidate: Manifest, dataset_path: Path | Non
         candidate,
         platform,
         open_source(settings),
+        labels=open_labels(policy, driver),
         source_settings=settings,
         dataset_path=None if dataset_path is None else str(dataset_path.resolve()),
         now=time.time(),

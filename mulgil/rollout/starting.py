@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from mulgil.contract.rollout import Rollout, RolloutStrategy
+from mulgil.contract.rollout import Rollout, RolloutMetric, RolloutStrategy
 from mulgil.errors import InputError, PermanentError, describe
 from mulgil.rollout.drivers import Driver, require_capabilities
+from mulgil.rollout.labels import LabelFiles
 from mulgil.rollout.progress import BASELINE_SECONDS, LEARNT_REQUESTS
 from mulgil.rollout.record import RolloutRecord
 from mulgil.rollout.releases import Manifest, strip, version_of
@@ -70,6 +71,7 @@ def start_rollout(
     driver: Driver,
     source: MetricSource,
     *,
+    labels: LabelFiles | None = None,
     source_settings: dict[str, Any],
     dataset_path: str | None,
     now: float,
@@ -82,6 +84,7 @@ def start_rollout(
         candidate: The object of the new version.
         driver: The platform.
         source: Where its numbers come from.
+        labels: Where labels come; those that are there are checked.
         source_settings: What opens that source again.
         dataset_path: Where rows are to replay while nothing is logged.
         now: Seconds since the epoch.
@@ -92,7 +95,9 @@ def start_rollout(
         PermanentError: Another rollout of the same service is under way, or a canary would get no traffic.
     """
     require_capabilities(policy, driver)
-    _require_metrics(policy, source)
+    _require_metrics(policy, source.measures | ({RolloutMetric.ACCURACY} if labels is not None else set()))
+    if labels is not None:
+        labels.check()
     driver.form(candidate)
     driver.require_support(candidate)
     metadata = candidate["metadata"]
@@ -115,6 +120,14 @@ def start_rollout(
             )
         )
     stable = strip(there)
+    if labels is not None and labels.needs_logger and "logger" not in stable["spec"]["predictor"]:
+        raise InputError(
+            describe(
+                f"Labels are joined with recorded predictions, and {namespace}/{name} records none",
+                expected="serving.record_predictions: true in project.yaml, or spec.predictor.logger",
+                received="rollout.labels, and no logger",
+            )
+        )
     stable_version, candidate_version = version_of(stable), version_of(candidate)
     if stable_version == candidate_version:
         raise InputError(
@@ -144,14 +157,15 @@ def start_rollout(
     return rollout
 
 
-def _require_metrics(policy: Rollout, source: MetricSource) -> None:
-    missing = [metric.value for metric in policy.required_metrics if metric not in source.measures]
+def _require_metrics(policy: Rollout, measures: frozenset[RolloutMetric]) -> None:
+    missing = [metric.value for metric in policy.required_metrics if metric not in measures]
     if missing:
         raise InputError(
             describe(
                 "The rollout policy requires a metric that is not measured here",
-                expected=f"among {', '.join(sorted(metric.value for metric in source.measures))}",
+                expected=f"among {', '.join(sorted(metric.value for metric in measures))}",
                 received=f"rollout.required_metrics: {', '.join(missing)}",
-                next_step="leave it out of required_metrics, or choose a source that measures it",
+                next_step="leave it out of required_metrics, or choose a source that measures it; "
+                "accuracy wants rollout.labels",
             )
         )

@@ -55,7 +55,14 @@ class RolloutStore:
         """
         path = self.path(rollout_id) / RECORD
         if not path.exists():
-            there = ", ".join(rollout.rollout_id for rollout in self.list()[:5]) or "none yet"
+            there = ", ".join(rollout.rollout_id for rollout in self.list()[:5])
+            if not there:
+                raise InputError(
+                    describe(
+                        "There is no rollout yet",
+                        next_step="`mulgil run` a later version, or `mulgil rollout start`",
+                    )
+                )
             raise InputError(
                 describe(
                     f"There is no rollout {rollout_id}",

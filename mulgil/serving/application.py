@@ -58,6 +58,7 @@ class Application:
         log: Where predictions are recorded, if anywhere.
         name: The model's.
         version: The model's.
+        image: The column that is an image, if there is one.
         answers: What the model answers, in the dictionary's names.
         outputs: Names of its outputs under V2.
         metadata: What V2 says of the model.
@@ -80,6 +81,7 @@ class Application:
         self.name = name
         self.version = version
         self.answers = model.answers
+        self.image = None if model.image is None else model.image.name
         self.outputs = tuple(output.name for output in model.answers.tensors)
         self.metrics = metrics.Metrics(name, version, model.names, model.answers, numbers)
         self.request_log = request_log or RequestLog()
@@ -90,6 +92,8 @@ class Application:
         self._v2 = protocol_v2.TypedReader(columns, self.outputs)
         self._write_v2 = protocol_v2.AnswerWriter(name, version, model.answers).write
         self._version_line = b"X-Model-Version: %b\r\n" % version.encode()
+        if model.decision is not None:
+            self._version_line += b"X-Decision-Threshold: %g\r\n" % model.decision.threshold
         self.metadata = protocol_v2.describe_model(
             name=name, version=version, columns=columns, answers=model.answers
         )
@@ -236,7 +240,7 @@ class Application:
             if raw is not None:
                 predictions = self._predict_entities(read_keys(raw, entity), request)
             else:
-                columns, rows = protocol_v1.read_columns(body, self._model.names)
+                columns, rows = protocol_v1.read_columns(body, self._model.names, self._model.image)
                 predictions = self._predict_columns(columns, rows, request)
         self.metrics.predictions.observe(predictions)
         return protocol_v1.answer(predictions, self.answers)
@@ -290,7 +294,7 @@ class Application:
         raw = find_keys_of_instances(body.instances, store.entity)
         columns: RawColumns
         if raw is None:
-            columns, rows = protocol_v1.read_columns(body, self._model.names)
+            columns, rows = protocol_v1.read_columns(body, self._model.names, self._model.image)
         else:
             keys = read_keys(raw, store.entity)
             columns, rows = self._join(self._read_rows(keys, request), keys), len(keys)
@@ -298,9 +302,7 @@ class Application:
         encoded = self._model.encode(columns, rows, warnings)
         explanations = self._model.explain(encoded, _EXPLAIN_SECONDS)
         if explanations is None:
-            raise RequestError(
-                404, "This model has no background to explain against: train and deploy it again."
-            )
+            raise RequestError(404, _explain_why_not(self._model))
         request.warning = write_warnings(warnings)
         return json_response(protocol_v1.answer_explained(explanations, self._model.columns, self.answers))
 
@@ -335,6 +337,12 @@ class Application:
         if self.log is not None:
             self.metrics.log_buffered.set(self.log.buffered)
         return Response(200, self.metrics.render(), metrics.CONTENT_TYPE)
+
+
+def _explain_why_not(model: ServedModel) -> str:
+    if model.image is not None:
+        return f"A model of images is not explained by its columns: {model.image.name} is all that it reads."
+    return "This model has no background to explain against: train and deploy it again."
 
 
 def _fail(exc: Exception, identifier: bytes) -> Response:

@@ -18,7 +18,7 @@ from mulgil.serving.messages import RequestError
 LENGTH_HEADER = b"inference-header-content-length"
 
 # Little-endian, as the extension says.
-_DTYPES = {"BOOL": "?", "INT32": "<i4", "INT64": "<i8", "FP32": "<f4", "FP64": "<f8"}
+ELEMENT_TYPES = {"BOOL": "?", "UINT8": "u1", "INT32": "<i4", "INT64": "<i8", "FP32": "<f4", "FP64": "<f8"}
 _LENGTH = struct.Struct("<I")
 
 # What a tensor's bytes hold: numbers, or text whose empty element is a missing value.
@@ -58,7 +58,7 @@ def read_elements(name: str, datatype: str, count: int, content: memoryview) -> 
     """
     if datatype == "BYTES":
         return _read_texts(name, count, content)
-    dtype = np.dtype(_DTYPES[datatype])
+    dtype = np.dtype(ELEMENT_TYPES[datatype])
     if len(content) != count * dtype.itemsize:
         raise RequestError(
             400,
@@ -68,32 +68,53 @@ def read_elements(name: str, datatype: str, count: int, content: memoryview) -> 
     return np.frombuffer(content, dtype)
 
 
+def read_files(name: str, count: int, content: memoryview) -> list[bytes]:
+    """Read a BYTES tensor of files, such as images.
+
+    Raises:
+        RequestError: 400; the bytes are of another number of files.
+    """
+    files = _part(count, content)
+    if files is None:
+        raise RequestError(
+            400, f"input {name}: expected {count} files, each after its length in 4 bytes; received others."
+        )
+    return files
+
+
 def write_elements(values: Sequence[float] | Sequence[str]) -> bytes:
     """Write an FP32 tensor, or of text a BYTES one."""
     if values and isinstance(values[0], str):
         texts = [str(text).encode() for text in values]
         return b"".join(_LENGTH.pack(len(text)) + text for text in texts)
-    return np.asarray(values, _DTYPES["FP32"]).tobytes()
+    return np.asarray(values, ELEMENT_TYPES["FP32"]).tobytes()
 
 
 def _read_texts(name: str, count: int, content: memoryview) -> list[str | None]:
-    texts: list[str | None] = []
-    place = 0
-    try:
-        while place < len(content) and len(texts) < count:
-            (length,) = _LENGTH.unpack_from(content, place)
-            place += _LENGTH.size
-            text = bytes(content[place : place + length])
-            if len(text) != length:
-                break
-            place += length
-            texts.append(text.decode() or None)
-    except (struct.error, UnicodeDecodeError) as exc:
-        raise RequestError(
-            400, f"input {name}: expected texts in UTF-8, each after its length in 4 bytes."
-        ) from exc
-    if place != len(content) or len(texts) != count:
+    parts = _part(count, content)
+    if parts is None:
         raise RequestError(
             400, f"input {name}: expected {count} texts, each after its length in 4 bytes; received others."
         )
-    return texts
+    try:
+        return [part.decode() or None for part in parts]
+    except UnicodeDecodeError as exc:
+        raise RequestError(
+            400, f"input {name}: expected texts in UTF-8, each after its length in 4 bytes."
+        ) from exc
+
+
+def _part(count: int, content: memoryview) -> list[bytes] | None:
+    """Part a BYTES tensor's elements; `None` where they are not as many."""
+    parts: list[bytes] = []
+    place = 0
+    while place < len(content) and len(parts) < count:
+        if len(content) - place < _LENGTH.size:
+            return None
+        (length,) = _LENGTH.unpack_from(content, place)
+        place += _LENGTH.size
+        if length > len(content) - place:
+            return None
+        parts.append(bytes(content[place : place + length]))
+        place += length
+    return parts if place == len(content) and len(parts) == count else None

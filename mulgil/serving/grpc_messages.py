@@ -25,6 +25,7 @@ _TYPES = {
     "float": _Field.TYPE_FLOAT,
     "int32": _Field.TYPE_INT32,
     "int64": _Field.TYPE_INT64,
+    "uint32": _Field.TYPE_UINT32,
     "string": _Field.TYPE_STRING,
 }
 
@@ -78,6 +79,7 @@ _MESSAGES: dict[str, dict[str, tuple[int, str]]] = {
         "bool_contents": (1, "bool*"),
         "int_contents": (2, "int32*"),
         "int64_contents": (3, "int64*"),
+        "uint_contents": (4, "uint32*"),
         "fp32_contents": (6, "float*"),
         "fp64_contents": (7, "double*"),
         "bytes_contents": (8, "bytes*"),

@@ -14,12 +14,14 @@ from pydantic import ValidationError
 
 from mulgil.artifacts import (
     BUNDLE_BACKGROUND,
+    BUNDLE_DECISION,
     BUNDLE_DICTIONARY,
     BUNDLE_EXAMPLE,
     BUNDLE_LITERT,
     BUNDLE_ONNX,
     BUNDLE_TRANSFORM,
     Background,
+    DecisionRule,
     WarmUpExample,
     read_bundle,
 )
@@ -32,8 +34,10 @@ from mulgil.preprocessing import FittedTransform, TransformExecutor
 from mulgil.serving.column_encoder import ColumnEncoder
 from mulgil.serving.contract_check import ContractCheck, ContractViolationError, Violation
 from mulgil.serving.explanation import Explainer, Explanation
+from mulgil.serving.image_encoder import ImageEncoder
 from mulgil.serving.online_store import OnlineStore
 from mulgil.serving.row_encoder import RowEncoder
+from mulgil.serving.typed_values import InstanceReader
 
 RawColumns = Mapping[str, Sequence[Any] | npt.NDArray[Any]]
 
@@ -130,6 +134,14 @@ class ServedModel:
     Args:
         path: The bundle's directory.
 
+    Attributes:
+        dictionary: The bundle's.
+        answers: What the model answers.
+        store: Features by entity.
+        columns: The model's, by name.
+        image: Its image, where it reads one; `None` of a table.
+        decision: From which probability on a yes is called; `None` where the project does not say.
+
     Raises:
         InputError: A file is missing or changed, the parts do not go together, or the bundle's own example
             gives another prediction than the bundle says.
@@ -157,8 +169,16 @@ class ServedModel:
                     next_step="train again: dictionary, transform and model come from one run",
                 )
             )
-        self._encoder = RowEncoder(transform, dictionary.features)
-        self._column_encoder = ColumnEncoder(transform, dictionary.features)
+        # An image is a model's only column.
+        self.image = next((column for column in dictionary.features if column.image), None)
+        if self.image is not None:
+            self._images = ImageEncoder(transform, self.image)
+        else:
+            self._encoder = RowEncoder(transform, dictionary.features)
+            self._instances = InstanceReader(dictionary.features)
+            self._column_encoder = ColumnEncoder(transform, dictionary.features)
+        decision = path / BUNDLE_DECISION
+        self.decision = DecisionRule.read(decision) if decision.exists() else None
         self._explainer = self._read_background(path / BUNDLE_BACKGROUND, transform)
         self._warm_up(WarmUpExample.read(path / BUNDLE_EXAMPLE))
 
@@ -194,9 +214,12 @@ class ServedModel:
         Raises:
             ContractViolationError: Values break the contract.
         """
-        encoded = None
+        if self.image is not None:
+            return self._images.encode(columns, rows)
         if any(isinstance(values, np.ndarray) for values in columns.values()):
             encoded = self._column_encoder.encode(columns, rows)
+        else:
+            encoded = self._encode_typed(columns, rows)
         if encoded is None:
             plain = {
                 name: values.tolist() if isinstance(values, np.ndarray) else values
@@ -204,6 +227,15 @@ class ServedModel:
             }
             encoded = self._transform.apply(self._check.check(plain, rows, warnings))
         return encoded
+
+    def _encode_typed(self, columns: RawColumns, rows: int) -> npt.NDArray[np.float32] | None:
+        """Encode plain values by type, or return `None` where the contract check is to judge."""
+        instances = self._instances.read(columns, rows)
+        try:
+            # A single row's is used again for the next one.
+            return None if instances is None else self._encoder.encode(instances).copy()
+        except (KeyError, OverflowError):
+            return None
 
     def explain(self, encoded: npt.NDArray[np.float32], seconds: float) -> list[Explanation] | None:
         """Explain rows that were encoded.
@@ -232,7 +264,7 @@ class ServedModel:
             # Bundles of before had none.
             return None
         rows = Background.read(path).instances
-        columns = {name: [row[name] for row in rows] for name in self.columns}
+        columns: dict[str, Any] = {name: [row[name] for row in rows] for name in self.columns}
         # Of its own, so that a prediction's is not resized.
         model = _load_numeric_model(path.parent, self.answers.width)
         # They are training rows, which nobody checks again here.

@@ -81,7 +81,8 @@ class OnlineStore:
         self.entity = dictionary.entity
         self.fills_unknown = reference.unknown_entity == "fill"
         self.observe: Callable[[float], None] = lambda _: None
-        columns = dictionary.features
+        # A request carries an image itself.
+        columns = [column for column in dictionary.features if column.type is not ColumnType.IMAGE]
         self._names = tuple(column.name for column in columns)
         self._form = RowForm([(column.name, FEAST_TYPES[column.type]) for column in columns])
         self._decode = msgspec.msgpack.Decoder(row_types(columns)[1]).decode
@@ -209,12 +210,33 @@ class UnreadableRows:
         raise RequestError(503, f"{self._message}.")
 
 
+class NoRows:
+    """No store at all: a model of images.
+
+    Args:
+        entity: The dictionary's entity.
+    """
+
+    def __init__(self, entity: str) -> None:
+        self._message = f"This model reads an image, which no store keeps by {entity}: send the image itself."
+
+    def read(self, keys: Sequence[bytes]) -> Rows:
+        """Refuse.
+
+        Raises:
+            RequestError: 400, always.
+        """
+        raise RequestError(400, self._message)
+
+
 def _connect(reference: FeatureServiceReference) -> Backend:
     """Choose what the bundle names.
 
     Raises:
         InputError: It names Redis, and nothing says where that is.
     """
+    if not reference.features:
+        return NoRows(reference.entity)
     if reference.row_form != FORM:
         return UnreadableRows(reference.row_form)
     if reference.store_kind == "sqlite":

@@ -84,7 +84,8 @@ class PredictionLog:
     ) -> None:
         self._count = count
         self.dropped = 0
-        self._batches = EventBatches(_MOST_RECORDS, _MOST_BYTES)
+        self._is_batch_closed = asyncio.Event()
+        self._batches = EventBatches(_MOST_RECORDS, _MOST_BYTES, self._is_batch_closed.set)
         self._collector = _Collector(url)
         self._process, self._counter = os.urandom(8).hex().encode(), itertools.count()
         # perf_counter to the time of day.
@@ -111,7 +112,7 @@ class PredictionLog:
                 (
                     self._response,
                     b'"id":"%b","time":"%b","predictionid":"%b","protocol":"%b","statuscode":200,'
-                    b'"latencymicroseconds":%d,"data":%b}',
+                    b'"latencymicroseconds":%d,"data":%b},',
                 ),
             )
         )
@@ -124,7 +125,6 @@ class PredictionLog:
                 "data": description,
             }
         )
-        self._is_batch_closed = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._told_at = 0.0
 
@@ -162,17 +162,16 @@ class PredictionLog:
             and LENGTH_HEADER not in headers
             and len(request.body) + len(response.body) <= _LONGEST_BODY
         ):
+            first, last = self._times(begun, ended)
+            latency = (ended - begun) * 1e6
             events = self._common % (
-                *(identifier, self._time(begun), request.body),
-                *(identifier, self._time(ended), identifier, protocol),
-                *((ended - begun) * 1e6, response.body),
+                *(identifier, first, request.body),
+                *(identifier, last, identifier, protocol, latency, response.body),
             )
         else:
             events = self._write(protocol, identifier, request, response, begun, ended)
         if not self._batches.add(events):
             self._lose(1)
-        elif self._batches.closed:
-            self._is_batch_closed.set()
 
     def start(self) -> None:
         """Begin to send, in the running loop."""
@@ -204,7 +203,7 @@ class PredictionLog:
                     self._count(SENT, batch.records)
                 else:
                     self._lose(batch.records)
-                batch = self._batches.first() if self._batches.closed else None
+                batch = self._batches.first() if self._batches.has_closed else None
             self._is_batch_closed.clear()
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(_TICK_SECONDS):
@@ -235,8 +234,9 @@ class PredictionLog:
         begun: float,
         ended: float,
     ) -> bytes:
-        """Write any record's two events, with a comma between."""
+        """Write any record's two events, with a comma behind each."""
         event = b"%b-%x" % (self._process, next(self._counter))
+        first, last = self._times(begun, ended)
         is_plain = response.status == 200 and protocol != b"grpc"
         length = request.headers.get(LENGTH_HEADER)
         more = b""
@@ -249,14 +249,14 @@ class PredictionLog:
         if isinstance(request.rows, list):
             rows = [None if row is None else b64encode(row).decode() for row in request.rows]
             more += b',"featurerows":%b' % msgspec.json.encode(msgspec.json.encode(rows).decode())
-        return b'%b,"id":"%b","time":"%b"%b},%b,"id":"%b","time":"%b","predictionid":%b,%b%b%b}' % (
+        return b'%b,"id":"%b","time":"%b"%b},%b,"id":"%b","time":"%b","predictionid":%b,%b%b%b},' % (
             self._request,
             event,
-            self._time(begun),
+            first,
             _data(request.body, is_json=is_plain and length is None),
             self._response,
             event,
-            self._time(ended),
+            last,
             msgspec.json.encode(identifier.decode()),
             b'"protocol":"%b","statuscode":%d,"latencymicroseconds":%d'
             % (protocol, response.status, (ended - begun) * 1e6),
@@ -264,14 +264,16 @@ class PredictionLog:
             _data(response.body, is_json=response.content_type is JSON and protocol != b"grpc"),
         )
 
-    def _time(self, moment: float) -> bytes:
-        """Write a time by RFC 3339."""
-        millisecond, micros = divmod(int((moment + self._offset) * 1e6), 1000)
-        if millisecond != self._millisecond:
-            self._millisecond = millisecond
-            day = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(millisecond // 1000))
-            self._stamp = b"%b.%03d" % (day.encode(), millisecond % 1000)
-        return self._stamp + _MICROSECONDS[micros]
+    def _times(self, begun: float, ended: float) -> tuple[bytes, bytes]:
+        """Write two times by RFC 3339."""
+        first, micros = divmod(int((begun + self._offset) * 1e6), 1000)
+        if first != self._millisecond:
+            self._millisecond, self._stamp = first, _write_millisecond(first)
+        stamp = self._stamp
+        last, later = divmod(int((ended + self._offset) * 1e6), 1000)
+        # Most requests end in the millisecond that they began in.
+        last_stamp = stamp if last == first else _write_millisecond(last)
+        return stamp + _MICROSECONDS[micros], last_stamp + _MICROSECONDS[later]
 
     def _lose(self, count: int) -> None:
         self.dropped += count
@@ -284,6 +286,12 @@ class PredictionLog:
         if now >= self._told_at:
             self._told_at = now + _TELL_SECONDS
             write_event(f"prediction log: {message}", level="warning")
+
+
+def _write_millisecond(millisecond: int) -> bytes:
+    """Write a time by RFC 3339, without what is less than a millisecond and the end."""
+    day = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(millisecond // 1000))
+    return b"%b.%03d" % (day.encode(), millisecond % 1000)
 
 
 def _data(body: bytes, *, is_json: bool) -> bytes:

@@ -7,12 +7,15 @@ Source:
 from __future__ import annotations
 
 import itertools
+import math
 import os
 import time
+from base64 import b64encode
 from collections.abc import Awaitable, Callable
 from typing import Any
 
 import grpc
+import numpy as np
 from google.protobuf.message import DecodeError
 
 import mulgil
@@ -20,7 +23,7 @@ from mulgil.errors import TemporaryError, describe
 from mulgil.serving import protocol_v2
 from mulgil.serving.access import Access
 from mulgil.serving.application import Application, read_unread
-from mulgil.serving.binary_tensors import write_elements
+from mulgil.serving.binary_tensors import ELEMENT_TYPES, write_elements
 from mulgil.serving.contract_check import ContractViolationError
 from mulgil.serving.grpc_messages import SERVICE, make_messages
 from mulgil.serving.limits import Limits
@@ -38,6 +41,8 @@ _CODES = {
 }
 # Where a carried request keeps the id that REST's has there.
 _IDENTIFIER = b"x-request-id"
+# From here on numpy's calls cost less than Python's. Chosen by eye.
+_MANY = 32
 _CONTENTS = {
     "BOOL": "bool_contents",
     "INT32": "int_contents",
@@ -45,6 +50,7 @@ _CONTENTS = {
     "FP32": "fp32_contents",
     "FP64": "fp64_contents",
     "BYTES": "bytes_contents",
+    "UINT8": "uint_contents",
 }
 
 
@@ -201,8 +207,8 @@ class GrpcService:
 
     def _infer(self, message: Any, carrier: Request) -> Any:
         self._check_model(message.model_name, message.model_version)
-        request, content = read_request(message)
         application = self._application
+        request, content = read_request(message, application.image)
         predictions = application.infer(request, content, carrier)
         application.metrics.predictions.observe(predictions)
         answers = application.answers
@@ -260,8 +266,12 @@ def _read_credentials(files: CertificateFiles) -> grpc.ServerCredentials:
     return grpc.dynamic_ssl_server_credentials(read(), read_if_renewed)
 
 
-def read_request(message: Any) -> tuple[protocol_v2.InferRequest, memoryview]:
+def read_request(message: Any, image: str | None = None) -> tuple[protocol_v2.InferRequest, memoryview]:
     """Turn a message into the form that REST's requests have.
+
+    Args:
+        message: As it came.
+        image: The column whose bytes are files and no text, if there is one.
 
     Raises:
         RequestError: 400; raw contents are not one a tensor, or text is not UTF-8.
@@ -273,28 +283,47 @@ def read_request(message: Any) -> tuple[protocol_v2.InferRequest, memoryview]:
             f"`raw_input_contents`: expected one a tensor, {len(message.inputs)}, and no `contents` beside; "
             f"received {len(raw)}.",
         )
-    tensors = []
+    tensors, parts = [], []
     for place, tensor in enumerate(message.inputs):
+        content = raw[place] if raw else _pack_contents(tensor)
+        if content is not None:
+            parts.append(content)
         tensors.append(
             protocol_v2.InputTensor(
                 name=tensor.name,
                 shape=list(tensor.shape),
                 datatype=tensor.datatype,
-                data=None if raw else _read_contents(tensor),
-                parameters={"binary_data_size": len(raw[place])} if raw else None,
+                data=_read_contents(tensor, image) if content is None else None,
+                parameters=None if content is None else {"binary_data_size": len(content)},
             )
         )
     outputs = [protocol_v2.RequestedOutput(output.name) for output in message.outputs]
-    return protocol_v2.InferRequest(tensors, outputs=outputs), memoryview(b"".join(raw))
+    return protocol_v2.InferRequest(tensors, outputs=outputs), memoryview(b"".join(parts))
 
 
-def _read_contents(tensor: Any) -> list[Any]:
+def _pack_contents(tensor: Any) -> bytes | None:
+    """Return many numbers as the bytes that they would be in `raw_input_contents`, which numpy reads at once.
+
+    `None` for few numbers, for texts, and for what is refused in words of its own.
+    """
+    field = _CONTENTS.get(tensor.datatype)
+    if field is None or tensor.datatype == "BYTES":
+        return None
+    numbers = getattr(tensor.contents, field)
+    if len(numbers) < _MANY or len(numbers) != math.prod(tensor.shape):
+        return None
+    return np.fromiter(numbers, ELEMENT_TYPES[tensor.datatype], len(numbers)).tobytes()
+
+
+def _read_contents(tensor: Any, image: str | None) -> list[Any]:
     """Return a tensor's elements; protobuf has no null, so that empty text is a missing value."""
     field = _CONTENTS.get(tensor.datatype)
     # A datatype that there is not is refused by name with the others, where its column is known.
     elements = list(getattr(tensor.contents, field)) if field else []
     if field != "bytes_contents":
         return elements
+    if tensor.name == image:
+        return [b64encode(file).decode() for file in elements]
     try:
         return [text.decode() or None for text in elements]
     except UnicodeDecodeError as exc:

@@ -43,8 +43,9 @@ class TypedReader:
     """
 
     def __init__(self, columns: Sequence[Column]) -> None:
-        by_name, ordered = row_types(columns)
-        self._decoders = [msgspec.json.Decoder(_request_type(row)) for row in (by_name, ordered)]
+        # An image is read where all its forms are.
+        forms = () if any(column.image for column in columns) else row_types(columns)
+        self._decoders = [msgspec.json.Decoder(_request_type(row)) for row in forms]
 
     def read(self, body: bytes) -> Sequence[object] | None:
         """Return the instances, with an attribute a column; `None` where the slower way is to judge."""
@@ -54,12 +55,15 @@ class TypedReader:
         return None
 
 
-def read_columns(request: PredictRequest, names: Sequence[str]) -> tuple[RawColumns, int]:
+def read_columns(
+    request: PredictRequest, names: Sequence[str], image: Column | None = None
+) -> tuple[RawColumns, int]:
     """Turn instances into columns.
 
     Args:
         request: The parsed body.
         names: The model's columns, in order.
+        image: The model's one column, where that is an image: an instance may then be the image alone.
 
     Returns:
         Raw values by column, and the number of instances. A column that an instance lacks is `None` there.
@@ -71,6 +75,8 @@ def read_columns(request: PredictRequest, names: Sequence[str]) -> tuple[RawColu
     rows = len(request.instances)
     if rows == 0:
         raise RequestError(400, "`instances` is empty: expected at least one instance.")
+    if image is not None:
+        return {image.name: [_read_image(instance, image.name) for instance in request.instances]}, rows
     objects = [instance for instance in request.instances if isinstance(instance, dict)]
     lists = [instance for instance in request.instances if isinstance(instance, list)]
     if objects and lists:
@@ -118,6 +124,18 @@ def answer_explained(
 def _request_type(row: type[msgspec.Struct]) -> Any:
     instances = Annotated[list[row], msgspec.Meta(min_length=1)]  # type: ignore[valid-type]
     return msgspec.defstruct("TypedPredictRequest", [("instances", instances)])
+
+
+def _read_image(instance: Instance, name: str) -> object:
+    """Return an instance's image: by its name, in a list of one, or the instance itself."""
+    if isinstance(instance, dict):
+        # TensorFlow Serving's way to write the bytes of a model's only input.
+        if instance.keys() == {"b64"}:
+            return instance
+        refuse_unknown(instance, (name,), instance=0)
+        return instance.get(name)
+    is_wrapped = len(instance) == 1 and isinstance(instance[0], dict | str)
+    return instance[0] if is_wrapped else instance
 
 
 def _read_objects(instances: list[dict[str, Any]], names: Sequence[str]) -> RawColumns:

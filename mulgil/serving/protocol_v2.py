@@ -7,6 +7,7 @@ Source:
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -16,10 +17,11 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 import numpy as np
+import numpy.typing as npt
 
 from mulgil.contract.answers import AnswerForm, Numbers, OutputTensor
 from mulgil.contract.dictionary import Column, ColumnType
-from mulgil.serving.binary_tensors import Elements, read_elements, write_elements
+from mulgil.serving.binary_tensors import Elements, read_elements, read_files, write_elements
 from mulgil.serving.contract_check import refuse_unknown
 from mulgil.serving.messages import RequestError, Response, encode_json, try_body
 from mulgil.serving.typed_values import row_types, tensor_type
@@ -34,6 +36,7 @@ _DATATYPES = {
     ColumnType.INTEGER: "INT64",
     ColumnType.BOOLEAN: "BOOL",
     ColumnType.CATEGORY: "BYTES",
+    ColumnType.IMAGE: "BYTES",
 }
 
 _NUMERIC = ("FP64", "FP32", "INT64", "INT32")
@@ -43,12 +46,15 @@ _ACCEPTED = {
     ColumnType.INTEGER: _NUMERIC,
     ColumnType.BOOLEAN: ("BOOL", *_NUMERIC),
     ColumnType.CATEGORY: ("BYTES", "BOOL", *_NUMERIC),
+    # A file, or its pixels.
+    ColumnType.IMAGE: ("BYTES", "UINT8", *_NUMERIC),
     # An entity may be of this type.
     ColumnType.TEXT: ("BYTES",),
 }
 _ELEMENTS: dict[str, frozenset[type]] = {
     "BYTES": frozenset({str, type(None)}),
     "BOOL": frozenset({bool, type(None)}),
+    "UINT8": frozenset({int}),
     "INT32": frozenset({int, type(None)}),
     "INT64": frozenset({int, type(None)}),
     "FP32": frozenset({int, float, type(None)}),
@@ -61,7 +67,7 @@ class InputTensor(msgspec.Struct):
 
     Attributes:
         name: The column; any other name where the one tensor holds all columns.
-        shape: `[n]` or `[n, 1]`; of all columns `[n, columns]`.
+        shape: `[n]` or `[n, 1]`; of all columns `[n, columns]`; of images' pixels `[n, …]` as they lie.
         datatype: One that the column's type takes.
         data: Flat or nested; `null` is a missing value.
         parameters: `binary_data_size` says how many bytes behind the JSON are the tensor's, which then has
@@ -123,6 +129,8 @@ class TypedReader:
 
     def __init__(self, columns: Sequence[Column], outputs: Sequence[str]) -> None:
         tensors: Any = _tensor_types(columns)
+        # An image is read where all its forms are.
+        self._reads_images = any(column.image for column in columns)
         self._decoder = _request_decoder(Annotated[list[tensors], msgspec.Meta(min_length=1)])
         self._decoder_of_one = _request_decoder(tuple[_tensor_types_of_one(columns)])  # type: ignore[misc]
         self._instance = row_types(columns)[1]
@@ -137,6 +145,8 @@ class TypedReader:
         Raises:
             RequestError: 400; the client asks for an output that there is not.
         """
+        if self._reads_images:
+            return None
         request: Any = try_body(self._decoder_of_one, body)
         if request is not None:
             # The commonest: one row of all columns, in their order. Its type leaves nothing to look at.
@@ -405,6 +415,8 @@ def _read_column(
     tensor: InputTensor, column: Column, rows: int, content: memoryview | None
 ) -> Sequence[object] | Elements:
     """Check one column's shape and datatype, and flatten its data."""
+    if column.type is ColumnType.IMAGE and tensor.datatype != "BYTES":
+        return _read_pixels(tensor, column, rows, content)
     if tensor.shape not in ([rows], [rows, 1]) or rows < 1:
         raise RequestError(
             400,
@@ -412,9 +424,36 @@ def _read_column(
             f"received {tensor.shape[:8]}.",
         )
     _check_datatype(tensor, column)
+    if content is not None and column.type is ColumnType.IMAGE:
+        return read_files(tensor.name, rows, content)
     if content is not None:
         return read_elements(tensor.name, tensor.datatype, rows, content)
     return _flatten(tensor, rows)
+
+
+def _read_pixels(
+    tensor: InputTensor, column: Column, rows: int, content: memoryview | None
+) -> npt.NDArray[Any]:
+    """Read images of numbers, of whatever shape; whether it is theirs is for the encoder to say."""
+    _check_datatype(tensor, column)
+    if rows < 1 or tensor.shape[:1] != [rows] or any(side < 0 for side in tensor.shape):
+        raise RequestError(
+            400, f"input {tensor.name}: expected the shape [n, …] of n images; received {tensor.shape[:8]}."
+        )
+    count = math.prod(tensor.shape)
+    if content is not None:
+        elements = read_elements(tensor.name, tensor.datatype, count, content)
+    else:
+        try:
+            elements = np.array(tensor.data)
+        except (ValueError, OverflowError):
+            elements = np.empty(0)
+    if not isinstance(elements, np.ndarray) or elements.size != count or elements.dtype.kind not in "iuf":
+        raise RequestError(
+            400,
+            f"input {tensor.name}: expected {count} numbers, as many as the shape {tensor.shape[:8]} says.",
+        )
+    return elements.reshape(tensor.shape)
 
 
 def _read_matrix(

@@ -8,7 +8,7 @@ says why not. So there is one place that words a refusal, and the common request
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import reduce
 from operator import or_
 from typing import Annotated, Any
@@ -71,6 +71,36 @@ def row_types(columns: Sequence[Column]) -> tuple[type[msgspec.Struct], type[msg
         "OrderedInstance", fields, array_like=True, forbid_unknown_fields=True, gc=False
     )
     return by_name, ordered
+
+
+class InstanceReader:
+    """Checks columns of plain values by type, and makes instances of them.
+
+    Args:
+        columns: The dictionary's features, in order.
+    """
+
+    def __init__(self, columns: Sequence[Column]) -> None:
+        self._names = tuple(column.name for column in columns)
+        self._type: Any = list[row_types(columns)[1]]  # type: ignore[misc]
+
+    def read(self, columns: Mapping[str, Any], rows: int) -> Sequence[object] | None:
+        """Return the instances, with an attribute a column; `None` where the contract check is to judge.
+
+        Args:
+            columns: Values by column, each `rows` long; `None` and NaN are missing, and so is what is absent.
+            rows: Number of instances.
+        """
+        if not columns.keys() <= set(self._names):
+            return None
+        absent = [None] * rows
+        # NaN is what is not equal to itself.
+        ordered = [[None if v != v else v for v in columns.get(name, absent)] for name in self._names]
+        try:
+            instances: list[object] = msgspec.convert([*zip(*ordered, strict=True)], self._type)
+        except msgspec.ValidationError:
+            return None
+        return instances
 
 
 def number_of_code(code: str) -> int | float | None:

@@ -13,8 +13,9 @@ from learning_project import write_task_project
 from model_servers import Server
 
 from components.evaluate_model.core import evaluate_model
+from components.train_model.checkpoints import Checkpoints
 from components.train_model.comparison import choose_simplest, compare_families
-from components.train_model.core import _learner, train_model
+from components.train_model.core import make_learner, train_model
 from components.train_model.fit_transform import fit_transform
 from components.train_model.learners import Curve
 from mulgil.artifacts import Evaluation, FamilyScore, TrainingHistory, read_bundle
@@ -151,14 +152,14 @@ def test_nothing_that_could_be_compared_is_told():
         choose_simplest([score("linear", None)])
 
 
-def test_a_time_budget_that_is_over_leaves_families_out_with_the_reason(binary):
+def test_a_time_budget_that_is_over_leaves_families_out_with_the_reason(binary, tmp_path):
     dictionary = binary.folder.dictionary
     rows = read_rows(binary.rows_path, "train", dictionary)
     training = Training(family="auto", time_budget_seconds=1, folds=2)
     ticks = iter(range(1000))
 
     scores = compare_families(
-        lambda family: _learner(family, training),
+        lambda family: make_learner(family, binary.folder, Checkpoints(tmp_path)),
         training,
         Task.BINARY_CLASSIFICATION,
         1,

@@ -5,27 +5,51 @@ import re
 
 import pytest
 from kserve_cluster import KServeCluster, isvc
-from rollouts import Callers, Scene
+from plane_of_words import PlaneOfWords
+from rollouts import Callers, LateLabels, Scene
 
+from mulgil.contract.labels import LabelKind, Labels
 from mulgil.contract.rollout import DeadlineOutcome, Replay, Rollout, RolloutMetric
 from mulgil.errors import InputError, PermanentError, TemporaryError
+from mulgil.local.plane.traffic_policy import TrafficPolicy
 from mulgil.rollout.drivers.knative import KnativeDriver
+from mulgil.rollout.drivers.local import LocalDriver
 from mulgil.rollout.drivers.standard import StandardDriver
+from mulgil.rollout.labels import LabelFiles
 from mulgil.rollout.record import Phase, RolloutVerdict
 from mulgil.rollout.store import VERDICT, Command
 
+# Each driver, and whether it is given objects of the Standard form; this machine takes both.
+PLATFORMS = {
+    "knative": (KnativeDriver, False),
+    "standard": (StandardDriver, True),
+    "local, as Knative": (LocalDriver, False),
+    "local, as Standard": (LocalDriver, True),
+}
+ON_A_CLUSTER = pytest.mark.parametrize("platform", ["knative", "standard"], indirect=True)
+ON_THIS_MACHINE = pytest.mark.parametrize(
+    "platform", ["local, as Knative", "local, as Standard"], indirect=True
+)
 
-@pytest.fixture(params=["knative", "standard"])
+
+@pytest.fixture(params=PLATFORMS)
 def platform(request):
     return request.param
 
 
 @pytest.fixture
 def open_scene(platform, tmp_path):
+    kind, is_standard = PLATFORMS[platform]
+
     def open_scene(policy=None, broken=(), **candidate):
-        cluster = KServeCluster(broken)
-        driver = {"knative": KnativeDriver, "standard": StandardDriver}[platform](cluster, _take_all)
-        scene = Scene(tmp_path, driver, Callers(cluster, **candidate), policy)
+        if kind is LocalDriver:
+            cluster = PlaneOfWords(tmp_path / "plane", broken)
+            driver = LocalDriver(cluster)
+        else:
+            cluster = KServeCluster(broken)
+            driver = kind(cluster, _take_all)
+        scene = Scene(tmp_path / "rollouts", driver, Callers(cluster, **candidate), policy)
+        scene.is_standard = is_standard
         scene.settle(version(scene, "1"))
         return scene
 
@@ -37,7 +61,7 @@ def _take_all(manifest):
 
 
 def version(scene, number):
-    return isvc(number, is_standard=scene.driver.name == "standard")
+    return isvc(number, is_standard=scene.is_standard)
 
 
 def shares(scene):
@@ -67,7 +91,7 @@ def test_a_good_candidate_that_predicts_as_the_replay_told_is_promoted(open_scen
 def test_a_bad_candidate_is_rolled_back_with_no_hand_and_the_requests_it_touched_are_told(
     open_scene, worse, named
 ):
-    scene = open_scene(**worse)
+    scene = open_scene(Rollout(shadow=None), **worse)
 
     rollout = scene.drive(scene.start(version(scene, "2")))
 
@@ -226,6 +250,7 @@ def test_a_source_that_does_not_answer_is_waited_for_and_no_window_counts_twice(
     assert sum(step.canary_requests for step in rollout.steps) == scene.callers.served["2"]
 
 
+@ON_A_CLUSTER
 def test_an_edit_that_overtakes_a_write_is_kept(open_scene):
     scene = open_scene()
     scene.callers.cluster.conflicts_to_come = 3
@@ -235,6 +260,7 @@ def test_an_edit_that_overtakes_a_write_is_kept(open_scene):
     assert rollout.phase is Phase.PROMOTED
 
 
+@ON_A_CLUSTER
 def test_labels_of_others_stay(open_scene):
     scene = open_scene()
     cluster = scene.callers.cluster
@@ -260,6 +286,7 @@ def test_the_version_that_serves_is_no_candidate(open_scene):
         scene.start(version(scene, "1"))
 
 
+@ON_A_CLUSTER
 @pytest.mark.parametrize(
     ("policy", "message"),
     [
@@ -278,6 +305,45 @@ def test_a_policy_that_asks_more_than_the_platform_can_is_refused_before_anythin
 
     assert scene.callers.cluster.writes == writes
     assert scene.store.list() == []
+
+
+@ON_THIS_MACHINE
+def test_what_this_machine_can_do_beyond_a_cluster_is_taken(open_scene):
+    scene = open_scene(Rollout(sticky_header="x-user", shadow={"is_required": True}))
+
+    rollout = scene.drive(scene.start(version(scene, "2")))
+
+    assert rollout.phase is Phase.PROMOTED
+    assert TrafficPolicy(mirror_percent=20) in scene.callers.cluster.policies
+    assert TrafficPolicy(sticky_header="x-user") in scene.callers.cluster.policies
+
+
+@ON_THIS_MACHINE
+def test_a_plane_that_was_stopped_on_purpose_is_waited_for_and_not_brought_back(open_scene):
+    scene = open_scene()
+    rollout = scene.start(version(scene, "2"))
+    plane = scene.callers.cluster
+    plane.is_up = False
+    writes = plane.writes
+
+    rollout = scene.drive(rollout, most_moves=3)
+    assert rollout.phase is Phase.PLACING
+    assert rollout.events[-1].text.startswith("Waiting: The serving plane is down")
+    assert plane.writes == writes
+
+    plane.is_up = True
+    assert scene.drive(rollout).phase is Phase.PROMOTED
+
+
+@ON_THIS_MACHINE
+def test_a_candidate_that_fails_on_copies_goes_back_before_the_first_percent(open_scene):
+    scene = open_scene(errors=0.06)
+
+    rollout = scene.drive(scene.start(version(scene, "2")))
+
+    assert rollout.phase is Phase.ROLLED_BACK
+    assert "copies of live requests" in rollout.reason
+    assert rollout.exposed == 0
 
 
 def test_a_required_metric_that_is_not_measured_is_refused(open_scene):
@@ -327,3 +393,90 @@ def test_only_one_process_drives_a_rollout(open_scene):
         assert scene.store.is_driven(rollout.rollout_id)
     assert other.phase is Phase.PLACING
     assert not scene.store.is_driven(rollout.rollout_id)
+
+
+ON_ONE = pytest.mark.parametrize("platform", ["knative"], indirect=True)
+REQUIRED = Rollout(required_metrics=(RolloutMetric.ERROR_RATE, RolloutMetric.ACCURACY), steps=(25, 50))
+
+
+@ON_ONE
+@pytest.mark.parametrize("delay", [0.0, 600.0])
+def test_a_candidate_that_is_wrong_more_often_goes_back_once_labels_tell_however_late(open_scene, delay):
+    # Without the labels it would have been promoted long before.
+    scene = open_scene(REQUIRED)
+    scene.callers.labels = LateLabels(wrong=0.2, delay=delay)
+
+    rollout = scene.drive(scene.start(version(scene, "2")))
+
+    assert rollout.phase is Phase.ROLLED_BACK
+    assert "labelled predictions were wrong" in rollout.reason
+
+
+@ON_ONE
+def test_a_late_label_counts_once_in_the_step_in_which_was_predicted(open_scene):
+    scene = open_scene(REQUIRED)
+    labels = scene.callers.labels = LateLabels(wrong=0.1, delay=300.0)
+
+    rollout = scene.drive(scene.start(version(scene, "2")))
+
+    assert rollout.phase is Phase.PROMOTED
+    by_accuracy = [
+        finding
+        for step in rollout.steps
+        for finding in step.decision.findings
+        if finding.metric is RolloutMetric.ACCURACY
+    ]
+    come = {v: int(labels._of(v, 0).times.size) for v in ("1", "2")}
+    assert sum(finding.canary_requests for finding in by_accuracy) == come["2"] > 0
+    assert sum(step.judged[0] for step in rollout.steps) == come["2"]
+    # The first step's labels went on coming in the second.
+    assert by_accuracy[0].canary_requests < rollout.steps[0].judged[0]
+
+
+@ON_ONE
+def test_of_numbers_the_squared_error_is_held_against_the_stable_versions_own(open_scene):
+    scene = open_scene(REQUIRED.model_copy(update={"steps": (25,)}))
+    labels = scene.callers.labels = LateLabels(wrong=1.6, stable_wrong=1.0, kind=LabelKind.NUMBER)
+    labels.predict("1", 500, scene.time - 3600, scene.time)
+
+    rollout = scene.drive(scene.start(version(scene, "2")))
+
+    assert rollout.phase is Phase.ROLLED_BACK
+    assert "labelled predictions were wrong" in rollout.reason
+
+
+@ON_ONE
+def test_a_required_accuracy_that_nobody_can_know_yet_keeps_the_candidate_from_callers(open_scene):
+    scene = open_scene(REQUIRED)
+    scene.callers.labels = LateLabels(wrong=0.1, kind=LabelKind.NUMBER)
+
+    rollout = scene.drive(scene.start(version(scene, "2")), most_moves=100)
+
+    assert rollout.phase is Phase.LEARNING
+    assert rollout.events[-1].text.startswith("Waiting: too little is known yet to compare accuracy")
+    assert shares(scene) == (100, 0)
+
+
+@ON_ONE
+def test_labels_that_cannot_be_read_are_told_once_and_keep_nobody_from_looking_at_the_rest(open_scene):
+    scene = open_scene(errors=0.06)
+    scene.callers.labels = LateLabels(wrong=0.1)
+    scene.callers.labels.trouble = TemporaryError("labels.csv is half written")
+
+    rollout = scene.drive(scene.start(version(scene, "2")))
+
+    assert rollout.phase is Phase.ROLLED_BACK
+    assert "requests failed" in rollout.reason
+    told = [event.text for event in rollout.events if "half written" in event.text]
+    assert told[0] == "Labels are not counted: labels.csv is half written"
+    assert len(told) <= 2
+
+
+@ON_ONE
+def test_labels_of_a_service_that_records_nothing_are_refused(open_scene, tmp_path):
+    scene = open_scene()
+    labels = Labels(path=str(tmp_path / "none"), prediction_id="id", label="ill")
+    scene.label_files = LabelFiles(labels, tmp_path, needs_logger=True)
+
+    with pytest.raises(InputError, match="records none"):
+        scene.start(version(scene, "2"))

@@ -112,12 +112,19 @@ def test_objects_are_applied_shown_changed_and_deleted(mulgil, bundles, tmp_path
         mulgil("apply", "-f", "-", "--wait", stdin=promoted)
         while "100" not in (line := watching.stdout.readline()):
             assert line
+        # One that is not there keeps nobody from removing the others.
+        both = yaml.safe_dump_all([manifest(bundles / "first", "no"), manifest(bundles / "first")])
+        code, out, err = mulgil("delete", "-f", "-", stdin=both)
+        assert (code, out) == (2, 'inferenceservice.serving.kserve.io "heart" deleted\n')
+        assert "There is no InferenceService default/no" in err
+        while "deleted" not in (line := watching.stdout.readline()):
+            assert line
+        assert line == out
         watching.terminate()
 
     assert mulgil("delete", "isvc", "pump", "-n", "clinic")[1] == (
         'inferenceservice.serving.kserve.io "pump" deleted\n'
     )
-    assert mulgil("delete", "-f", "-", stdin=promoted)[0] == 0
     assert mulgil("get", "isvc", "-A")[1] == "No resources found.\n"
     # What reads it is a program, to which no objects are an empty list.
     assert json.loads(mulgil("get", "isvc", "-o", "json")[1])["items"] == []
@@ -133,7 +140,12 @@ def test_why_a_model_cannot_be_served_is_told(mulgil, bundles):
     described = mulgil("describe", "isvc", "heart")[1]
     assert "Last failure:" in described
     assert "Warning   LatestCreatedFailed   " in described
-    assert mulgil("delete", "isvc", "heart")[0] == 0
+    # In one line what the server said last, and not the line of advice below it.
+    (ready,) = [line for line in described.splitlines() if line.lstrip().startswith("Ready ")]
+    assert "failed with message: " in ready and "gives another prediction here" in ready
+    code, out, err = mulgil("delete", "isvc", "no", "heart")
+    assert (code, out) == (2, 'inferenceservice.serving.kserve.io "heart" deleted\n')
+    assert "There is no InferenceService default/no" in err
 
 
 @pytest.mark.parametrize(

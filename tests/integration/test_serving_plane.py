@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -12,7 +13,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-from kserve import InferenceRESTClient, InferInput, InferRequest, RESTConfig
+from kserve import InferenceGRPCClient, InferenceRESTClient, InferInput, InferRequest, RESTConfig
 from kserve_types import misfits
 from served_bundles import ROW, SPARSE_ROW, network
 from serving_planes import (
@@ -26,9 +27,11 @@ from serving_planes import (
     write_bundles,
 )
 
+import mulgil
 from mulgil.errors import InputError, PermanentError, TemporaryError
-from mulgil.local.plane import processes
+from mulgil.local.plane import client, processes
 from mulgil.local.plane.client import ServingPlane
+from mulgil.local.plane.code_version import code_version
 from mulgil.local.plane.revisions import ServiceKey
 from mulgil.prediction_log.reading import read_predictions
 
@@ -77,6 +80,65 @@ async def test_kserves_clients_reach_a_model_through_envoy(laptop, bundles):
         )
         assert answer.outputs[0].data == pytest.approx(expected[:1], abs=1e-6)
         assert (headers["x-model-version"], headers["x-request-id"]) == ("3", "mine")
+
+
+# Triton's gRPC messages and KServe's are of the same names, which one process holds once.
+TRITON_OVER_GRPC = """
+import sys
+import numpy as np
+from tritonclient import grpc
+from tritonclient.utils import InferenceServerException
+
+def infer(authority, row):
+    options = [("grpc.default_authority", authority)]
+    with grpc.InferenceServerClient(sys.argv[1], channel_args=options) as client:
+        tensor = grpc.InferInput("rows", [1, 5], "FP64")
+        tensor.set_data_from_numpy(np.array([row]))
+        answer = client.infer("heart", [tensor])
+        return answer.get_response().model_version, answer.as_numpy("probability").tolist()
+
+print(*infer("heart.default.example.com", [63, 2.3, 1, 6, 41_000.0]))
+for authority, age in (("heart.default", 3), ("lung.default", 63)):
+    try:
+        infer(authority, [age, 2.3, 1, 6, 41_000.0])
+    except InferenceServerException as exc:
+        print(exc.status(), exc.message())
+"""
+
+
+@pytest.mark.anyio
+async def test_grpc_clients_reach_a_model_through_envoy_by_its_host(laptop, bundles):
+    wanted = manifest(bundles / "first", version="3")
+    wanted["spec"]["predictor"]["model"]["protocolVersion"] = "grpc-v2"
+    laptop.plane.apply(wanted)
+    url = laptop.plane.wait_ready("heart", "default", SECONDS)["status"]["url"]
+    address = laptop.plane.base_url.removeprefix("http://")
+    expected = network(0).predict(ROW)
+
+    client = InferenceGRPCClient(address, channel_args=[("grpc.default_authority", "heart.default")])
+    rows = InferInput("rows", [1, 5], "FP64", data=[63, 2.3, 1, 6, 41_000])
+    answer = await client.infer(InferRequest("heart", [rows]))
+    await client.close()
+    by_triton = subprocess.run(
+        [sys.executable, "-c", TRITON_OVER_GRPC, address], capture_output=True, text=True, check=True
+    ).stdout.splitlines()
+
+    assert (answer.model_version, answer.outputs[0].data) == ("3", pytest.approx(expected, abs=1e-6))
+    version, scores = by_triton[0].split(maxsplit=1)
+    assert (version, json.loads(scores)) == ("3", pytest.approx(expected, abs=1e-6))
+    assert by_triton[1].startswith("StatusCode.INVALID_ARGUMENT") and "column age" in by_triton[1]
+    assert by_triton[2].startswith("StatusCode.UNIMPLEMENTED") and "NAME.NAMESPACE" in by_triton[2]
+    # REST goes on beside it, by path and, as on a cluster, by host.
+    assert predict(url) == ("3", pytest.approx(expected[0], abs=1e-6))
+    by_host = httpx.get(f"http://{address}/v2/models/heart", headers={"Host": "heart.default.example.com"})
+    assert by_host.json()["versions"] == ["3"]
+
+    def counted():
+        return laptop.plane.read_traffic_statistics("heart").revisions["heart-predictor-00001"].shared
+
+    assert counted().answers == {"2xx": 4, "4xx": 1}
+    # Envoy brings its histograms up to date every few seconds.
+    wait_until(lambda: sum(count for _, count in counted().latency) == 5)
 
 
 def test_a_second_version_takes_over_without_a_failed_request(laptop, bundles):
@@ -203,6 +265,59 @@ def metrics_of(collector):
         return httpx.get(f"{collector.url}/metrics").text
     except httpx.ConnectError:
         return ""
+
+
+def test_a_plane_that_another_version_began_is_taken_over_while_its_servers_go_on(
+    laptop, bundles, tmp_path, monkeypatch
+):
+    older = tmp_path / "older"
+    shutil.copytree(Path(mulgil.__file__).parent, older / "mulgil")
+    with (older / "mulgil" / "local" / "plane" / "__init__.py").open("a") as file:
+        file.write("# Of before.\n")
+    with monkeypatch.context() as before:
+        before.setenv("PYTHONPATH", str(older))
+        tell = "from mulgil.local.plane.code_version import code_version; print(code_version())"
+        code = subprocess.run(
+            [sys.executable, "-P", "-c", tell], capture_output=True, text=True, check=True
+        ).stdout
+        before.setattr(client, "code_version", code.strip)
+        url = laptop.deploy(bundles / "first", version="1")
+    supervisor, server, envoy = laptop.supervisor, laptop.server(), laptop.envoy
+    assert laptop.store.read_record().code == code.strip() != code_version()
+
+    with Traffic(url) as traffic:
+        laptop.deploy(bundles / "first", version="1")
+        assert not processes.is_alive(supervisor)
+        assert (laptop.server(), laptop.envoy) == (server, envoy)
+        laptop.deploy(bundles / "second", version="2")
+
+    assert traffic.failures == []
+    assert laptop.store.read_record().code == code_version()
+
+
+def test_a_damaged_record_of_what_runs_is_told_and_survived_at_the_same_address(laptop, bundles):
+    url = laptop.deploy(bundles / "first", version="1")
+    server, envoy = laptop.server(), laptop.envoy
+
+    (laptop.store.folder / "plane.json").write_text("{half")
+    wait_until(lambda: laptop.store.read_record() is not None and laptop.plane.is_up)
+
+    wait_until(lambda: not processes.is_alive(envoy))
+    assert predict(url)[0] == "1"
+    assert laptop.server() == server
+    assert "plane.json is gone or damaged" in laptop.store.supervisor_log_path.read_text()
+
+
+def test_an_envoy_that_another_version_began_otherwise_is_begun_anew_on_its_port(laptop, bundles):
+    url = laptop.deploy(bundles / "first", version="1")
+    envoy = laptop.envoy
+    (laptop.store.envoy_folder / "bootstrap.json").write_text("{}")
+
+    os.kill(laptop.supervisor.pid, signal.SIGKILL)
+    wait_until(lambda: not processes.is_alive(envoy))
+    wait_until(lambda: laptop.plane.is_up)
+
+    assert predict(url)[0] == "1"
 
 
 def test_predictions_are_recorded_where_the_object_asks_for_it(laptop, bundles):

@@ -18,10 +18,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import yaml
-from served_bundles import network
+from served_bundles import edit_json, network, seal
 
+from mulgil.artifacts import BUNDLE_DICTIONARY
 from mulgil.home import SOURCE_ROOT
 from mulgil.local.plane.client import ServingPlane
+from mulgil.prediction_log.reading import read_predictions
 from mulgil.rollout.record import Phase
 from mulgil.rollout.store import PAGE, VERDICT, RolloutStore
 
@@ -29,12 +31,14 @@ MULGIL = SOURCE_ROOT / ".venv" / "bin" / "mulgil"
 FAULTS = Path(__file__).parent / "faulty_server"
 RATE = 240
 DECISION_SECONDS = 240.0
+# An answer takes a few milliseconds, which others on these cores may double; the slow fault adds twenty.
 POLICY = """
 rollout:
   strategy: canary
   steps: [10, 50]
   window_seconds: 2
   minimum_requests: 100
+  latency: {tolerated_ratio: 1.25, limit_ratio: 2}
   shadow: {requests: 50}
   replay: {requests: 400}
 """
@@ -60,6 +64,7 @@ class Callers:
     def __init__(self, url):
         self.url = f"{url}/v1/models/heart:predict"
         self.answers = {}
+        self.told = []
         self.bodies = [json.dumps({"instances": [row]}) for row in rows(2000, seed=5)]
         self.is_over = threading.Event()
         self.lock = threading.Lock()
@@ -81,6 +86,8 @@ class Callers:
                     key = ("", type(exc).__name__)
                 with self.lock:
                     self.answers[key] = self.answers.get(key, 0) + 1
+                    if key[1] == 200:
+                        self.told.append((answer.headers["x-request-id"], key[0], answer.json()))
                 due = max(due + pause, time.monotonic() - 1)
                 time.sleep(max(0.0, due - time.monotonic()))
 
@@ -96,17 +103,19 @@ class Callers:
 class Laptop:
     """A home of its own, with version 1 of a model that is called."""
 
-    def __init__(self, folder, monkeypatch):
-        self.folder = folder
+    def __init__(self, folder, monkeypatch, policy=POLICY, logger=None):
+        self.folder, self.logger = folder, logger
         self.home = folder / "home"
         monkeypatch.setenv("MULGIL_HOME", str(self.home))
         for version, seed in (("1", 0), ("2", 1)):
             network(seed).write_bundle(folder / f"bundle-{version}")
+            if logger:
+                keep_nothing_secret(folder / f"bundle-{version}")
         project = folder / "project"
         project.mkdir()
         heart = SOURCE_ROOT / "projects" / "heart_disease"
         (project / "data_dictionary.yaml").write_text((heart / "data_dictionary.yaml").read_text())
-        (project / "project.yaml").write_text((heart / "project.yaml").read_text() + POLICY)
+        (project / "project.yaml").write_text((heart / "project.yaml").read_text() + policy)
         (folder / "dataset").mkdir()
         pq.write_table(pa.Table.from_pylist(rows(400, seed=3)), folder / "dataset" / "test.parquet")
         self.plane = ServingPlane(preferred_port=18080)
@@ -125,11 +134,12 @@ class Laptop:
             "metadata": {"name": "heart", "namespace": "default"},
             "spec": {
                 "predictor": {
+                    **({"logger": self.logger} if self.logger else {}),
                     "model": {
                         "modelFormat": {"name": "mulgil"},
                         "storageUri": f"file://{self.folder / f'bundle-{bundle}'}",
                         "env": [{"name": name, "value": value} for name, value in environment.items()],
-                    }
+                    },
                 }
             },
         }
@@ -164,6 +174,14 @@ class Laptop:
 
     def serving(self):
         return httpx.get(f"{self.url}/v2/models/heart").json()["versions"]
+
+
+def keep_nothing_secret(bundle):
+    """Let no column be sensitive, so that requests can be replayed from the log."""
+    path = bundle / BUNDLE_DICTIONARY
+    dictionary = json.loads(path.read_text())
+    edit_json(path, columns=[{**column, "sensitive": False} for column in dictionary["columns"]])
+    seal(bundle)
 
 
 @pytest.fixture
@@ -204,6 +222,51 @@ def test_a_candidate_with_a_fault_is_rolled_back_with_no_hand(laptop, fault, nam
     assert laptop.serving() == ["1"]
     # What the callers saw of version 2, and what the verdict says that they saw.
     assert verdict["exposed_requests"] == pytest.approx(laptop.callers.served("2"), rel=0.2, abs=30)
+
+
+def test_logged_requests_are_replayed_and_late_labels_send_a_candidate_back(tmp_path, monkeypatch):
+    labels = tmp_path / "labels"
+    labels.mkdir()
+    policy = POLICY.replace("[10, 50]", "[50]") + (
+        "  required_metrics: [error_rate, accuracy]\n"
+        f"  labels: {{path: {labels}, prediction_id: id, label: ill}}\n"
+    )
+    laptop = Laptop(tmp_path, monkeypatch, policy, logger={"mode": "all"})
+    is_over = threading.Event()
+
+    def learn_the_truth():
+        rng = np.random.default_rng(0)
+        number = 0
+        while not is_over.wait(1):
+            with laptop.callers.lock:
+                told, laptop.callers.told = laptop.callers.told, []
+            rows = [
+                {"id": name, "ill": bool((body["predictions"][0] >= 0.5) ^ (rng.random() < wrong))}
+                for name, version, body in told
+                if (wrong := {"1": 0.1, "2": 0.4}[version])
+            ]
+            staged = labels / "_staged"
+            staged.write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+            staged.rename(labels / f"{(number := number + 1):04d}.jsonl")
+
+    labelling = threading.Thread(target=learn_the_truth)
+    labelling.start()
+    try:
+        deadline = time.monotonic() + 90
+        while read_predictions(laptop.plane.predictions_folder, "heart", columns=()).num_rows < 1000:
+            assert time.monotonic() < deadline
+            time.sleep(1)
+        record = laptop.wait(laptop.roll_out())
+    finally:
+        is_over.set()
+        labelling.join()
+        laptop.callers.stop()
+        laptop.plane.down()
+
+    assert record.replay.source == "logged requests"
+    assert record.phase is Phase.ROLLED_BACK
+    assert "labelled predictions were wrong" in record.reason
+    assert {status for _, status in laptop.callers.answers} == {200}
 
 
 def test_the_driving_process_may_be_killed_and_the_rollout_goes_on(laptop):

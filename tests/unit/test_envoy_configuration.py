@@ -11,7 +11,7 @@ PREFIX = "/serving/default/heart"
 
 def listed(services):
     (configuration,) = routes(services)["resources"]
-    return configuration["virtual_hosts"][0]["routes"]
+    return configuration["virtual_hosts"][-1]["routes"]
 
 
 def test_a_path_is_kserves_documented_template():
@@ -21,7 +21,12 @@ def test_a_path_is_kserves_documented_template():
 def test_a_service_is_reached_under_its_prefix_and_not_under_a_longer_name():
     matches = [route["match"] for route in listed([ServiceRoute(PREFIX, {"a": 100})])]
 
-    assert matches == [{"prefix": f"{PREFIX}/"}, {"path": PREFIX}, {"prefix": "/"}]
+    assert matches == [
+        {"prefix": f"{PREFIX}/"},
+        {"path": PREFIX},
+        {"prefix": "/", "grpc": {}},
+        {"prefix": "/"},
+    ]
 
 
 def test_traffic_is_split_by_weight():
@@ -31,6 +36,53 @@ def test_traffic_is_split_by_weight():
         {"name": "a", "weight": 90},
         {"name": "b", "weight": 10},
     ]
+
+
+def by_host(**service):
+    (configuration,) = routes([ServiceRoute(PREFIX, host="heart.default", **service)])["resources"]
+    host, _ = configuration["virtual_hosts"]
+    return host
+
+
+def test_a_service_has_a_host_whatever_domain_follows_and_no_longer_name_meets_it():
+    host = by_host(weights={"a": 100})
+
+    assert host["domains"] == ["heart.default", "heart.default.*"]
+    assert host["routes"][-1]["route"]["weighted_clusters"]["clusters"] == [{"name": "a", "weight": 100}]
+    assert "prefix_rewrite" not in host["routes"][-1]["route"]
+
+
+def test_grpc_is_split_over_the_same_shares_and_policies_by_host():
+    policy = TrafficPolicy(mirror_percent=100, sticky_header="x-user", match_header="x-group")
+    matched, shared, *_ = by_host(weights={"a": 90, "b": 10}, candidate="b", policy=policy, speaks_grpc=True)[
+        "routes"
+    ]
+
+    assert matched["match"]["headers"] == [{"name": "x-group", "present_match": True}]
+    assert matched["route"]["cluster"] == "b#grpc"
+    assert shared["match"] == {"prefix": "/", "grpc": {}}
+    assert shared["route"]["weighted_clusters"]["clusters"] == [
+        {"name": "b#grpc", "weight": 10},
+        {"name": "a#grpc", "weight": 90},
+    ]
+    assert shared["route"]["request_mirror_policies"][0]["cluster"] == "b#mirror#grpc"
+
+
+def test_grpc_is_refused_where_a_revision_with_a_share_does_not_speak_it():
+    refusal, plain = by_host(weights={"a": 90, "b": 10})["routes"]
+
+    assert refusal["match"] == {"prefix": "/", "grpc": {}}
+    assert "grpc-v2" in refusal["direct_response"]["body"]["inline_string"]
+    assert "weighted_clusters" in plain["route"]
+
+
+def test_servers_that_speak_grpc_have_clusters_of_http_2():
+    listed = {cluster["name"]: cluster for cluster in clusters([Backend("a", (1,), (2,))])["resources"]}
+
+    assert list(listed) == ["a", "a#direct", "a#mirror", "a#grpc", "a#direct#grpc", "a#mirror#grpc"]
+    assert "typed_extension_protocol_options" not in listed["a"]
+    (options,) = listed["a#grpc"]["typed_extension_protocol_options"].values()
+    assert options["explicit_http_config"] == {"http2_protocol_options": {}}
 
 
 def test_a_revision_has_a_path_of_its_own_that_is_counted_for_itself():

@@ -2,9 +2,11 @@
 
 import json
 
+import pytest
+
 from mulgil.serving.event_batches import EventBatches
 
-EVENTS = [b'{"id":"%d","data":"%b"}' % (number, b"x" * 1000) for number in range(1000)]
+EVENTS = [b'{"id":"%d","data":"%b"},' % (number, b"x" * 1000) for number in range(1000)]
 
 
 def take_all(batches):
@@ -17,13 +19,18 @@ def take_all(batches):
     return taken
 
 
+def make_batches(most_records=10_000, most_bytes=1 << 30):
+    closed = []
+    return EventBatches(most_records, most_bytes, lambda: closed.append(True)), closed
+
+
 def test_what_was_kept_comes_in_order_and_once():
-    batches = EventBatches(most_records=10_000, most_bytes=1 << 30)
+    batches, closed = make_batches()
     taken = []
     for place, events in enumerate(EVENTS):
         assert batches.add(events)
         if place % 300 == 299:
-            assert batches.closed, "one batch is full, so that it need not wait"
+            assert batches.has_closed and closed.pop(), "one batch is full, so that it need not wait"
             taken += take_all(batches)
 
     assert batches.records == 100
@@ -32,19 +39,21 @@ def test_what_was_kept_comes_in_order_and_once():
 
 
 def test_an_event_longer_than_a_batch_is_one_of_its_own():
-    batches = EventBatches(most_records=10, most_bytes=1 << 30)
-    long = b'{"id":"1","data":"%b"}' % (b"x" * 1_000_000)
+    batches, _ = make_batches()
+    long = b'{"id":"1","data":"%b"},' % (b"x" * 1_000_000)
     for events in (EVENTS[0], long, EVENTS[2]):
         assert batches.add(events)
 
     assert take_all(batches) == [0, 1, 2]
 
 
-def test_beyond_the_records_or_the_bytes_there_is_no_room_before_some_are_dropped():
-    for limits in ({"most_records": 3, "most_bytes": 1 << 30}, {"most_records": 100, "most_bytes": 3500}):
-        batches = EventBatches(**limits)
-        assert [batches.add(events) for events in EVENTS[:5]] == [True, True, True, False, False]
-        assert batches.records == 3
+@pytest.mark.parametrize("limits", [{"most_records": 500}, {"most_bytes": 500_000}])
+def test_beyond_the_records_or_the_bytes_there_is_room_for_one_batch_more_and_then_none(limits):
+    batches, _ = make_batches(**limits)
+    for _ in range(2):
+        kept = [batches.add(events) for events in EVENTS]
 
-        assert take_all(batches) == [0, 1, 2]
-        assert [batches.add(events) for events in EVENTS[:5]] == [True, True, True, False, False]
+        count = kept.index(False)
+        assert not any(kept[count:]) and batches.records == count
+        assert 500 <= count <= 500 + 256
+        assert take_all(batches) == list(range(count))

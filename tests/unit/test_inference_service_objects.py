@@ -34,6 +34,12 @@ MANIFEST = {
 }
 
 
+@pytest.mark.parametrize("argument", ["--tls-certificate-path=/a.pem", "--tls-key-path", "--tls-c"])
+def test_a_server_that_nobody_here_could_ask_is_refused_by_name(argument):
+    with pytest.raises(InputError, match=r"args\.0 is wrong\.\n.*--tls-certificate-path.*in the clear"):
+        parse_inference_service(changed("spec.predictor.model.args", [argument]))
+
+
 def changed(path, value):
     manifest = copy.deepcopy(MANIFEST)
     *parents, last = path.split(".")
@@ -44,7 +50,9 @@ def changed(path, value):
     return manifest
 
 
-@pytest.mark.parametrize("argument", ["--host", "--host=0.0.0.0", "--http-port", "--model-name=other"])
+@pytest.mark.parametrize(
+    "argument", ["--host", "--host=0.0.0.0", "--http-port", "--grpc-port=1", "--model-name=other"]
+)
 def test_what_the_plane_says_to_its_servers_no_argument_says_otherwise(argument):
     with pytest.raises(InputError, match=r"args\.0 is wrong\.\n  Expected: arguments without --host"):
         parse_inference_service(changed("spec.predictor.model.args", [argument]))
@@ -108,7 +116,7 @@ def test_what_was_read_back_may_be_applied_again():
         ("spec.predictor.model.resources", {"limits": {"cpu": "much"}}, "500m or 2Gi"),
         ("spec.predictor.model.runtimeVersion", "1", "left out"),
         ("spec.predictor.model.runtime", "kserve-tritonserver", "mulgil-model-server"),
-        ("spec.predictor.model.protocolVersion", "grpc-v2", "'v1' or 'v2'"),
+        ("spec.predictor.model.protocolVersion", "grpc-v1", "'v1', 'v2' or 'grpc-v2'"),
         ("spec.predictor.model.modelFormat.name", "sklearn", "mulgil"),
         ("spec.predictor.model.storageUri", "gs://bucket/heart", "s3://BUCKET/PATH"),
         ("spec.predictor.model.storageUri", "s3://bucket", "s3://BUCKET/PATH"),
@@ -197,6 +205,18 @@ def test_the_form_is_told_by_kserves_annotation():
         (in_standard_form(("v2", 10, {}), name="v2"), "canary.0.predictor.name=v2", "no other"),
         (in_standard_form(("v2", 10, {"minReplicas": 2})), "minReplicas=2", "minReplicas=1"),
         (in_standard_form(("v2", 10, {"maxReplicas": 2})), "maxReplicas=2", "left out"),
+        (
+            in_standard_form(
+                ("v2", 10, {"model": {"modelFormat": {"name": "mulgil"}, "protocolVersion": "grpc-v2"}})
+            ),
+            "canary.0.predictor.model.protocolVersion=grpc-v2",
+            "the stable predictor's, v2",
+        ),
+        (
+            changed("spec.predictor.model.protocolVersion", "grpc-v2"),
+            "predictor.model.runtime=mulgil-model-server with protocolVersion=grpc-v2",
+            "mulgil-model-server-grpc, or no runtime",
+        ),
         (changed("spec.predictor.maxReplicas", 3), "maxReplicas=3", "minReplicas=1"),
         (changed("metadata.annotations", {MODE_ANNOTATION: "ModelMesh"}), "ModelMesh", "Knative or Standard"),
         (changed("metadata.annotations", {"serving.kserve.io/stop": "true"}), "kserve.io/stop", "left out"),

@@ -11,6 +11,7 @@ from mulgil.artifacts import BundleManifest, FeatureServiceReference, Registered
 from mulgil.contract import Project
 from mulgil.home import SOURCE_ROOT
 from mulgil.local.plane import objects
+from mulgil.local.plane.client import ServingPlane
 from mulgil.serving.__main__ import build_parser
 
 BASE = SOURCE_ROOT / "manifests" / "base"
@@ -92,6 +93,16 @@ def test_the_same_model_makes_the_same_predictor_whatever_its_lineage(manifest):
 
     assert again["spec"] == manifest["spec"]
     assert again["metadata"] != manifest["metadata"]
+
+
+def test_predictions_are_recorded_on_this_machine_where_the_project_says_so(manifest, tmp_path):
+    serving = PROJECT.serving.model_copy(update={"record_predictions": True})
+    recorded = build_manifest(PROJECT.model_copy(update={"serving": serving}), REGISTERED, BUNDLE)
+
+    # On a cluster the runtime says so for every service.
+    assert recorded["spec"] == manifest["spec"]
+    assert ServingPlane(tmp_path).adapt(recorded)["spec"]["predictor"]["logger"] == {"mode": "all"}
+    assert ServingPlane(tmp_path).adapt(manifest) == manifest
 
 
 def test_runtime_service_and_local_plane_agree_on_name_and_format(manifest, runtime):

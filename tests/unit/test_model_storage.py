@@ -71,6 +71,7 @@ def server_command(uri, tmp_path, **predictor):
         ServiceKey("clinic", "heart"),
         revision="r",
         port=1,
+        grpc_port=None,
         volumes=tmp_path,
         models=tmp_path / "models",
         collector_url="http://127.0.0.1:9",

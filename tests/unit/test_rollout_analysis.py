@@ -45,6 +45,7 @@ def prepare(service, metrics=ALL):
         metrics=metrics,
         latency=cut_latencies(service.arm(2000).latencies.seconds, POLICY.latency.quantiles, 1.05, 1.2),
         shift=learn_shift(stable, service.candidate_scores(stable), 0.005),
+        greatest_loss=0.5,
     )
 
 

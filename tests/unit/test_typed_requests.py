@@ -18,6 +18,7 @@ from mulgil.serving.contract_check import ContractViolationError
 from mulgil.serving.messages import RequestError, parse_body
 from mulgil.serving.online_store import FEAST_TYPES, OnlineStore
 from mulgil.serving.row_encoder import RowEncoder
+from mulgil.serving.typed_values import InstanceReader
 
 DATATYPES = ("FP64", "FP32", "INT64", "INT32", "BOOL", "BYTES")
 OWN_DATATYPE = {
@@ -136,6 +137,23 @@ def test_what_the_online_store_has_is_let_through_as_by_the_contract_check(reque
     )
 
 
+@settings(max_examples=150, deadline=None)
+@given(requests(), st.data())
+def test_plain_values_are_let_through_as_by_the_contract_check(request, data):
+    dictionary, transform, rows = request
+    columns = {c.name: [row.get(c.name) for row in rows] for c in dictionary.features}
+    if rows and data.draw(st.booleans()):
+        data.draw(st.sampled_from([*columns.values()]))[0] = float("nan")
+    if not (typed := InstanceReader(dictionary.features).read(columns, len(rows))):
+        return
+
+    assert_never_more(
+        lambda *_: encode(dictionary, transform, typed),
+        lambda *_: reference(dictionary, transform, columns, len(rows)),
+        rows,
+    )
+
+
 @settings(max_examples=250, deadline=None)
 @given(requests(), st.data())
 def test_v2_lets_through_what_the_contract_check_does(request, data):
@@ -170,6 +188,8 @@ def test_what_clients_mostly_send_takes_the_quick_way(dictionary, data):
 
     columns = {column.name: [row[column.name] for row in rows] for column in dictionary.features}
     expected = reference(dictionary, transform, columns, len(rows))
+    plain = InstanceReader(dictionary.features).read(columns, len(rows))
+    np.testing.assert_array_equal(encode(dictionary, transform, plain), expected)
     for quick, body in (
         (v1_typed, {"instances": rows}),
         (v1_typed, {"instances": lists}),

@@ -9,7 +9,7 @@ from typing import Any
 
 from mulgil.artifacts import fingerprint_file
 from mulgil.contract import ProjectFolder, load_project
-from mulgil.contract.sources import PythonSource, SqlSource, files_at
+from mulgil.contract.sources import ImageFolderSource, PythonSource, SqlSource, files_at, images_in
 
 
 @dataclass(frozen=True)
@@ -51,6 +51,8 @@ def read_project_inputs(component: str, project_path: Path, source: str) -> Proj
     values["columns"] = {column.name: column.model_dump(mode="json") for column in columns}
     # A mapping's hash does not know its order; the model's inputs stand in that of the columns and the codes.
     values["order"] = [[column.name, *(column.categories or ())] for column in columns]
+    if "training" in sections and folder.project.training.builder is not None:
+        values["modules"] = _hash_modules(folder.path)
     if "source" not in sections:
         return ProjectInputs(values, {}, is_known=True)
     return _with_source(values, folder, source)
@@ -59,14 +61,20 @@ def read_project_inputs(component: str, project_path: Path, source: str) -> Proj
 def _with_source(values: dict[str, Any], folder: ProjectFolder, replacement: str) -> ProjectInputs:
     source = folder.project.source
     if isinstance(source, PythonSource) and not replacement:
-        modules = {
-            module.relative_to(folder.path).as_posix(): fingerprint_file(module)
-            for module in sorted(folder.path.rglob("*.py"))
-        }
-        return ProjectInputs({**values, "modules": modules}, {}, is_known=True)
+        return ProjectInputs({**values, "modules": _hash_modules(folder.path)}, {}, is_known=True)
     location = replacement or ("" if isinstance(source, PythonSource | SqlSource) else source.location)
-    files = [] if not location or "://" in location else files_at((folder.path / location).absolute())
+    path = (folder.path / location).absolute()
+    files = [] if not location or "://" in location else files_at(path)
+    if isinstance(source, ImageFolderSource) and path.is_dir():
+        files = images_in(path)
     # What is behind a URL may change without notice.
     if not files:
         return ProjectInputs(values, {}, is_known=False)
     return ProjectInputs(values, {str(path): fingerprint_file(path) for path in files}, is_known=True)
+
+
+def _hash_modules(folder: Path) -> dict[str, str]:
+    return {
+        module.relative_to(folder).as_posix(): fingerprint_file(module)
+        for module in sorted(folder.rglob("*.py"))
+    }

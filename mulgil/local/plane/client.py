@@ -13,6 +13,7 @@ from typing import Any
 from mulgil.errors import InputError, PermanentError, TemporaryError, describe
 from mulgil.home import home
 from mulgil.local.plane import processes
+from mulgil.local.plane.code_version import code_version
 from mulgil.local.plane.envoy_config import HOST, service_prefix
 from mulgil.local.plane.envoy_process import Envoy
 from mulgil.local.plane.objects import (
@@ -39,9 +40,11 @@ from mulgil.local.plane.traffic_statistics import TrafficStatistics, read_statis
 from mulgil.local.plane.wanted import Wanted, read_wanted
 
 PREFERRED_PORT = 8080
+RECORD_ANNOTATION = "mulgil.dev/record-predictions"
 
 # The supervisor's parent: it begins it again where it was killed, and ends with it where it was told to stop.
 _KEEP = 'wait=1; until "$@"; do sleep $wait; [ $wait -ge 32 ] || wait=$((wait * 2)); done'
+_SUPERVISOR = "mulgil.local.plane"
 _CLIENT_LOCK = "client"
 _UP_SECONDS = 20.0
 _COME_BACK_SECONDS = 60.0
@@ -118,8 +121,14 @@ class ServingPlane:
                 self._store.write_state(key, state)
 
     def adapt(self, manifest: dict[str, Any]) -> dict[str, Any]:
-        """Return the manifest as it is: this machine needs nothing more."""
-        return manifest
+        """Return the manifest with the plane's own collector, where predictions are to be recorded.
+
+        On a cluster the runtime says where, for every service.
+        """
+        if manifest["metadata"].get("annotations", {}).get(RECORD_ANNOTATION) != "true":
+            return manifest
+        predictor = {**manifest["spec"]["predictor"], "logger": {"mode": "all"}}
+        return {**manifest, "spec": {**manifest["spec"], "predictor": predictor}}
 
     def apply(self, manifest: dict[str, Any]) -> None:
         """Make an InferenceService wanted as the manifest has it; the plane is started where it is down.
@@ -326,24 +335,33 @@ class ServingPlane:
         return self._store.read_log_tail(key, ServerKey(newest.name, server.index if server else 0))
 
     def _ensure_up(self) -> None:
-        if self.is_up:
+        """See that the plane runs, and by this version's code: another one would leave what it does not know.
+
+        Servers and Envoy go on while one supervisor follows another.
+        """
+        if self._is_current():
             return
         with self._store.lock(_CLIENT_LOCK):
-            if not self.is_up:
+            if not self._is_current():
+                processes.stop_processes(find_supervisors(self._store.folder), STOP_SECONDS)
                 self._start_supervisor()
+
+    def _is_current(self) -> bool:
+        record = self._store.read_record()
+        return record is not None and _runs(record) and record.code == code_version()
 
     def _start_supervisor(self) -> None:
         keeper = processes.start_process(
             [
                 *("/bin/sh", "-c", _KEEP, "keeper"),
-                *(sys.executable, "-P", "-m", "mulgil.local.plane"),
+                *(sys.executable, "-P", "-m", _SUPERVISOR),
                 *("--state-path", str(self._store.folder), "--http-port", str(self._preferred_port)),
             ],
             log_path=self._log_path,
             environment={},
             mark=self._store.folder,
         )
-        if not _wait(lambda: self.is_up, _UP_SECONDS):
+        if not _wait(self._is_current, _UP_SECONDS):
             processes.reap(keeper)
             raise TemporaryError(
                 describe(
@@ -454,6 +472,16 @@ def _runs(record: PlaneRecord | None) -> bool:
         and processes.is_alive(record.supervisor)
         and processes.is_alive(record.envoy.process)
     )
+
+
+def find_supervisors(folder: Path) -> list[processes.ProcessIdentity]:
+    """Return the processes that supervise a plane, whatever its record says; one at most, as they lock it."""
+    return [
+        process
+        for process in processes.find_marked(folder)
+        # Not the shell above, in whose words they come later.
+        if processes.command_of(process)[1:4] == ["-P", "-m", _SUPERVISOR]
+    ]
 
 
 def _wait(is_over: Callable[[], bool], seconds: float) -> bool:

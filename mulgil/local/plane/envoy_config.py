@@ -7,7 +7,7 @@ Source:
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,8 @@ ROUTES_VERSION = f"http.ingress.rds.{ROUTES}.version_text"
 _TYPES = "type.googleapis.com/envoy"
 _HTTP = f"{_TYPES}.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"
 _ROUTER = f"{_TYPES}.extensions.filters.http.router.v3.Router"
+_GRPC_STATISTICS = f"{_TYPES}.extensions.filters.http.grpc_stats.v3.FilterConfig"
+_HTTP_PROTOCOL = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
 
 # A prediction changes nothing, so that one whose server died is asked again, at another server where there is
 # one. An answer is an answer, also one of 500: nothing here asks again for it. Back-offs are drawn from a
@@ -103,10 +105,12 @@ class Backend:
     Attributes:
         name: The cluster's name.
         ports: On this machine.
+        grpc_ports: Where its servers speak gRPC; none where they do not.
     """
 
     name: str
     ports: tuple[int, ...]
+    grpc_ports: tuple[int, ...] = ()
 
     @property
     def purposes(self) -> tuple[str, ...]:
@@ -116,11 +120,13 @@ class Backend:
 
 @dataclass(frozen=True)
 class ServiceRoute:
-    """One InferenceService's path.
+    """Where one InferenceService is reached.
 
     Attributes:
-        prefix: Without a slash at its end; it is cut off before the request goes on.
+        prefix: Its path, without a slash at its end; it is cut off before the request goes on.
         weights: Percent by backend; empty where none is ready yet.
+        host: Its name as the authority of a request, whatever domain follows; empty for none.
+        speaks_grpc: Whether every backend with a share does.
         direct: Backends with a path of their own below the prefix, by that path.
         candidate: The backend that is on trial.
         policy: What holds beside the weights.
@@ -129,6 +135,8 @@ class ServiceRoute:
 
     prefix: str
     weights: Mapping[str, int]
+    host: str = ""
+    speaks_grpc: bool = False
     direct: Mapping[str, str] = field(default_factory=dict)
     candidate: str | None = None
     policy: TrafficPolicy = field(default_factory=TrafficPolicy)
@@ -143,6 +151,16 @@ def direct(backend: str) -> str:
 def mirror(backend: str) -> str:
     """Return the cluster of a revision that is asked in the shadow of another."""
     return f"{backend}#mirror"
+
+
+def over_grpc(cluster: str) -> str:
+    """Return the cluster of the same servers and purpose over gRPC."""
+    return f"{cluster}#grpc"
+
+
+def service_host(namespace: str, name: str) -> str:
+    """Return a service's host without a domain, by KServe's default template `{{.Name}}.{{.Namespace}}`."""
+    return f"{name}.{namespace}"
 
 
 def service_prefix(namespace: str, name: str) -> str:
@@ -162,7 +180,14 @@ def bootstrap(*, port: int, clusters_path: Path, routes_path: Path) -> dict[str,
         "@type": _HTTP,
         "stat_prefix": "ingress",
         "rds": {"route_config_name": ROUTES, "config_source": _file(routes_path)},
-        "http_filters": [{"name": "router", "typed_config": {"@type": _ROUTER}}],
+        "http_filters": [
+            # HTTP's status is 200 whatever gRPC's is.
+            {
+                "name": "grpc_stats",
+                "typed_config": {"@type": _GRPC_STATISTICS, "stats_for_all_methods": False},
+            },
+            {"name": "router", "typed_config": {"@type": _ROUTER}},
+        ],
         "http_protocol_options": {"accept_http_10": True},
         "normalize_path": True,
         "preserve_external_request_id": True,
@@ -192,10 +217,25 @@ def bootstrap(*, port: int, clusters_path: Path, routes_path: Path) -> dict[str,
 
 def clusters(backends: Sequence[Backend]) -> dict[str, Any]:
     """Return the clusters file's content."""
-    return _versioned([_cluster(name, backend.ports) for backend in backends for name in backend.purposes])
+    listed = [_cluster(name, backend.ports) for backend in backends for name in backend.purposes]
+    listed += [
+        _cluster(over_grpc(name), backend.grpc_ports, typed_extension_protocol_options=_HTTP_2)
+        for backend in backends
+        for name in backend.purposes
+        if backend.grpc_ports
+    ]
+    return _versioned(listed)
 
 
-def _cluster(name: str, ports: Sequence[int]) -> dict[str, Any]:
+_HTTP_2 = {
+    _HTTP_PROTOCOL: {
+        "@type": f"type.googleapis.com/{_HTTP_PROTOCOL}",
+        "explicit_http_config": {"http2_protocol_options": {}},
+    }
+}
+
+
+def _cluster(name: str, ports: Sequence[int], **protocol: Any) -> dict[str, Any]:
     endpoints = [{"endpoint": {"address": _address(port)}} for port in ports]
     return {
         "@type": f"{_TYPES}.config.cluster.v3.Cluster",
@@ -207,44 +247,83 @@ def _cluster(name: str, ports: Sequence[int]) -> dict[str, Any]:
         "circuit_breakers": {"thresholds": [{"max_retries": 1024}]},
         "outlier_detection": _OUTLIERS,
         "load_assignment": {"cluster_name": name, "endpoints": [{"lb_endpoints": endpoints}]},
+        **protocol,
     }
 
 
 def routes(services: Sequence[ServiceRoute]) -> dict[str, Any]:
-    """Return the routes file's content."""
-    listed = [route for service in services for route in _service_routes(service)]
+    """Return the routes file's content: each service by its host, and all of them by their paths."""
+    by_host = [
+        {"name": service.host, "domains": [service.host, f"{service.host}.*"], "routes": _by_host(service)}
+        for service in services
+        if service.host
+    ]
+    listed = [route for service in services for route in _by_path(service)]
+    unknown = "No InferenceService is served for this authority: expected NAME.NAMESPACE."
+    listed.append(_reply(_GRPC, 404, unknown))
     listed.append(_reply({"prefix": "/"}, 404, "No InferenceService is served at this path."))
     return _versioned(
         [
             {
                 "@type": f"{_TYPES}.config.route.v3.RouteConfiguration",
                 "name": ROUTES,
-                "virtual_hosts": [{"name": "all", "domains": ["*"], "routes": listed}],
+                "virtual_hosts": [*by_host, {"name": "all", "domains": ["*"], "routes": listed}],
+                "ignore_port_in_host_matching": True,
             }
         ]
     )
 
 
-def _service_routes(service: ServiceRoute) -> list[dict[str, Any]]:
+_GRPC: dict[str, Any] = {"prefix": "/", "grpc": {}}
+
+
+def _by_path(service: ServiceRoute) -> list[dict[str, Any]]:
     listed = []
     for path, backend in service.direct.items():
-        action = _action(service, {"cluster": direct(backend)})
+        action = {"prefix_rewrite": "/", **_action(service, {"cluster": direct(backend)})}
         listed += [{"match": match, "route": action} for match in _matches(f"{service.prefix}{path}")]
-    matches = _matches(service.prefix)
+    return listed + _by_share(service, _matches(service.prefix), prefix_rewrite="/")
+
+
+def _by_host(service: ServiceRoute) -> list[dict[str, Any]]:
+    """Return the routes of a service's own host, as on a cluster; gRPC has no other: its paths are fixed."""
+    plain = _by_share(service, [{"prefix": "/"}])
+    if service.weights and not service.speaks_grpc:
+        refusal = "Not every revision with a share speaks gRPC: expected protocolVersion: grpc-v2."
+        return [_reply(_GRPC, 404, refusal), *plain]
+    return _by_share(service, [_GRPC], cluster=over_grpc) + plain
+
+
+def _by_share(
+    service: ServiceRoute,
+    matches: list[dict[str, Any]],
+    *,
+    cluster: Callable[[str], str] = str,
+    **rewrite: Any,
+) -> list[dict[str, Any]]:
+    """Return the routes to all that has a share.
+
+    Args:
+        service: The service.
+        matches: What its requests look like.
+        cluster: The cluster of a backend and purpose.
+        rewrite: What becomes of the path.
+    """
     if not service.weights:
-        return listed + [_reply(match, 503, "The InferenceService is not ready yet.") for match in matches]
+        return [_reply(match, 503, "The InferenceService is not ready yet.") for match in matches]
     policy, candidate = service.policy, service.candidate
+    listed = []
     if policy.match_header is not None and candidate is not None:
         value = policy.match_value
         wanted = {"present_match": True} if value is None else {"string_match": {"exact": value}}
         header = {"name": policy.match_header, **wanted}
-        action = _action(service, {"cluster": candidate})
+        action = {**rewrite, **_action(service, {"cluster": cluster(candidate)})}
         listed += [{"match": {**match, "headers": [header]}, "route": action} for match in matches]
-    action = _action(service, _weighted(service))
+    action = {**rewrite, **_action(service, _weighted(service, cluster))}
     if policy.mirror_percent and candidate is not None:
         share = {"numerator": round(policy.mirror_percent * 100), "denominator": "TEN_THOUSAND"}
         action["request_mirror_policies"] = [
-            {"cluster": mirror(candidate), "runtime_fraction": {"default_value": share}}
+            {"cluster": cluster(mirror(candidate)), "runtime_fraction": {"default_value": share}}
         ]
     return listed + [{"match": match, "route": action} for match in matches]
 
@@ -255,18 +334,13 @@ def _matches(prefix: str) -> list[dict[str, Any]]:
 
 
 def _action(service: ServiceRoute, target: dict[str, Any]) -> dict[str, Any]:
-    return {
-        "prefix_rewrite": "/",
-        "timeout": f"{service.timeout_seconds}s",
-        "retry_policy": _RETRIES,
-        **target,
-    }
+    return {"timeout": f"{service.timeout_seconds}s", "retry_policy": _RETRIES, **target}
 
 
-def _weighted(service: ServiceRoute) -> dict[str, Any]:
+def _weighted(service: ServiceRoute, cluster: Callable[[str], str]) -> dict[str, Any]:
     # The candidate first: a hash below its share stays below it while the share grows.
     names = sorted(service.weights, key=lambda name: name != service.candidate)
-    listed = [{"name": name, "weight": service.weights[name]} for name in names]
+    listed = [{"name": cluster(name), "weight": service.weights[name]} for name in names]
     header = service.policy.sticky_header
     if header is None:
         return {"weighted_clusters": {"clusters": listed}}

@@ -17,12 +17,14 @@ from mulgil.artifacts import Record, write_text
 from mulgil.errors import PermanentError, TemporaryError, describe
 from mulgil.local.plane import envoy_config
 from mulgil.local.plane.envoy_config import HOST, Backend, ServiceRoute
-from mulgil.local.plane.processes import ProcessIdentity, is_alive, reap, start_process
+from mulgil.local.plane.processes import ProcessIdentity, is_alive, reap, start_process, stop_processes
 
 _PORTS_TRIED = 100
 _START_SECONDS = 10.0
 _CHANGE_SECONDS = 3.0
 _LOOK_SECONDS = 0.02
+# Connections drain no longer than this where Envoy itself is replaced.
+_STOP_SECONDS = 5.0
 
 
 class EnvoyRecord(Record):
@@ -51,7 +53,9 @@ class Envoy:
         self._clusters_path = folder / "clusters.json"
         self._routes_path = folder / "routes.json"
         self._admin_path = folder / "admin_address.txt"
+        self._bootstrap_path = folder / "bootstrap.json"
         self._applied: tuple[str, str] | None = None
+        self._begun: EnvoyRecord | None = None
 
     def ensure_running(self, known: EnvoyRecord | None) -> EnvoyRecord:
         """Return the Envoy that runs, started where none does.
@@ -65,20 +69,19 @@ class Envoy:
         """
         if known is not None:
             reap(known.process)
-            if is_alive(known.process):
+            if is_alive(known.process) and self._is_begun_so(known):
                 return known
-        self._applied = None
-        port = _free_port(known.port if known else self._preferred_port)
+            # One that an earlier version began so that it cannot do what this one asks of it.
+            stop_processes([known.process], _STOP_SECONDS)
+        self._applied = self._begun = None
+        port = _free_port(known.port if known else self._last_port())
         self._write_missing_files()
-        content = envoy_config.bootstrap(
-            port=port, clusters_path=self._clusters_path, routes_path=self._routes_path
-        )
-        write_text(self._folder / "bootstrap.json", json.dumps(content, indent=2))
+        write_text(self._bootstrap_path, json.dumps(self._bootstrap(port), indent=2))
         self._admin_path.unlink(missing_ok=True)
         log_path = self._folder / "envoy.log"
         process = start_process(
             [
-                *(str(_find_binary()), "--config-path", str(self._folder / "bootstrap.json")),
+                *(str(_find_binary()), "--config-path", str(self._bootstrap_path)),
                 *("--admin-address-path", str(self._admin_path)),
                 # Hot restart shares memory between all Envoys of a machine by number.
                 *("--disable-hot-restart", "--concurrency", "2", "--log-level", "warning"),
@@ -123,13 +126,39 @@ class Envoy:
             TemporaryError: It does not answer.
         """
         pattern = quote(
-            rf"^cluster\.{re.escape(cluster_prefix)}.*\.upstream_rq_([1-5]xx|retry|time)$", safe=""
+            rf"^cluster\.{re.escape(cluster_prefix)}.*\.(upstream_rq_([1-5]xx|retry|time)|grpc\.\d+)$",
+            safe="",
         )
         text = self._ask(f"/stats?format=json&histogram_buckets=disjoint&filter={pattern}")
         if not text:
             raise TemporaryError(describe("Envoy does not answer", next_step="run `mulgil up`"))
         content: dict[str, Any] = json.loads(text)
         return content
+
+    def _bootstrap(self, port: int) -> dict[str, Any]:
+        return envoy_config.bootstrap(
+            port=port, clusters_path=self._clusters_path, routes_path=self._routes_path
+        )
+
+    def _is_begun_so(self, known: EnvoyRecord) -> bool:
+        """Whether an Envoy was started from what this version starts one from."""
+        if known != self._begun and self._read_bootstrap() == self._bootstrap(known.port):
+            self._begun = known
+        return known == self._begun
+
+    def _last_port(self) -> int:
+        """Return where the last Envoy listened, should nothing else remember it; else the preferred port."""
+        try:
+            (listener,) = self._read_bootstrap()["static_resources"]["listeners"]
+            return int(listener["address"]["socket_address"]["port_value"])
+        except (KeyError, TypeError, ValueError):
+            return self._preferred_port
+
+    def _read_bootstrap(self) -> Any:
+        try:
+            return json.loads(self._bootstrap_path.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return None
 
     def _write_missing_files(self) -> None:
         if not self._clusters_path.exists():

@@ -24,6 +24,7 @@ def command_line(
     *,
     revision: str,
     port: int,
+    grpc_port: int | None,
     volumes: Path,
     models: Path,
     collector_url: str | None,
@@ -35,6 +36,7 @@ def command_line(
         key: The service.
         revision: Its version, where the predictor names none.
         port: Where it is to listen.
+        grpc_port: Where it is to speak gRPC; `None` for nowhere.
         volumes: Folder of the claims.
         models: Folder of the models that were fetched.
         collector_url: Where predictions are recorded, where the predictor names no other.
@@ -55,6 +57,7 @@ def command_line(
         # Last, where an abbreviation could otherwise say something else.
         *("--model-name", key.name, "--model-path", path),
         *("--http-port", str(port), "--host", HOST),
+        *(("--grpc-port", str(grpc_port)) if grpc_port is not None else ()),
     ]
     if not storage.is_remote(uri):
         return command

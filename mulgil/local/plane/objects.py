@@ -27,6 +27,8 @@ from mulgil.local.resources import parse_quantity
 API_VERSION = "serving.kserve.io/v1beta1"
 KIND = "InferenceService"
 RUNTIME: Final = "mulgil-model-server"
+# On a cluster another one: a container has one port that is reached from outside.
+GRPC_RUNTIME: Final = "mulgil-model-server-grpc"
 
 MODE_ANNOTATION = "serving.kserve.io/deploymentMode"
 TAGS_ANNOTATION = "serving.kserve.io/enable-tag-routing"
@@ -112,12 +114,20 @@ class Resources(_Part):
 StorageUri = Annotated[str, AfterValidator(check_uri)]
 
 # Where a server is found, and what it serves, is the plane's to say.
-_PLANE_FLAGS = ("--host", "--http-port", "--model-name", "--model-path")
+_PLANE_FLAGS = ("--host", "--http-port", "--grpc-port", "--model-name", "--model-path")
+# Envoy and the plane itself ask a server on 127.0.0.1, without TLS and without a token for its health.
+_CLUSTER_FLAGS = ("--tls-certificate-path", "--tls-key-path")
 
 
 def _check_argument(argument: str) -> str:
-    if argument.partition("=")[0] in _PLANE_FLAGS:
+    flag = argument.partition("=")[0]
+    if flag in _PLANE_FLAGS:
         raise ValueError(f"expected arguments without {', '.join(_PLANE_FLAGS)}, which the plane gives")
+    # The server takes what begins a flag's name for the flag.
+    if flag.startswith("--tls") and any(name.startswith(flag) for name in _CLUSTER_FLAGS):
+        raise ValueError(
+            f"expected arguments without {', '.join(_CLUSTER_FLAGS)}: here servers are asked in the clear"
+        )
     return argument
 
 
@@ -130,13 +140,23 @@ class CanaryModel(_Part):
     # The CRD asks for the container's name here, and KServe has one for it.
     name: Literal["kserve-container"] = "kserve-container"
     modelFormat: ModelFormat  # noqa: N815 - KServe's name
-    runtime: Literal["mulgil-model-server"] = RUNTIME
-    # The server speaks both, whichever is named.
-    protocolVersion: Literal["v1", "v2"] = "v1"  # noqa: N815
+    runtime: Literal["mulgil-model-server", "mulgil-model-server-grpc"] = RUNTIME
+    # Over REST the server speaks both, whichever is named.
+    protocolVersion: Literal["v1", "v2", "grpc-v2"] = "v1"  # noqa: N815
     storageUri: StorageUri | None = None  # noqa: N815
     env: tuple[EnvironmentVariable, ...] = ()
     args: tuple[Argument, ...] = ()
     resources: Resources = Resources()
+
+    @property
+    def speaks_grpc(self) -> bool:
+        """Whether it is to be reached over gRPC."""
+        return self.protocolVersion == "grpc-v2"
+
+    @property
+    def runtime_name(self) -> str:
+        """The runtime that KServe chooses for the protocol."""
+        return GRPC_RUNTIME if self.speaks_grpc else RUNTIME
 
 
 class Model(CanaryModel):
@@ -221,6 +241,28 @@ class Specification(_Part):
 
     predictor: Predictor
     canary: tuple[Canary, ...] = ()
+
+    @model_validator(mode="after")
+    def _protocols_fit(self) -> Self:
+        stable = self.predictor.model
+        models: list[tuple[str, CanaryModel]] = [("predictor.model", stable)]
+        for index, canary in enumerate(self.canary):
+            model = canary.predictor.model
+            if "protocolVersion" not in model.model_fields_set:
+                model = model.model_copy(update={"protocolVersion": stable.protocolVersion})
+            models.append((f"canary.{index}.predictor.model", model))
+            if model.speaks_grpc != stable.speaks_grpc:
+                raise _wrong(
+                    f"canary.{index}.predictor.model.protocolVersion={model.protocolVersion}",
+                    f"the stable predictor's, {stable.protocolVersion}: both are reached at one address",
+                )
+        for path, model in models:
+            if "runtime" in model.model_fields_set and model.runtime != model.runtime_name:
+                raise _wrong(
+                    f"{path}.runtime={model.runtime} with protocolVersion={model.protocolVersion}",
+                    f"{model.runtime_name}, or no runtime",
+                )
+        return self
 
     @model_validator(mode="after")
     def _canaries_fit(self) -> Self:

@@ -115,6 +115,13 @@ def find_marked(mark: Path) -> list[ProcessIdentity]:
     return found
 
 
+def command_of(process: ProcessIdentity) -> list[str]:
+    """Return a process's program and arguments; none where it ended."""
+    with contextlib.suppress(OSError):
+        return (_PROC / str(process.pid) / "cmdline").read_bytes().decode(errors="replace").split("\0")[:-1]
+    return []
+
+
 def resident_bytes(process: ProcessIdentity) -> int:
     """Return the memory that a process has of the machine's; 0 where it ended.
 

@@ -82,6 +82,7 @@ class Server(Record):
         since: When it came there, in seconds since the epoch.
         due_at: When the next thing is to be done: start a pending one, stop a retiring, kill a stopping.
         port: Where it listens.
+        grpc_port: Where it speaks gRPC; `None` where it does not.
         process: Who it is.
         failures: Times in a row that it ended unasked.
         failure: The last of them.
@@ -92,6 +93,7 @@ class Server(Record):
     since: float
     due_at: float
     port: int | None = None
+    grpc_port: int | None = None
     process: ProcessIdentity | None = None
     failures: int = 0
     failure: Failure | None = None
@@ -118,7 +120,7 @@ class Server(Record):
             wait=min(_FIRST_WAIT_SECONDS * 2 ** (failures - 1), _GREATEST_WAIT_SECONDS),
             process=None,
             # The server's word for a port that another program has taken.
-            port=None if exit_code == TemporaryError.exit_code else self.port,
+            **({"port": None, "grpc_port": None} if exit_code == TemporaryError.exit_code else {}),
             failures=failures,
             failure=Failure(exit_code=exit_code, message=message, at=now),
         )

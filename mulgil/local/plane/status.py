@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 from mulgil.local.plane import standard
-from mulgil.local.plane.objects import RUNTIME, DeploymentMode
+from mulgil.local.plane.objects import DeploymentMode, Model
 from mulgil.local.plane.revisions import Failure, Revision, ServiceState, Target
 from mulgil.local.plane.wanted import Wanted, Workload
 
@@ -59,7 +59,9 @@ def fill_status(
         "components": {"predictor": _component(state, wanted, url)},
         "modelStatus": _model_status(newest, serving),
         "deploymentMode": str(wanted.mode),
-        "servingRuntimeName": RUNTIME,
+        "servingRuntimeName": Model.model_validate(
+            wanted.predictor.template["predictor"]["model"]
+        ).runtime_name,
     }
     if wanted.canaries:
         status["canaryStatuses"] = [_canary_status(state, canary, is_up=is_up) for canary in wanted.canaries]
@@ -221,8 +223,10 @@ def _conditions_when_down(wanted: Wanted) -> dict[str, Condition]:
 
 def _failed(revision: Revision) -> str:
     failure = revision.last_failure
-    last_line = failure.message.strip().splitlines()[-1:] if failure else []
-    return f'Revision "{revision.name}" failed with message: {"".join(last_line) or "its server ended"}.'
+    # What a program says last; what is indented belongs to the line above.
+    lines = [line for line in (failure.message if failure else "").splitlines() if line[:1].strip()]
+    told = lines[-1].rstrip(". ") if lines else "its server ended"
+    return f'Revision "{revision.name}" failed with message: {told}.'
 
 
 def _write(wanted: dict[str, Condition], before: list[dict[str, str]], now: float) -> list[dict[str, str]]:

@@ -29,11 +29,13 @@ class PlaneRecord(Record):
         supervisor: The process that wrote this.
         envoy: The Envoy in front; `None` until it came up.
         collector: The collector of predictions; `None` until a service asked for it.
+        code: Of what supervises, as `code_version` tells it.
     """
 
     supervisor: ProcessIdentity
     envoy: EnvoyRecord | None
     collector: CollectorRecord | None = None
+    code: str = ""
 
 
 class PlaneStore:
@@ -56,8 +58,15 @@ class PlaneStore:
         self._record_path = folder / "plane.json"
 
     def read_record(self) -> PlaneRecord | None:
-        """Return what runs, or ran last."""
-        return PlaneRecord.read(self._record_path) if self._record_path.exists() else None
+        """Return what runs, or ran last; `None` where that was never written, or cannot be read.
+
+        A file that is damaged, or of another version of Mulgil, keeps nobody from going on: who supervises
+        begins Envoy and the collector anew.
+        """
+        try:
+            return PlaneRecord.read(self._record_path) if self._record_path.exists() else None
+        except InputError:
+            return None
 
     def write_record(self, record: PlaneRecord) -> None:
         """Write down what runs."""

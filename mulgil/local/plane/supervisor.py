@@ -11,14 +11,22 @@ import math
 import os
 import signal
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from mulgil.errors import InputError, MulgilError, PermanentError
 from mulgil.local.plane import model_server, processes
+from mulgil.local.plane.code_version import code_version
 from mulgil.local.plane.collector_process import ensure_collector
-from mulgil.local.plane.envoy_config import HOST, REQUEST_SECONDS, Backend, ServiceRoute, service_prefix
+from mulgil.local.plane.envoy_config import (
+    HOST,
+    REQUEST_SECONDS,
+    Backend,
+    ServiceRoute,
+    service_host,
+    service_prefix,
+)
 from mulgil.local.plane.envoy_process import Envoy, EnvoyRecord
 from mulgil.local.plane.events import note_events
 from mulgil.local.plane.objects import Predictor, Resources, parse_inference_service
@@ -57,6 +65,8 @@ class Supervisor:
         self._envoy = Envoy(store.envoy_folder, preferred_port)
         self._is_told_to_stop = False
         self._unreadable: set[ServiceKey] = set()
+        self._has_recorded = False
+        self._code = code_version()
 
     def run(self) -> None:
         """Work until SIGTERM, which ends the supervisor alone; the client's `down` ends the rest."""
@@ -118,12 +128,16 @@ class Supervisor:
 
     def _ensure_envoy(self) -> EnvoyRecord:
         record = self._store.read_record()
+        if record is None and self._has_recorded:
+            _log("plane.json is gone or damaged: Envoy and the collector are begun anew")
+            self._end_strays()
         me = processes.identify(os.getpid())
         assert me is not None
         known = record.envoy if record else None
         envoy = self._envoy.ensure_running(known)
         collector = record.collector if record else None
-        self._write_record(PlaneRecord(supervisor=me, envoy=envoy, collector=collector))
+        self._write_record(PlaneRecord(supervisor=me, envoy=envoy, collector=collector, code=self._code))
+        self._has_recorded = True
         if known != envoy:
             _log(f"envoy {envoy.process.pid} listens on {HOST}:{envoy.port}")
         return envoy
@@ -182,18 +196,21 @@ class Supervisor:
 
     def _route(self, wanted: dict[ServiceKey, ServiceState], states: dict[ServiceKey, ServiceState]) -> bool:
         """Lead clients to what serves; a deleted service has no route, and its servers end after that."""
-        backends = [
-            Backend(_backend(key, revision.name), ports)
+        backends = {
+            name: Backend(
+                name,
+                tuple(server.port for server in asked if server.port is not None),
+                tuple(server.grpc_port for server in asked if server.grpc_port is not None),
+            )
             for key, state in states.items()
             for revision in state.revisions
-            if (ports := _ports(revision))
-        ]
-        reachable = {backend.name for backend in backends}
+            if (asked := _asked(revision)) and (name := _backend(key, revision.name))
+        }
         services = [
-            _service_route(key, state, reachable, self._store.read_policy(key))
+            _service_route(key, state, backends, self._store.read_policy(key))
             for key, state in sorted(wanted.items())
         ]
-        return self._envoy.apply(backends, services)
+        return self._envoy.apply(list(backends.values()), services)
 
     def _act(self, key: ServiceKey, revision: Revision, now: float, *, is_routed: bool) -> Revision:
         servers = (
@@ -225,6 +242,7 @@ class Supervisor:
     def _start(self, key: ServiceKey, revision: Revision, server: Server, now: float) -> Server:
         predictor = Predictor.model_validate(revision.template["predictor"])
         port = server.port or model_server.free_port()
+        grpc_port = server.grpc_port or model_server.free_port() if predictor.model.speaks_grpc else None
         record = self._store.read_record()
         process = processes.start_process(
             model_server.command_line(
@@ -232,6 +250,7 @@ class Supervisor:
                 key,
                 revision=revision.name,
                 port=port,
+                grpc_port=grpc_port,
                 volumes=self._store.volumes_folder,
                 models=self._store.models_folder,
                 collector_url=record.collector.url if record and record.collector else None,
@@ -243,7 +262,7 @@ class Supervisor:
         limit = predictor.model.resources.limits.cores
         if limit is not None:
             processes.keep_to_cores(process, max(1, math.ceil(limit)), server.index)
-        return server.enter(Phase.STARTING, now, process=process, port=port)
+        return server.enter(Phase.STARTING, now, process=process, port=port, grpc_port=grpc_port)
 
     def _end_strays(self) -> None:
         """End what an earlier supervisor began and was killed before it wrote down."""
@@ -282,16 +301,16 @@ def _wanted(content: dict[str, Any] | None) -> Wanted | None:
     return read_wanted(parse_inference_service(content), content["metadata"]["generation"])
 
 
-def _ports(revision: Revision) -> tuple[int, ...]:
-    """Return where a revision is asked: at those that answer, else those coming back or still draining."""
+def _asked(revision: Revision) -> list[Server]:
+    """Return who is asked of a revision: those that answer, else those coming back or still draining."""
     serving = [s for s in revision.servers if s.port is not None and s.phase is not Phase.STOPPING]
     ready = [server for server in serving if server.phase is Phase.READY]
     kept = [server for server in serving if server.phase.is_wanted]
-    return tuple(server.port for server in ready or kept or serving if server.port is not None)
+    return ready or kept or serving
 
 
 def _service_route(
-    key: ServiceKey, state: ServiceState, reachable: set[str], policy: TrafficPolicy
+    key: ServiceKey, state: ServiceState, reachable: Mapping[str, Backend], policy: TrafficPolicy
 ) -> ServiceRoute:
     weights = {_backend(key, name): percent for name, percent in state.weights.items()}
     candidate = candidate_of(state)
@@ -301,7 +320,9 @@ def _service_route(
     addressed |= {tag_path(target.tag): target.revision for target in state.traffic if target.tag}
     return ServiceRoute(
         service_prefix(*key),
-        weights if weights.keys() <= reachable else {},
+        weights if weights.keys() <= reachable.keys() else {},
+        host=service_host(*key),
+        speaks_grpc=all(name in reachable and reachable[name].grpc_ports for name in weights),
         direct={
             path: backend for path, name in addressed.items() if (backend := _backend(key, name)) in reachable
         },

@@ -2,17 +2,23 @@
 
 Source:
     https://www.envoyproxy.io/docs/envoy/v1.36.0/configuration/upstream/cluster_manager/cluster_stats
+    https://www.envoyproxy.io/docs/envoy/v1.36.0/configuration/http/http_filters/grpc_stats_filter
+    https://github.com/googleapis/googleapis/blob/master/google/rpc/code.proto, for the class of a status.
 """
 
 from __future__ import annotations
 
 import re
+from collections import Counter
 from typing import Any
 
 from mulgil.artifacts import Record
-from mulgil.local.plane.envoy_config import direct, mirror
+from mulgil.local.plane.envoy_config import direct, mirror, over_grpc
 
 _CLASS = re.compile(r"upstream_rq_(?P<digit>[1-5])xx")
+_GRPC_STATUS = re.compile(r"grpc\.(?P<status>\d+)")
+# Unknown, deadline exceeded, unimplemented, internal, unavailable, data loss; others are the client's.
+_SERVERS_FAULTS = frozenset({2, 4, 12, 13, 14, 15})
 
 
 class Counted(Record):
@@ -96,15 +102,34 @@ def _listed(histograms: Any) -> list[dict[str, Any]]:
 
 
 def _count(cluster: str, values: dict[str, int], histograms: dict[str, Any]) -> Counted:
-    prefix = f"cluster.{cluster}."
-    answers = {
-        f"{match['digit']}xx": value
-        for name, value in values.items()
-        if name.startswith(prefix) and (match := _CLASS.fullmatch(name.removeprefix(prefix)))
-    }
-    buckets = histograms.get(f"{prefix}upstream_rq_time", [])
+    """Count what came over HTTP and over gRPC."""
+    prefixes = f"cluster.{cluster}.", f"cluster.{over_grpc(cluster)}."
+    answers: Counter[str] = Counter()
+    latency: Counter[float] = Counter()
+    for prefix in prefixes:
+        counts = {n.removeprefix(prefix): value for n, value in values.items() if n.startswith(prefix)}
+        # Copies pass no filter: of them HTTP's class is all that is known.
+        has_statuses = any(map(_grpc_class, counts))
+        for name, value in counts.items():
+            if answer := _grpc_class(name) if has_statuses else _http_class(name):
+                answers[answer] += value
+        for bucket in histograms.get(f"{prefix}upstream_rq_time", []):
+            latency[bucket["upper_bound"]] += bucket["cumulative"]
     return Counted(
-        answers=answers,
-        retries=values.get(f"{prefix}upstream_rq_retry", 0),
-        latency=tuple((bucket["upper_bound"], bucket["cumulative"]) for bucket in buckets),
+        answers=dict(answers),
+        retries=sum(values.get(f"{prefix}upstream_rq_retry", 0) for prefix in prefixes),
+        latency=tuple(sorted(latency.items())),
     )
+
+
+def _http_class(name: str) -> str | None:
+    match = _CLASS.fullmatch(name)
+    return f"{match['digit']}xx" if match else None
+
+
+def _grpc_class(name: str) -> str | None:
+    match = _GRPC_STATUS.fullmatch(name)
+    if match is None:
+        return None
+    status = int(match["status"])
+    return "2xx" if status == 0 else "5xx" if status in _SERVERS_FAULTS else "4xx"

@@ -107,7 +107,15 @@ def _template(service: InferenceService, predictor: Predictor) -> dict[str, Any]
     """Return all that goes into a pod: a change of a label or an annotation too is a new revision."""
     template: dict[str, Any] = {
         "predictor": predictor.model_dump(
-            mode="json", exclude={"name", "canaryTrafficPercent", "minReplicas"}, exclude_defaults=True
+            mode="json",
+            # The runtime follows from the protocol.
+            exclude={
+                "name": True,
+                "canaryTrafficPercent": True,
+                "minReplicas": True,
+                "model": {"runtime"},
+            },
+            exclude_defaults=True,
         ),
         "labels": service.metadata.labels,
         "annotations": {

@@ -15,8 +15,10 @@ from typing import Any, Protocol
 from kubernetes import client
 from kubernetes.client.exceptions import ApiException
 
-from mulgil.errors import PermanentError, TemporaryError, describe
-from mulgil.rollout.releases import Manifest
+from mulgil.cluster.kserve_support import MODE_ANNOTATION
+from mulgil.errors import InputError, PermanentError, TemporaryError, describe
+from mulgil.rollout.drivers import Capabilities
+from mulgil.rollout.releases import Form, KnativeForm, Manifest, form_of
 
 GROUP, VERSION, PLURAL = "serving.kserve.io", "v1beta1", "inferenceservices"
 # Deploying takes over what a hand of this name wrote; a field of anybody else's is a conflict to it.
@@ -53,16 +55,46 @@ class ObjectsApi(Protocol):
 
 
 class KubernetesObjects:
-    """The InferenceServices that an API server has.
+    """The InferenceServices that an API server has: what both of KServe's forms have in common.
 
     Args:
         api: The API; that of the current context where it is not given.
         preflight: Refuses an object whose canary would get nothing on this cluster.
+
+    Attributes:
+        name: The driver's.
+        other: The driver of the other form.
+        takes: The form.
     """
+
+    name: str
+    other: str
+    takes: type[Form]
+    # The routes of both forms have shares and tags, and nothing else.
+    capabilities = Capabilities()
 
     def __init__(self, api: ObjectsApi | None, preflight: Callable[[Manifest], None]) -> None:
         self._api = api or _open_api()
         self._preflight = preflight
+
+    def form(self, manifest: Manifest) -> Form:
+        """Return the form that this driver takes.
+
+        Raises:
+            InputError: The object is written in the other one.
+        """
+        form = form_of(manifest)
+        if not isinstance(form, self.takes):
+            raise InputError(
+                describe(
+                    f"{manifest['metadata']['name']} is written for another mode of KServe",
+                    expected=f"the annotation {MODE_ANNOTATION}: {self.name.capitalize()}"
+                    + (", or none" if self.takes is KnativeForm else ""),
+                    received=f"driver={self.name}",
+                    next_step=f"use driver={self.other}",
+                )
+            )
+        return form
 
     def require_support(self, manifest: Manifest) -> None:
         """Refuse an object whose canary would get no traffic here.

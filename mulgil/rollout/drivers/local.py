@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mulgil.errors import InputError
+from mulgil.errors import InputError, TemporaryError, describe
 from mulgil.local.plane.client import ServingPlane
 from mulgil.rollout.drivers import Capabilities
 from mulgil.rollout.releases import Form, Manifest, form_of
@@ -31,7 +31,13 @@ class LocalDriver:
             return None
 
     def write(self, manifest: Manifest) -> None:
-        """Apply it; the plane leaves alone what is as it was."""
+        """Apply it; the plane leaves alone what is as it was.
+
+        Raises:
+            TemporaryError: The plane is down. Who stopped it on purpose does not want it back for a rollout.
+        """
+        if not self._plane.is_up:
+            raise TemporaryError(describe("The serving plane is down", next_step="run `mulgil up`"))
         self._plane.apply(manifest)
 
     def lead(self, name: str, namespace: str, *, mirror_percent: float, sticky_header: str | None) -> None:
