@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +15,7 @@ from components.ingest_data.json_lines_source import read_json_lines
 from components.ingest_data.locations import fetch_location
 from components.ingest_data.parquet_source import read_parquet
 from components.ingest_data.sql_source import read_sql
+from components.ingest_data.structure import refuse_repeated_names
 from components.ingest_data.table import Cells, RawTable
 from components.ingest_data.undescribed_text import read_undescribed_text
 from mulgil.contract.dictionary import canonical_code
@@ -84,16 +84,7 @@ def read_undescribed_query(source: SqlSource, folder: Path) -> UndescribedTable:
 
 def _gather(tables: Iterator[RawTable], location: str) -> dict[str, pa.ChunkedArray]:
     table = join_tables(tables, location)
-    twice = [name for name, times in Counter(table.header).items() if times > 1]
-    if twice:
-        raise InputError(
-            describe(
-                f"Two columns of {location} have one name",
-                expected="each name once",
-                received=", ".join(twice),
-                next_step="rename one of them in the source",
-            )
-        )
+    refuse_repeated_names(table.header, location)
     batches = [batch.columns for batch in table.batches]
     return {name: _join(parts) for name, parts in zip(table.header, zip(*batches, strict=True), strict=True)}
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import codecs
 import re
-from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
@@ -13,6 +12,7 @@ import pyarrow.csv
 
 from components.ingest_data.compression import open_uncompressed
 from components.ingest_data.dialect import Dialect, detect_dialect, detect_encoding, is_utf8
+from components.ingest_data.structure import refuse_repeated_names
 from mulgil.errors import InputError, describe
 
 _CHARACTERS_JUDGED = 1_000_000
@@ -113,7 +113,7 @@ def _divide(
     try:
         with pyarrow.csv.open_csv(pa.BufferReader(content), read, parse) as reader:
             names = reader.schema.names
-        _require_names(names, location)
+        refuse_repeated_names(names, location)
         convert = pyarrow.csv.ConvertOptions(
             column_types=dict.fromkeys(names, pa.string()), strings_can_be_null=False
         )
@@ -135,19 +135,6 @@ def _divide(
             )
         )
     return {name.strip(): column for name, column in zip(names, table.columns, strict=True)}
-
-
-def _require_names(names: Sequence[str], location: str) -> None:
-    twice = [name for name, times in Counter(name.strip() for name in names).items() if times > 1]
-    if twice:
-        raise InputError(
-            describe(
-                f"Two columns of {location} have one name",
-                expected="each name once",
-                received=", ".join(twice),
-                next_step="rename one of them in the file",
-            )
-        )
 
 
 def _has_comma_decimals(columns: Mapping[str, pa.ChunkedArray]) -> bool:

@@ -10,7 +10,7 @@ import typer
 
 from mulgil.artifacts import write_text
 from mulgil.cli.console import output
-from mulgil.cli.init import draft_to
+from mulgil.cli.init import Asked, draft_to
 from mulgil.contract import DICTIONARY_FILE, PROJECT_FILE, ProjectFolder, load_project
 from mulgil.errors import InputError, describe
 
@@ -45,7 +45,7 @@ def explore_command(
         else:
             _require_target(table, target)
             drafted = Path(scratch) / "drafted"
-            draft_to(drafted, table, query, str(target), entity, event_timestamp, task, header)
+            draft_to(drafted, Asked(table, query, header, str(target), entity, event_timestamp, task))
             folder = load_project(drafted)
             name = table.rpartition("/")[2] or table
         suggestions = _write(name, folder, Path(scratch), path)
