@@ -4,3 +4,7 @@
 PROJECT_SECTIONS: frozenset[str] = frozenset({"name", "rollout", "serving"})
 # It changes what all runs share.
 ACTS_OUTSIDE = True
+# What its core needs, heaviest last: interpreters share what components begin alike.
+IMPORTS: tuple[str, ...] = ("mulgil.contract",)
+# For a new version, which it makes the champion, and not where that serves already.
+SPARE_IMPORTS: tuple[str, ...] = ("pandas", "mulgil.registry:import_mlflow")

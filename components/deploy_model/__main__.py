@@ -73,13 +73,6 @@ def load_core() -> Callable[..., Any]:
     )
 
 
-def load_rest() -> None:
-    """Import what a new version needs besides: MLflow, which makes it the champion."""
-    from mulgil.registry import import_mlflow
-
-    import_mlflow()
-
-
 def _choose_platform() -> tuple[InferencePlatform, Callable[[RegisteredModel], Path]]:
     """Choose between this machine and a cluster; nothing else in this component does."""
     from components.deploy_model.bundle import fetch_bundle, find_bundle

@@ -29,6 +29,29 @@ from mulgil.online_stores import URL_VARIABLE
 # Entities, feature views, feature services and data sources: an entry each.
 # Source: feast/core/Registry.proto of Feast 0.67.
 _ENTRIES = frozenset({1, 6, 7, 12})
+# Where an entry holds a map, by the numbers of the fields that lead there. A map's pairs have no order, and
+# the registry's next writer may write them in another one; of every other list the order has a meaning.
+# Source: Entity.proto, FeatureView.proto, FeatureService.proto and DataSource.proto of Feast 0.67.
+MAPS = frozenset(
+    {
+        # An entity's tags.
+        (1, 1, 8),
+        # A view's tags; those of its features and of its entities' columns; those of its sources' maps.
+        (6, 1, 5),
+        (6, 1, 4, 3),
+        (6, 1, 12, 3),
+        *((6, 1, source, field) for source in (7, 9) for field in (2, 24)),
+        # A service's tags; of each view in it its keys' names, its features' tags and its sources' maps.
+        (7, 1, 4),
+        (7, 1, 3, 4),
+        (7, 1, 3, 2, 3),
+        *((7, 1, 3, source, field) for source in (8, 9) for field in (2, 24)),
+        # A source's tags, and the names that its columns have elsewhere.
+        (12, 24),
+        (12, 2),
+    }
+)
+_AROUND_MAPS = frozenset(place[:length] for place in MAPS for length in range(1, len(place)))
 
 
 def observe(inputs: Mapping[str, Any], outputs: Mapping[str, Path]) -> dict[str, str]:
@@ -77,26 +100,32 @@ def _fingerprint_definitions(registry: Path, name: str) -> str:
     if not registry.is_file():
         raise NotReconciledError(f"there is no {registry}")
     try:
-        fields = UnknownFieldSet(Empty.FromString(registry.read_bytes()))
+        return fingerprint_json(
+            sorted(
+                say_in_one_order(field.data, (field.field_number,))
+                for field in UnknownFieldSet(Empty.FromString(registry.read_bytes()))
+                if field.field_number in _ENTRIES and name.encode() in field.data
+            )
+        )
     except DecodeError as exc:
         raise NotReconciledError(f"{registry} is no registry of Feast's") from exc
-    values = [
-        field.data for field in fields if field.field_number in _ENTRIES and name.encode() in field.data
-    ]
-    return fingerprint_json(sorted(_in_one_order(value) for value in values))
 
 
-def _in_one_order(message: bytes) -> str:
-    """Write a message's fields in one order: the registry's next writer may write a map's in another."""
-    try:
-        fields = list(UnknownFieldSet(Empty.FromString(message)))
-    except DecodeError:
-        return message.hex()
-    # A text that happens to read like a message with an old group in it.
-    if not all(isinstance(field.data, (bytes, int)) for field in fields):
-        return message.hex()
-    parts = [
-        f"{field.field_number}:{_in_one_order(field.data) if isinstance(field.data, bytes) else field.data}"
-        for field in fields
-    ]
-    return f"({','.join(sorted(parts))})"
+def say_in_one_order(message: bytes, place: tuple[int, ...]) -> str:
+    """Write what a message says so that equal messages read alike: the pairs of its maps are sorted.
+
+    Args:
+        message: As it stands in the registry.
+        place: The numbers of the fields that lead to it.
+    """
+    said, pairs = [], []
+    for field in UnknownFieldSet(Empty.FromString(message)):
+        within = (*place, field.field_number)
+        if within in MAPS:
+            pairs.append(f"{field.field_number}:{field.data.hex()}")
+        elif within in _AROUND_MAPS:
+            said.append(f"{field.field_number}:({say_in_one_order(field.data, within)})")
+        else:
+            value = field.data.hex() if isinstance(field.data, bytes) else field.data
+            said.append(f"{field.field_number}:{value}")
+    return ",".join([*said, *sorted(pairs)])

@@ -2,3 +2,13 @@
 
 # The sections of project.yaml that this step reads; the cache goes by them.
 PROJECT_SECTIONS: frozenset[str] = frozenset({"decision", "name", "task", "training"})
+# It changes nothing but what its flags name.
+ACTS_OUTSIDE = False
+# What its core needs, heaviest last: interpreters share what components begin alike.
+IMPORTS: tuple[str, ...] = (
+    "mulgil.contract",
+    "pandas",
+    "pyarrow.parquet",
+    "sklearn.model_selection",
+    "components.tensorflow_startup:start_tensorflow",
+)

@@ -2,3 +2,7 @@
 
 # This step reads nothing of project.yaml; the cache goes by it.
 PROJECT_SECTIONS: frozenset[str] = frozenset()
+# It changes nothing but what its flags name.
+ACTS_OUTSIDE = False
+# What its core needs, heaviest last: interpreters share what components begin alike.
+IMPORTS: tuple[str, ...] = ()

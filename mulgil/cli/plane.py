@@ -18,7 +18,7 @@ def up_command(
         typer.Option(
             "--warm",
             help="Also keep an interpreter for each step of the training pipeline, its imports done, for the"
-            " next run. Together they hold about 2 GB of memory, until `mulgil down`.",
+            " next runs. Together they hold about 1.4 GB of memory, until `mulgil down`.",
         ),
     ] = False,
 ) -> None:

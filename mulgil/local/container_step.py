@@ -109,7 +109,9 @@ class ContainerProcess:
         process: StepProcess | None = None
         # Variables of the container's own must be there before anything is imported.
         if interpreters is not None and not container.env:
-            process = await interpreters.hand_over(words, environment, folder, Path(log.name))
+            process = await interpreters.hand_over(
+                container.image, words, environment, folder, Path(log.name)
+            )
         if process is None:
             process = await _spawn(words, environment, folder, log)
         return cls(process, log)

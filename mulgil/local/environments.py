@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import re
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from mulgil.errors import PermanentError, UnsupportedPipelineError, describe
@@ -26,23 +26,13 @@ class Environment:
         component: The component whose image it stands for.
         prefix: Its folder.
         lock: The file that pins what is in it.
+        variables: The process environment in which `python` is this environment's.
     """
 
     component: str
     prefix: Path
     lock: Path
-
-    @property
-    def variables(self) -> dict[str, str]:
-        """The process environment in which `python` is this environment's."""
-        return {
-            **os.environ,
-            "PATH": f"{self.prefix / 'bin'}{os.pathsep}{os.environ.get('PATH', os.defpath)}",
-            "VIRTUAL_ENV": str(self.prefix),
-            "PYTHONPATH": str(SOURCE_ROOT),
-            "PYTHONUNBUFFERED": "1",
-            "MULGIL_HOME": str(home()),
-        }
+    variables: dict[str, str] = field(compare=False, repr=False)
 
 
 def find_environment(image: str) -> Environment:
@@ -63,7 +53,8 @@ def find_environment(image: str) -> Environment:
             )
         )
     if not (folder / "pyproject.toml").is_file():
-        return Environment(folder.name, Path(sys.prefix), SOURCE_ROOT / "uv.lock")
+        prefix = Path(sys.prefix)
+        return Environment(folder.name, prefix, SOURCE_ROOT / "uv.lock", _variables(prefix))
     prefix = folder / ".venv"
     if not (prefix / "bin" / "python").exists():
         raise PermanentError(
@@ -73,4 +64,15 @@ def find_environment(image: str) -> Environment:
                 next_step="run `make setup` in the checkout",
             )
         )
-    return Environment(folder.name, prefix, folder / "uv.lock")
+    return Environment(folder.name, prefix, folder / "uv.lock", _variables(prefix))
+
+
+def _variables(prefix: Path) -> dict[str, str]:
+    return {
+        **os.environ,
+        "PATH": f"{prefix / 'bin'}{os.pathsep}{os.environ.get('PATH', os.defpath)}",
+        "VIRTUAL_ENV": str(prefix),
+        "PYTHONPATH": str(SOURCE_ROOT),
+        "PYTHONUNBUFFERED": "1",
+        "MULGIL_HOME": str(home()),
+    }

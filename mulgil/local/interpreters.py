@@ -1,28 +1,27 @@
 """Interpreters that do the imports of coming steps while earlier steps work.
 
-Each is used for one step at the most, so that no step sees another's state. Where `mulgil up --warm` keeps
-some between runs, those are taken first.
+Each step gets a copy of one that has imported and has run nothing, so that no step sees another's state.
+Where `mulgil up --warm` keeps some between runs, those are taken first.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import os
-import signal
-from collections import deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
 from mulgil.local.environments import Environment, find_environment
+from mulgil.local.interpreter import Interpreter
+from mulgil.local.interpreter_tree import InterpreterTree, recipe_of
+from mulgil.local.shared_imports import Imports
 from mulgil.local.warm_interpreters import WarmInterpreters
 
-# Waiting at once. Each holds what it imported, up to 0.9 GB with TensorFlow, and imports on a core of its
-# own; laptops begin at two. Chosen by eye.
-_MOST_WAITING = 2
-_WAITING_INTERPRETER = "mulgil.local.waiting_interpreter"
+# Coming steps whose imports are done ahead. TFDV and TensorFlow hold 0.6 GB each, and laptops begin at 8.
+# Chosen by eye.
+_MOST_AHEAD = 4
 
 
 def module_of(words: Sequence[str]) -> str | None:
@@ -44,53 +43,6 @@ class StepProcess(Protocol):
         """Wait for its end and return its exit code; negative where a signal ended it."""
 
 
-class WaitingInterpreter(StepProcess, Protocol):
-    """An interpreter that waits for its step."""
-
-    @property
-    def is_alive(self) -> bool:
-        """Whether it has not ended."""
-
-    async def give(self, line: bytes) -> None:
-        """Give it the step.
-
-        Raises:
-            ConnectionError: It ended.
-        """
-
-
-class StartedInterpreter:
-    """A waiting interpreter that this run started.
-
-    Args:
-        process: Its process, with a pipe to its input.
-    """
-
-    def __init__(self, process: asyncio.subprocess.Process) -> None:
-        self._process = process
-        self.pid = process.pid
-
-    @property
-    def is_alive(self) -> bool:
-        """Whether it has not ended."""
-        return self._process.returncode is None
-
-    async def give(self, line: bytes) -> None:
-        """Give it the step.
-
-        Raises:
-            ConnectionError: It ended.
-        """
-        assert self._process.stdin is not None
-        self._process.stdin.write(line)
-        await self._process.stdin.drain()
-        self._process.stdin.close()
-
-    async def wait(self) -> int:
-        """Wait for its end and return its exit code."""
-        return await self._process.wait()
-
-
 class Interpreters:
     """The waiting interpreters of one run.
 
@@ -100,76 +52,117 @@ class Interpreters:
     """
 
     def __init__(self, images: Iterable[str], folder: Path) -> None:
-        self._coming = deque(images)
+        self._coming = [find_environment(image) for image in images]
         self._folder = folder
-        self._preparing = asyncio.Lock()
-        self._waiting: dict[str, WaitingInterpreter] = {}
         self._warm = WarmInterpreters()
+        self._trees: dict[str, InterpreterTree] = {}
+        self._cores = len(os.sched_getaffinity(0))
+        self._working = 0
+        self._imports: set[asyncio.Task[None]] = set()
 
     async def prepare(self) -> None:
-        """Start interpreters for the next steps, up to the number that may wait."""
-        # Steps that start side by side both ask for it.
-        async with self._preparing:
-            while self._coming and len(self._waiting) < _MOST_WAITING:
-                environment = find_environment(self._coming.popleft())
-                module = f"components.{environment.component}"
-                if module not in self._waiting:
-                    warm = await asyncio.to_thread(self._warm.take, environment)
-                    self._waiting[module] = warm or await self._start(module, environment)
+        """Begin with the imports of the first steps; those of the others follow as there is room for them."""
+        cold: dict[Path, list[Environment]] = {}
+        for environment in dict.fromkeys(self._coming):
+            if not await self._warm.has(environment):
+                cold.setdefault(environment.prefix, []).append(environment)
+        for environments in cold.values():
+            components = [environment.component for environment in environments]
+            tree = InterpreterTree(environments[0], components, self._folder)
+            self._trees |= dict.fromkeys(components, tree)
+        self._go_on()
 
-    async def _start(self, module: str, environment: Environment) -> WaitingInterpreter:
-        process = await asyncio.create_subprocess_exec(
-            "python",
-            "-m",
-            _WAITING_INTERPRETER,
-            module,
-            env=environment.variables,
-            cwd=self._folder,
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.DEVNULL,
-            stderr=asyncio.subprocess.DEVNULL,
-            process_group=0,
-        )
-        return StartedInterpreter(process)
+    def _go_on(self) -> None:
+        """Begin with as many imports as there are cores beside the steps that work, but always with one."""
+        while not self._imports or len(self._imports) + self._working < self._cores:
+            following = self._next()
+            if following is None:
+                return
+            task = asyncio.create_task(self._import(*following))
+            self._imports.add(task)
+            task.add_done_callback(self._note_import)
+
+    def _next(self) -> tuple[InterpreterTree, Imports] | None:
+        for environment in self._coming[:_MOST_AHEAD]:
+            tree = self._trees.get(environment.component)
+            node = tree.next_on_the_way(environment.component) if tree is not None else None
+            if tree is not None and node is not None:
+                return tree, node
+        return None
+
+    async def _import(self, tree: InterpreterTree, node: Imports) -> None:
+        # A step for which it is missing is started without it.
+        with contextlib.suppress(OSError):
+            await tree.grow(node)
+
+    def _note_import(self, task: asyncio.Task[None]) -> None:
+        self._imports.discard(task)
+        if not task.cancelled():
+            self._go_on()
 
     async def hand_over(
-        self, words: Sequence[str], variables: Mapping[str, str], folder: Path, log: Path
+        self, image: str, words: Sequence[str], variables: Mapping[str, str], folder: Path, log: Path
     ) -> StepProcess | None:
-        """Give a step's command line to the interpreter that waits for it.
+        """Give a step's command line to an interpreter that has done its imports.
 
         Args:
+            image: The step's.
             words: The command line.
             variables: The step's process environment.
             folder: The step's working directory.
             log: A file that its output is appended to.
 
         Returns:
-            The process, now the step's; `None` where none waits, and the step is to be started.
+            The process, now the step's; `None` where there is none, and the step is to be started.
         """
+        environment = find_environment(image)
         module = module_of(words)
-        process = self._waiting.pop(module, None) if module else None
-        if process is None or not process.is_alive:
+        if module != f"components.{environment.component}":
             return None
-        step = {
-            "arguments": list(words[3:]),
-            "variables": dict(variables),
-            "folder": str(folder),
-            "log": str(log),
-        }
+        # One that ended meanwhile, whatever ended it, is no help: the step is started afresh.
+        with contextlib.suppress(OSError):
+            interpreter = await self._take(environment)
+            if interpreter is not None:
+                await interpreter.give(module, words[3:], variables, folder, log)
+                return interpreter
+        return None
+
+    async def _take(self, environment: Environment) -> Interpreter | None:
+        tree = self._trees.get(environment.component)
+        if tree is None:
+            return await self._warm.take(environment)
+        # What was edited since the imports began is not what they have read.
+        is_fresh = await asyncio.to_thread(recipe_of, environment) == tree.recipe
+        return await tree.copy(environment.component) if is_fresh else None
+
+    @contextlib.contextmanager
+    def while_working(self) -> Iterator[None]:
+        """Leave a core to a step that works within."""
+        self._working += 1
+        self._go_on()
         try:
-            await process.give(f"{json.dumps(step)}\n".encode())
-        except ConnectionError:
-            # It ended meanwhile, whatever ended it; the step is started afresh.
-            await process.wait()
-            return None
-        return process
+            yield
+        finally:
+            self._working -= 1
+            self._go_on()
+
+    async def forget(self, image: str) -> None:
+        """Expect a step no more, and end what waits for nobody."""
+        with contextlib.suppress(ValueError):
+            self._coming.remove(find_environment(image))
+        if self._working:
+            return
+        needed = {environment.component for environment in self._coming}
+        for tree in set(self._trees.values()):
+            if not tree.components & needed:
+                self._trees = {name: other for name, other in self._trees.items() if other is not tree}
+                await tree.close()
+        self._go_on()
 
     async def close(self) -> None:
-        """End those that nobody needed."""
+        """End all that wait."""
         self._coming.clear()
         self._warm.close()
-        for process in self._waiting.values():
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
-            await process.wait()
-        self._waiting.clear()
+        for tree in set(self._trees.values()):
+            await tree.close()
+        await asyncio.gather(*self._imports, return_exceptions=True)

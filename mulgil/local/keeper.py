@@ -1,65 +1,39 @@
 """The keeper of warm interpreters, a process of its own between the runs.
 
-Run as `python -m mulgil.local.keeper FOLDER IMAGE…`. It holds one interpreter a component, which has
-done its imports, and gives it away at most once: the socket that the interpreter reads its command line from
-goes to the run, and the keeper keeps no copy. So what is given away does not depend on the keeper any more,
-and what is not ends with the keeper, however that ends: the interpreter reads the end of its input.
+Run as `python -m mulgil.local.keeper FOLDER IMAGE…`. It holds interpreters that have done each component's
+imports. A run sends a socket, and what goes on with it is a copy of one of them. So what is given away is
+used once, and does not depend on the keeper any more; what stays has run nothing, and the next run finds it
+at once. It ends with the keeper, however that ends: the interpreter reads the end of its input.
 
-A run holds its connection while it lasts. Nothing is started meanwhile, as it would take the run's cores.
+A run holds its connection while it lasts. Nothing is imported meanwhile, as it would take the run's cores.
 """
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import fcntl
-import json
 import os
-import selectors
 import signal
 import socket
-import subprocess
 import sys
 import time
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from mulgil.local.environments import find_environment
-from mulgil.local.recipe import fingerprint_recipe
+from mulgil.local.channel import Channel
+from mulgil.local.environments import Environment, find_environment
+from mulgil.local.interpreter_tree import InterpreterTree
 
 SOCKET = "socket"
 # The request for how many are ready, and of how many.
 COUNT = "count"
 _LOCK = "lock"
-_WAITING_INTERPRETER = "mulgil.local.waiting_interpreter"
 _LOOK_SECONDS = 0.5
-# Before one that died of itself is started again; chosen by eye.
+# Before those that ended of themselves are started again; chosen by eye.
 _PATIENCE_SECONDS = 60.0
-_MOST_BYTES = 1 << 20
-
-
-@dataclass(frozen=True)
-class Wanted:
-    """How the interpreter of a component is started."""
-
-    prefix: str
-    lock: str
-    variables: dict[str, str]
-
-    def fingerprint(self) -> str:
-        """Return the hash of what it is made of, as that is now."""
-        return fingerprint_recipe(Path(self.prefix), Path(self.lock), self.variables)
-
-
-@dataclass
-class Held:
-    """An interpreter that has not been given away."""
-
-    module: str
-    recipe: str
-    process: subprocess.Popen[bytes]
-    channel: socket.socket
-    is_ready: bool = False
 
 
 class Keeper:
@@ -67,141 +41,98 @@ class Keeper:
 
     Args:
         folder: Where they start.
-        listener: Where the runs come in.
-        wanted: What is to be held, by the module of the component.
+        wanted: The environments of the components that they are held for.
     """
 
-    def __init__(self, folder: Path, listener: socket.socket, wanted: dict[str, Wanted]) -> None:
+    def __init__(self, folder: Path, wanted: Iterable[Environment]) -> None:
         self._folder = folder
-        self._listener = listener
-        self._wanted = wanted
-        self._held: dict[str, Held] = {}
-        self._not_before: dict[str, float] = {}
-        self._given: list[subprocess.Popen[bytes]] = []
-        self._asked: dict[socket.socket, bytes] = {}
-        self._selector = selectors.DefaultSelector()
+        self._wanted = {environment.component: environment for environment in wanted}
+        self._trees: dict[str, InterpreterTree] = {}
+        self._not_before = 0.0
+        self._runs: set[asyncio.Task[None]] = set()
 
-    def keep(self) -> None:
-        """Serve until the folder is gone."""
-        self._selector.register(self._listener, selectors.EVENT_READ, self._welcome)
+    async def keep(self, listener: socket.socket) -> None:
+        """Serve those who come in, until the folder is gone."""
+        welcoming = asyncio.create_task(self._welcome(listener))
         try:
             while (self._folder / SOCKET).exists():
-                for key, _ in self._selector.select(_LOOK_SECONDS):
-                    # An event before it may have closed it.
-                    if key.fd in self._selector.get_map():
-                        key.data(key.fileobj)
-                self._given = [process for process in self._given if process.poll() is None]
-                if not self._asked:
-                    self._start_next()
+                if self._runs or not await self._grow():
+                    await asyncio.sleep(_LOOK_SECONDS)
         finally:
-            for module in list(self._held):
-                self._end(module)
+            welcoming.cancel()
+            for tree in set(self._trees.values()):
+                await tree.close()
 
-    def _start_next(self) -> None:
-        """Start one that is missing; the next one follows when it is ready."""
-        if not all(held.is_ready for held in self._held.values()):
-            return
-        now = time.monotonic()
-        for module, wanted in self._wanted.items():
-            if module not in self._held and self._not_before.get(module, 0.0) <= now:
-                self._start(module, wanted)
-                return
+    async def _grow(self) -> bool:
+        """Do one import that is missing; return whether there was one."""
+        for tree in {tree for tree in self._trees.values() if not tree.is_whole}:
+            self._not_before = time.monotonic() + _PATIENCE_SECONDS
+            await self._drop(tree)
+        missing = [name for name in self._wanted if name not in self._trees]
+        if missing and time.monotonic() >= self._not_before:
+            # An environment that cannot be read now may be on its way in.
+            try:
+                self._plant(self._wanted[missing[0]])
+            except OSError:
+                self._not_before = time.monotonic() + _PATIENCE_SECONDS
+        for component, tree in self._trees.items():
+            node = tree.next_on_the_way(component)
+            if node is not None:
+                with contextlib.suppress(OSError):
+                    await tree.grow(node)
+                return True
+        return False
 
-    def _start(self, module: str, wanted: Wanted) -> None:
-        ours, theirs = socket.socketpair()
-        self._not_before[module] = time.monotonic() + _PATIENCE_SECONDS
-        # Before it is started: what is edited while it imports makes it stale.
-        try:
-            recipe = wanted.fingerprint()
-            process = subprocess.Popen(
-                [f"{wanted.prefix}/bin/python", "-m", _WAITING_INTERPRETER, module, "--reports"],
-                env=wanted.variables,
-                cwd=self._folder,
-                stdin=theirs.fileno(),
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
-                process_group=0,
-            )
-        except OSError:
-            ours.close()
-            return
-        finally:
-            theirs.close()
-        self._held[module] = Held(module, recipe, process, ours)
-        self._selector.register(ours, selectors.EVENT_READ, lambda _: self._hear(module))
+    def _plant(self, environment: Environment) -> None:
+        components = [name for name, other in self._wanted.items() if other.prefix == environment.prefix]
+        tree = InterpreterTree(environment, components, self._folder)
+        self._trees |= dict.fromkeys(components, tree)
 
-    def _hear(self, module: str) -> None:
-        """Note that one is ready, or that it died."""
-        held = self._held[module]
-        try:
-            is_ready = bool(held.channel.recv(64))
-        except ConnectionError:
-            is_ready = False
-        if not is_ready:
-            self._end(module)
-            return
-        held.is_ready = True
-        self._not_before.pop(module, None)
+    async def _drop(self, tree: InterpreterTree) -> None:
+        self._trees = {name: other for name, other in self._trees.items() if other is not tree}
+        await tree.close()
 
-    def _end(self, module: str) -> None:
-        held = self._release(module)
-        held.channel.close()
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(held.process.pid, signal.SIGKILL)
-        held.process.wait()
+    async def _welcome(self, listener: socket.socket) -> None:
+        while True:
+            connection, _ = await asyncio.get_running_loop().sock_accept(listener)
+            run = asyncio.create_task(self._serve(Channel(connection)))
+            self._runs.add(run)
+            run.add_done_callback(self._runs.discard)
 
-    def _release(self, module: str) -> Held:
-        held = self._held.pop(module)
-        self._selector.unregister(held.channel)
-        return held
-
-    def _welcome(self, _: Any) -> None:
-        connection, _ = self._listener.accept()
-        connection.settimeout(_LOOK_SECONDS)
-        self._asked[connection] = b""
-        self._selector.register(connection, selectors.EVENT_READ, self._answer)
-
-    def _answer(self, connection: socket.socket) -> None:
-        try:
-            received = connection.recv(65536)
-            self._asked[connection] += received
-            *lines, self._asked[connection] = self._asked[connection].split(b"\n")
-            if not received or len(self._asked[connection]) > _MOST_BYTES:
-                raise ConnectionError
-            for line in lines:
-                request = json.loads(line)
+    async def _serve(self, channel: Channel) -> None:
+        # Until the run is over, or turns out to be none of ours.
+        with contextlib.suppress(OSError, ValueError, LookupError, TypeError):
+            while True:
+                request = await channel.receive()
                 if request == COUNT:
-                    ready = sum(held.is_ready for held in self._held.values())
-                    connection.sendall(f"{ready} {len(self._wanted)}\n".encode())
+                    ready = sum(tree.is_ready(name) for name, tree in self._trees.items())
+                    await channel.send([ready, len(self._wanted)])
                 else:
-                    self._give(connection, request)
-        except (OSError, ValueError, KeyError, TypeError):
-            # The run is over, or it is not one of ours.
-            self._selector.unregister(connection)
-            del self._asked[connection]
-            connection.close()
+                    await channel.send({"is_ready": await self._give(request, channel)})
+        channel.close()
 
-    def _give(self, connection: socket.socket, request: dict[str, Any]) -> None:
-        module = request["module"]
-        held = self._held.get(module)
-        if held is not None and held.recipe != request["recipe"]:
-            self._end(module)
-            # The next one is for a run like this one.
-            self._wanted[module] = Wanted(request["prefix"], request["lock"], request["variables"])
-            held = None
-        if held is None or not held.is_ready or held.process.poll() is not None:
-            connection.sendall(b"{}\n")
-            return
-        self._release(module)
-        self._given.append(held.process)
-        pidfd = os.pidfd_open(held.process.pid)
-        try:
-            answer = json.dumps({"pid": held.process.pid}).encode() + b"\n"
-            socket.send_fds(connection, [answer], [held.channel.fileno(), pidfd])
-        finally:
-            # Where it did not get there, this was the last copy, and the interpreter ends.
-            os.close(pidfd)
-            held.channel.close()
+    async def _give(self, request: dict[str, Any], channel: Channel) -> bool:
+        """Give a copy to the socket that came with the request, if one came; return whether there is one."""
+        asked = Environment(
+            request["component"], Path(request["prefix"]), Path(request["lock"]), request["variables"]
+        )
+        tree = self._trees.get(asked.component)
+        if tree is not None and tree.recipe != request["recipe"]:
+            await self._drop(tree)
+            # The next ones are for a run like this one.
+            for name in tree.components:
+                self._wanted[name] = replace(asked, component=name)
+            tree = None
+        is_ready = tree is not None and tree.is_ready(asked.component)
+        while channel.descriptors:
+            descriptor = channel.descriptors.popleft()
+            try:
+                if is_ready and tree is not None:
+                    await tree.copy_to(asked.component, descriptor)
+            finally:
+                # Where it did not get there, this was the last one, and the run sees the end of it.
+                os.close(descriptor)
+        return is_ready
 
 
 def main() -> int:
@@ -212,24 +143,26 @@ def main() -> int:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             return 0
-        wanted = {}
-        for image in images:
-            environment = find_environment(image)
-            wanted[f"components.{environment.component}"] = Wanted(
-                str(environment.prefix), str(environment.lock), environment.variables
-            )
-        signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+        wanted = [find_environment(image) for image in images]
         (folder / SOCKET).unlink(missing_ok=True)
         # An address has 108 bytes at the most, and a home's path may be longer.
         place = os.open(folder, os.O_PATH | os.O_DIRECTORY)
         listener.bind(f"/proc/self/fd/{place}/{SOCKET}")
         os.close(place)
         listener.listen()
+        listener.setblocking(False)
         try:
-            Keeper(folder, listener, wanted).keep()
+            asyncio.run(_keep_until_asked_to_end(Keeper(folder, wanted), listener))
         finally:
             (folder / SOCKET).unlink(missing_ok=True)
     return 0
+
+
+async def _keep_until_asked_to_end(keeper: Keeper, listener: socket.socket) -> None:
+    keeping = asyncio.create_task(keeper.keep(listener))
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, keeping.cancel)
+    with contextlib.suppress(asyncio.CancelledError):
+        await keeping
 
 
 if __name__ == "__main__":

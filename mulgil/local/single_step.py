@@ -94,7 +94,7 @@ def check_is_harmless(step: Step) -> None:
         InputError: It does.
     """
     component = find_environment(step.container.image).component
-    if getattr(importlib.import_module(f"components.{component}"), "ACTS_OUTSIDE", False):
+    if importlib.import_module(f"components.{component}").ACTS_OUTSIDE:
         raise InputError(
             describe(
                 f"{step.path} acts on this machine's own stores, as this run would have them",

@@ -60,6 +60,12 @@ class StepRunner:
         Raises:
             MulgilError: It cannot start: it requests more than there is, or a placeholder stands for nothing.
         """
+        try:
+            return await self._run_or_reuse(step)
+        finally:
+            await self._interpreters.forget(step.container.image)
+
+    async def _run_or_reuse(self, step: Step) -> TaskResult:
         folder = TaskFolder(self._folder, step.path)
         reused = self._reuse.find(step, folder)
         if reused is not None:
@@ -108,9 +114,9 @@ class StepRunner:
                         step.container, context, folder.path, log, interpreters
                     )
                     folder.remember_process(process.pid)
-                await self._interpreters.prepare()
                 try:
-                    exit_code = await process.wait(demand.memory_limit, deadline)
+                    with self._interpreters.while_working():
+                        exit_code = await process.wait(demand.memory_limit, deadline)
                 except asyncio.CancelledError:
                     exit_code = await process.end()
                     self._journal.tell_end(attempt, _failure(step, exit_code, folder))

@@ -20,9 +20,11 @@ from pathlib import Path
 
 from mulgil.errors import TemporaryError, describe
 from mulgil.home import home
+from mulgil.local.channel import Channel
 from mulgil.local.environments import Environment, find_environment
+from mulgil.local.interpreter import Interpreter
+from mulgil.local.interpreter_tree import recipe_of
 from mulgil.local.keeper import COUNT, SOCKET
-from mulgil.local.recipe import fingerprint_recipe
 
 _ANSWER_SECONDS = 1.0
 _UP_SECONDS = 10.0
@@ -98,101 +100,64 @@ def count_ready() -> tuple[int, int]:
     with connection:
         try:
             connection.sendall(f"{json.dumps(COUNT)}\n".encode())
-            ready, wanted = connection.recv(64).split()
+            ready, wanted = json.loads(connection.recv(64))
         except (OSError, ValueError):
             return 0, 0
-    return int(ready), int(wanted)
-
-
-class WarmInterpreter:
-    """An interpreter that was kept warm, and now is this run's alone.
-
-    Args:
-        pid: Its number; it leads a group.
-        channel: Where it reads its command line, and says how it ended.
-        pidfd: Tells its end.
-    """
-
-    def __init__(self, pid: int, channel: socket.socket, pidfd: int) -> None:
-        self.pid = pid
-        self._channel = channel
-        self._pidfd = pidfd
-        self._exit_code: int | None = None
-
-    @property
-    def is_alive(self) -> bool:
-        """Whether it has not ended."""
-        return self._exit_code is None and not select.select([self._pidfd], [], [], 0)[0]
-
-    async def give(self, line: bytes) -> None:
-        """Give it the step.
-
-        Raises:
-            ConnectionError: It ended.
-        """
-        await asyncio.get_running_loop().sock_sendall(self._channel, line)
-
-    async def wait(self) -> int:
-        """Wait for its end and return its exit code.
-
-        One that a signal ended said nothing. It is not a child of ours, so which signal cannot be known; it
-        counts as killed.
-        """
-        if self._exit_code is None:
-            loop, ended = asyncio.get_running_loop(), asyncio.Event()
-            loop.add_reader(self._pidfd, ended.set)
-            try:
-                await ended.wait()
-            finally:
-                loop.remove_reader(self._pidfd)
-            said = b""
-            with contextlib.suppress(BlockingIOError, ConnectionError):
-                said = self._channel.recv(64)
-            self._exit_code = int(said) if said else -signal.SIGKILL
-            self._channel.close()
-            os.close(self._pidfd)
-        return self._exit_code
+    return ready, wanted
 
 
 class WarmInterpreters:
-    """A run's connection to the keeper; while it stands, the keeper starts nothing.
+    """A run's connection to the keeper; while it stands, the keeper imports nothing.
 
     It is one of none where no keeper answers.
     """
 
     def __init__(self) -> None:
-        self._connection = _connect()
+        connection = _connect()
+        self._channel = Channel(connection) if connection is not None else None
 
-    def take(self, environment: Environment) -> WarmInterpreter | None:
-        """Take the interpreter of a component, where one waits that is made of what is there now."""
-        if self._connection is None:
+    async def has(self, environment: Environment) -> bool:
+        """Whether a component's imports are done, with what is there now."""
+        return await self._ask(environment)
+
+    async def take(self, environment: Environment) -> Interpreter | None:
+        """Take an interpreter that has done a component's imports, with what is there now.
+
+        Raises:
+            ConnectionError: It ended meanwhile.
+        """
+        ours, theirs = socket.socketpair()
+        with theirs:
+            is_given = await self._ask(environment, theirs.fileno())
+        if not is_given:
+            ours.close()
             return None
+        return await Interpreter.meet(Channel(ours))
+
+    async def _ask(self, environment: Environment, *descriptors: int) -> bool:
+        if self._channel is None:
+            return False
         request = {
-            "module": f"components.{environment.component}",
+            "component": environment.component,
             "prefix": str(environment.prefix),
             "lock": str(environment.lock),
             "variables": environment.variables,
-            "recipe": fingerprint_recipe(environment.prefix, environment.lock, environment.variables),
+            "recipe": await asyncio.to_thread(recipe_of, environment),
         }
         try:
-            self._connection.sendall(f"{json.dumps(request)}\n".encode())
-            answer, descriptors, _, _ = socket.recv_fds(self._connection, 256, 2)
-            pid = json.loads(answer).get("pid")
-        except (OSError, ValueError):
+            async with asyncio.timeout(_ANSWER_SECONDS):
+                await self._channel.send(request, *descriptors)
+                return bool((await self._channel.receive())["is_ready"])
+        except (OSError, ValueError, LookupError):
             # What it says later, nobody is to take for the answer to another question.
             self.close()
-            return None
-        if pid is None:
-            return None
-        channel = socket.socket(fileno=descriptors[0])
-        channel.setblocking(False)
-        return WarmInterpreter(pid, channel, descriptors[1])
+            return False
 
     def close(self) -> None:
-        """Let the keeper replace what was taken."""
-        if self._connection is not None:
-            self._connection.close()
-            self._connection = None
+        """Let the keeper go on with its imports."""
+        if self._channel is not None:
+            self._channel.close()
+            self._channel = None
 
 
 def _folder() -> Path:

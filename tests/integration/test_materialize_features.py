@@ -10,7 +10,7 @@ import sqlite3
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -21,7 +21,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
+from feast.protos.feast.core.Feature_pb2 import FeatureSpecV2
+from feast.protos.feast.core.FeatureView_pb2 import FeatureViewSpec
 from feast.protos.feast.core.Registry_pb2 import Registry
+from google.protobuf.descriptor import FieldDescriptor
+from google.protobuf.message import Message
+from google.protobuf.wrappers_pb2 import BytesValue
 
 from components.materialize_features import standing
 from components.materialize_features.__main__ import build_parser, main
@@ -619,6 +624,68 @@ def test_the_registrys_entries_are_where_feast_puts_them() -> None:
         "feature_services",
         "data_sources",
     ]
+
+
+def field_at(place: tuple[int, ...]) -> FieldDescriptor:
+    """The field of Feast's registry that some numbers lead to."""
+    message = Registry.DESCRIPTOR
+    for number in place[:-1]:
+        message = message.fields_by_number[number].message_type
+    return message.fields_by_number[place[-1]]
+
+
+def maps_in(message: Message, place: tuple[int, ...] = ()) -> Iterator[tuple[int, ...]]:
+    """Where something stands in a map."""
+    for field in message.DESCRIPTOR.fields:
+        within, value = (*place, field.number), getattr(message, field.name)
+        if field.message_type is None:
+            continue
+        if field.message_type.GetOptions().map_entry:
+            if value:
+                yield within
+        elif field.is_repeated:
+            for one in value:
+                yield from maps_in(one, within)
+        elif message.HasField(field.name):
+            yield from maps_in(value, within)
+
+
+@pytest.mark.parametrize("place", sorted(standing.MAPS), ids=str)
+def test_only_what_feast_calls_a_map_is_read_without_its_order(place: tuple[int, ...]) -> None:
+    assert field_at(place).message_type.GetOptions().map_entry
+
+
+def test_each_map_that_our_definitions_fill_is_read_without_its_order(
+    make_case: Callable[..., Case], layout: StoreLayout
+) -> None:
+    make_case().run()
+    registry = Registry.FromString(layout.registry.read_bytes())
+
+    filled = {place for place in maps_in(registry) if place[0] in standing._ENTRIES}
+
+    assert filled
+    assert filled <= standing.MAPS
+
+
+def said(*parts: FeatureViewSpec) -> str:
+    """What is said of the view whose definition is written as these parts, one after the other."""
+    written = b"".join(part.SerializeToString() for part in parts)
+    # Its only field is of the same number and kind as the definition in its view.
+    view = BytesValue(value=written).SerializeToString()
+    return standing.say_in_one_order(view, (6,))
+
+
+def test_the_pairs_of_a_map_have_no_order_and_a_list_has_one() -> None:
+    tags = [FeatureViewSpec(tags={"owner": "us"}), FeatureViewSpec(tags={"unit": "cm"})]
+    features = [
+        FeatureViewSpec(features=[FeatureSpecV2(name=name, tags=tag)])
+        for name, tag in [("weight", {"unit": "kg"}), ("height", {"unit": "cm"})]
+    ]
+
+    assert said(*tags, *features) == said(*reversed(tags), *features)
+    assert said(*tags, *features) != said(*tags, *reversed(features))
+    assert said(*tags) != said(FeatureViewSpec(tags={"owner": "cm"}), FeatureViewSpec(tags={"unit": "us"}))
+    assert said(*tags) != said(tags[0])
 
 
 def test_looking_whether_the_store_stands_imports_no_feast() -> None:

@@ -22,13 +22,14 @@ from heart_rows import write_heart_rows
 
 from mulgil.artifacts import fingerprint_bytes
 from mulgil.home import SOURCE_ROOT
+from mulgil.local.plane.processes import ProcessIdentity, is_alive
 from mulgil.local.run_store import RunStore, State
 
 MULGIL = Path(sys.prefix) / "bin" / "mulgil"
 KILLS = int(os.environ.get("MULGIL_CHAOS_KILLS", "50"))
 SEED = int(os.environ.get("MULGIL_CHAOS_SEED", str(time.time_ns() % 10**6)))
 RUN = ("run", "projects/breast_cancer", "--no-cache")
-STEPS = 7
+STEPS = 8
 
 # What MLflow and the machine choose anew each time: identifiers, and a port that may be taken.
 _CHOSEN_ANEW = re.compile(
@@ -107,16 +108,44 @@ def children_of(pid):
         return []
 
 
-def kill(process, what, chance):
-    """Kill the runner, one of the processes that it started with its group, or all of them."""
-    children = children_of(process.pid)
-    groups = {"runner": [process.pid], "step": [], "everything": [process.pid, *children]}[what]
-    if what == "step" and children:
-        groups = [chance.choice(children)]
+def below(pid):
+    """The processes that one started, and that those started."""
+    children = children_of(pid)
+    return [*children, *(other for child in children for other in below(child))]
+
+
+def steps_of(laptop):
+    """The processes of the steps that work now."""
+    identities = [
+        ProcessIdentity.read(file) for file in (laptop.home / "runs").glob("*/tasks/**/process.json")
+    ]
+    return [identity.pid for identity in identities if is_alive(identity)]
+
+
+def kill(process, what, chance, laptop):
+    """Kill the runner, a step, an interpreter that waits for one, or all of them, each with its group.
+
+    Returns:
+        Whether there was one.
+    """
+    steps = steps_of(laptop)
+    waiting = [pid for pid in below(process.pid) if pid not in steps]
+    groups = {
+        "runner": [process.pid],
+        "step": [chance.choice(steps)] if steps else [],
+        "interpreter": [chance.choice(waiting)] if waiting else [],
+        "everything": [process.pid, *waiting, *steps],
+    }[what]
     for group in groups:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(group, signal.SIGKILL)
     return bool(groups)
+
+
+def share_left(laptop):
+    """The share of the steps that have not finished: a run that is resumed is a short one."""
+    finished = len(list((laptop.home / "runs").glob("*/tasks/**/done.json")))
+    return 1 - min(finished, STEPS) / (STEPS + 1)
 
 
 def test_resuming_ends_with_what_an_undisturbed_run_gives(laptop, undisturbed, capsys):
@@ -132,12 +161,14 @@ def test_resuming_ends_with_what_an_undisturbed_run_gives(laptop, undisturbed, c
         for _ in range(10 * KILLS):
             process = laptop.start(*words)
             if kills.total() < KILLS:
-                what = chance.choice(["runner", "step", "everything"])
-                deadline = time.monotonic() + chance.uniform(0, seconds)
-                while process.poll() is None and time.monotonic() < deadline:
+                what = chance.choice(["runner", "step", "interpreter", "everything"])
+                deadline = time.monotonic() + chance.uniform(0, seconds * share_left(laptop))
+                # Where there is none at that moment, the next one is killed.
+                while process.poll() is None:
+                    if time.monotonic() >= deadline and kill(process, what, chance, laptop):
+                        kills[what] += 1
+                        break
                     time.sleep(0.02)
-                if process.poll() is None and kill(process, what, chance):
-                    kills[what] += 1
             printed, _ = process.communicate(timeout=400)
             if process.returncode == 0:
                 break

@@ -7,9 +7,16 @@ from pathlib import Path
 import pytest
 import yaml
 
+from mulgil.home import SOURCE_ROOT
+from mulgil.local.cache.code import fingerprint_code
 from mulgil.local.pipeline_spec import parse_pipeline
 from mulgil.local.placeholders import TaskContext, resolve_command
 from pipelines.compile import compile_pipeline
+
+COMPONENTS = sorted(file.parent.name for file in (SOURCE_ROOT / "components").glob("*/__main__.py"))
+# What acts on something that all runs share, and what only looks there.
+ACTING = ("feature_repo", "mulgil.cluster", "mulgil.local", "mulgil.registry", "mulgil.rollout")
+LOOKING = {"evaluate_model": {"mulgil.registry"}}
 
 GOLDEN = Path(__file__).parent.parent / "golden" / "training.yaml"
 PIPELINE = parse_pipeline(GOLDEN.read_text(encoding="utf-8"))
@@ -53,10 +60,27 @@ def test_a_components_own_parser_takes_the_arguments_that_the_pipeline_passes(na
         assert parsed[f"{key}_path"] == tmp_path / key
 
 
+@pytest.mark.parametrize("name", COMPONENTS)
+def test_a_component_says_whether_it_acts_on_what_all_runs_share(name):
+    read = {
+        file.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
+        for file in fingerprint_code(name)
+    }
+    reached = {part for part in ACTING for module in read if module == part or module.startswith(f"{part}.")}
+
+    assert acts_outside(name) is bool(reached - LOOKING.get(name, set())), f"{name} imports {sorted(reached)}"
+
+
+def acts_outside(name):
+    return importlib.import_module(f"components.{name}").ACTS_OUTSIDE
+
+
 def test_only_the_steps_that_touch_no_store_outside_the_run_are_cached():
     tasks = dict(PIPELINE.root.dag.tasks)
     for component in PIPELINE.components.values():
         tasks |= component.dag.tasks if component.dag else {}
     cached = {name for name, task in tasks.items() if task.caching_options.enable_cache}
 
-    assert cached == {"ingest-data", "validate-data", "train-model"}
+    assert cached == {
+        name.replace("_", "-") for name in COMPONENTS if name not in LOOKING and not acts_outside(name)
+    }

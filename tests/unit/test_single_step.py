@@ -93,7 +93,7 @@ def test_a_mistake_is_told_with_what_would_be_right(run, words, message):
 
 
 def test_a_step_that_acts_on_what_all_runs_share_is_run_only_when_told(run, monkeypatch):
-    monkeypatch.setattr(components.ingest_data, "ACTS_OUTSIDE", True, raising=False)
+    monkeypatch.setattr(components.ingest_data, "ACTS_OUTSIDE", True)
 
     with pytest.raises(InputError, match="--act-outside"):
         mulgil_step(run, "copy-if")

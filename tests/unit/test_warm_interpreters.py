@@ -15,13 +15,7 @@ from mulgil.home import SOURCE_ROOT
 from mulgil.local.environments import find_environment
 from mulgil.local.interpreters import Interpreters
 from mulgil.local.recipe import fingerprint_recipe
-from mulgil.local.warm_interpreters import (
-    WarmInterpreter,
-    WarmInterpreters,
-    count_ready,
-    end_warm,
-    keep_warm,
-)
+from mulgil.local.warm_interpreters import WarmInterpreters, count_ready, end_warm, keep_warm
 
 IMAGE = "mulgil/roll-out-model:0.1.0"
 COMMAND = ["python", "-m", "components.roll_out_model"]
@@ -66,29 +60,30 @@ def keeper_of(home):
 
 
 def run_step(folder, *flags):
-    """Give a command line to one that waits: the process, exit code and log."""
+    """Give a command line to one that waits: whether it was kept warm, exit code and log."""
     log = folder / "log.txt"
     log.touch()
 
     async def scenario():
         interpreters = Interpreters([IMAGE], folder)
         await interpreters.prepare()
+        is_warm = not interpreters._trees
         try:
-            process = await interpreters.hand_over([*COMMAND, *flags], os.environ, folder, log)
-            return process, await process.wait()
+            process = await interpreters.hand_over(IMAGE, [*COMMAND, *flags], os.environ, folder, log)
+            return is_warm, await process.wait()
         finally:
             await interpreters.close()
 
-    process, code = asyncio.run(scenario())
-    return process, code, log.read_text(encoding="utf-8")
+    is_warm, code = asyncio.run(scenario())
+    return is_warm, code, log.read_text(encoding="utf-8")
 
 
 def test_a_step_is_run_by_one_that_was_kept_warm(tmp_path):
     warm_up()
 
-    process, code, log = run_step(tmp_path, "--help")
+    is_warm, code, log = run_step(tmp_path, "--help")
 
-    assert isinstance(process, WarmInterpreter)
+    assert is_warm
     assert code == 0
     assert "--rollout-path" in log
 
@@ -96,58 +91,72 @@ def test_a_step_is_run_by_one_that_was_kept_warm(tmp_path):
 def test_its_exit_code_is_the_steps(tmp_path):
     warm_up()
 
-    process, code, log = run_step(
+    is_warm, code, log = run_step(
         tmp_path,
         *("--project-path", "nowhere", "--manifest-path", "manifest.yaml"),
         *("--dataset-path", "dataset", "--rollout-path", "rollout.json"),
     )
 
-    assert isinstance(process, WarmInterpreter)
+    assert is_warm
     assert code == 2
     assert "nowhere" in log
     assert "Traceback" not in log
 
 
-def test_each_is_given_away_once_and_replaced_when_the_run_is_over():
+def taken(count=1):
+    """Interpreters that as many runs take at once, ended, as their numbers and what started them."""
+
+    async def scenario():
+        runs = [WarmInterpreters() for _ in range(count)]
+        interpreters = [await run.take(find_environment(IMAGE)) for run in runs]
+        variables = [
+            Path(f"/proc/{one.pid}/environ").read_text(encoding="utf-8").split("\0") if one else None
+            for one in interpreters
+        ]
+        for run in runs:
+            run.close()
+        for one in interpreters:
+            if one is not None:
+                os.killpg(one.pid, signal.SIGKILL)
+                assert await one.wait() == -signal.SIGKILL
+        return [one.pid if one else None for one in interpreters], variables
+
+    return asyncio.run(scenario())
+
+
+def test_runs_at_once_and_the_next_one_each_get_one_of_their_own():
     warm_up()
-    first_run, second_run = WarmInterpreters(), WarmInterpreters()
-    environment = find_environment(IMAGE)
 
-    first = first_run.take(environment)
-    assert first_run.take(environment) is None
-    assert second_run.take(environment) is None
-    second_run.close()
-    time.sleep(1.2)
-    assert count_ready() == (0, 1)
-    first_run.close()
-    wait_for(lambda: count_ready() == (1, 1))
-    third_run = WarmInterpreters()
-    third = third_run.take(environment)
-    third_run.close()
+    first, _ = taken(count=2)
+    assert count_ready() == (1, 1)
+    second, _ = taken()
 
-    assert first.pid != third.pid
-    for given in (first, third):
-        os.killpg(given.pid, signal.SIGKILL)
-        assert asyncio.run(given.wait()) == -signal.SIGKILL
+    assert None not in first
+    assert len({*first, *second}) == 3
 
 
 def test_one_that_started_with_other_variables_is_refused_and_replaced(monkeypatch):
     warm_up()
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    environment = find_environment(IMAGE)
 
-    run = WarmInterpreters()
-    assert run.take(environment) is None
-    run.close()
+    assert taken()[0] == [None]
     wait_for(lambda: count_ready() == (1, 1))
+    _, (variables,) = taken()
+
+    assert "OMP_NUM_THREADS=1" in variables
+
+
+def test_nothing_is_imported_while_a_run_goes_on(monkeypatch):
+    warm_up()
     run = WarmInterpreters()
-    taken = run.take(environment)
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+
+    assert taken()[0] == [None]
+    time.sleep(1.2)
+    assert count_ready() == (0, 1)
     run.close()
 
-    variables = Path(f"/proc/{taken.pid}/environ").read_text(encoding="utf-8")
-    assert "OMP_NUM_THREADS=1" in variables.split("\0")
-    os.killpg(taken.pid, signal.SIGKILL)
-    asyncio.run(taken.wait())
+    wait_for(lambda: count_ready() == (1, 1))
 
 
 def test_code_that_was_edited_never_runs_as_it_was(tmp_path):
@@ -169,12 +178,12 @@ t.warm_up()
 text = program.read_text()
 program.write_text(text.replace('description="', 'description="Edited. '))
 assert program.read_text() != text
-process, code, log = t.run_step(folder, "--help")
-assert not isinstance(process, t.WarmInterpreter)
+is_warm, code, log = t.run_step(folder, "--help")
+assert not is_warm
 assert code == 0 and "Edited." in log, log
 t.wait_for(lambda: t.count_ready() == (1, 1))
-process, code, log = t.run_step(folder, "--help")
-assert isinstance(process, t.WarmInterpreter)
+is_warm, code, log = t.run_step(folder, "--help")
+assert is_warm
 assert "Edited." in log, log
 """
 
@@ -220,25 +229,41 @@ def test_a_killed_keeper_leaves_no_interpreter_and_a_run_starts_its_own(tmp_path
 
     os.kill(keeper, signal.SIGKILL)
     wait_for(lambda: not processes_of(tmp_path / "home"))
-    process, code, _ = run_step(tmp_path, "--help")
+    is_warm, code, _ = run_step(tmp_path, "--help")
 
-    assert not isinstance(process, WarmInterpreter)
+    assert not is_warm
     assert code == 0
     warm_up()
 
 
 def test_what_was_given_away_outlives_its_keeper():
     warm_up()
-    run = WarmInterpreters()
-    taken = run.take(find_environment(IMAGE))
 
-    end_warm()
-    time.sleep(0.2)
+    async def scenario():
+        run = WarmInterpreters()
+        taken = await run.take(find_environment(IMAGE))
+        await asyncio.to_thread(end_warm)
+        await asyncio.sleep(0.2)
+        is_alive = taken.is_alive
+        run.close()
+        os.killpg(taken.pid, signal.SIGKILL)
+        return is_alive, await taken.wait()
 
-    assert taken.is_alive
-    run.close()
-    os.killpg(taken.pid, signal.SIGKILL)
-    asyncio.run(taken.wait())
+    assert asyncio.run(scenario()) == (True, -signal.SIGKILL)
+
+
+def test_those_that_were_killed_are_missed(tmp_path):
+    warm_up()
+    (waiting,) = [
+        pid for pid, words in processes_of(tmp_path / "home") if "mulgil.local.waiting_interpreter" in words
+    ]
+
+    os.kill(waiting, signal.SIGKILL)
+
+    wait_for(lambda: count_ready() == (0, 1))
+    is_warm, code, _ = run_step(tmp_path, "--help")
+    assert not is_warm
+    assert code == 0
 
 
 def test_a_keeper_that_does_not_answer_holds_no_run_up_and_is_ended(tmp_path):
@@ -246,10 +271,10 @@ def test_a_keeper_that_does_not_answer_holds_no_run_up_and_is_ended(tmp_path):
     keeper = keeper_of(tmp_path / "home")
     os.kill(keeper, signal.SIGSTOP)
 
-    process, code, _ = run_step(tmp_path, "--help")
+    is_warm, code, _ = run_step(tmp_path, "--help")
     end_warm()
 
-    assert not isinstance(process, WarmInterpreter)
+    assert not is_warm
     assert code == 0
     wait_for(lambda: not processes_of(tmp_path / "home"))
 
