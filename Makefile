@@ -10,7 +10,7 @@ UV := $(shell command -v uv || echo .tools/uv/bin/uv)
 VALIDATION := components/validate_data
 export PYTHONPATH := $(CURDIR)
 
-.PHONY: help setup run test test-all check format golden bench images clean
+.PHONY: help setup run test test-all check format golden bench images pin clean
 
 help: ## List the verbs
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/make \1|\2/' | column -t -s '|'
@@ -78,6 +78,9 @@ bench: setup ## Run a benchmark: make bench NAME=small_table_quality [ARGS='--se
 images: setup ## Build the container images: make images [REGISTRY=ghcr.io/acme] [TAG=…] [PUSH=1] [NAMES='…']
 	.venv/bin/python -m images.images $(NAMES) $(if $(REGISTRY),--registry $(REGISTRY)) $(if $(TAG),--tag $(TAG)) \
 	  $(if $(PUSH),--push)
+
+pin: setup ## Write an overlay's images by digest: make pin REGISTRY=ghcr.io/acme FOLDER=…/images [TAG=…]
+	.venv/bin/python -m images.pinning $(FOLDER) --registry $(REGISTRY) $(if $(TAG),--tag $(TAG))
 
 clean: ## Stop the serving plane; remove the environments and all state
 	-[ -x .venv/bin/mulgil ] && .venv/bin/mulgil down

@@ -37,7 +37,7 @@ from benchmarks.redis_server import run_redis
 from benchmarks.serving.bundle import PROJECT, make_bundle, make_rows
 from benchmarks.serving.load import Load, run_wrk, write_script
 from benchmarks.serving.payloads import write_v1
-from benchmarks.serving.servers import Server, run_server
+from benchmarks.serving.servers import Server, end_servers_on_sigterm, run_server
 from components.tensorflow_startup import start_tensorflow
 from feature_repo.online_places import FEAST_PROJECT
 from mulgil.artifacts import FeatureServiceReference, write_text
@@ -168,6 +168,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         parser.error(
             f"two cores, wrk and taskset are needed; missing: {', '.join(missing) or 'a second core'}"
         )
+    end_servers_on_sigterm()
     start_tensorflow()
     with tempfile.TemporaryDirectory() as work, ExitStack() as stack:
         servers = start_servers(Path(work), stack)

@@ -42,7 +42,7 @@ from benchmarks.entity_lookup import write_store
 from benchmarks.serving.bundle import PROJECT, make_bundle
 from benchmarks.serving.load import run_wrk, write_script
 from benchmarks.serving.payloads import Payload, write_binary, write_call, write_v1, write_v2
-from benchmarks.serving.servers import Server, free_port, run_server
+from benchmarks.serving.servers import Server, end_servers_on_sigterm, free_port, run_server
 from components.tensorflow_startup import start_tensorflow
 from mulgil.artifacts import write_text
 from mulgil.contract import load_project
@@ -304,6 +304,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         parser.error(
             f"two cores, wrk and taskset are needed; missing: {', '.join(missing) or 'a second core'}"
         )
+    end_servers_on_sigterm()
     start_tensorflow()
     with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
         work = Path(folder)

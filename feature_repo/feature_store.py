@@ -12,15 +12,21 @@ from feast import FeatureStore, RepoConfig
 CONFIGURATION = Path(__file__).with_name("feature_store.yaml")
 
 
-def open_feature_store(registry_path: Path, online_store: Path | Mapping[str, Any]) -> FeatureStore:
+def open_feature_store(
+    registry: Path | Mapping[str, Any], online_store: Path | Mapping[str, Any]
+) -> FeatureStore:
     """Open the store with its registry and its online values in places of the caller's choice.
 
     Args:
-        registry_path: Feast's registry. Feast makes it where it is missing.
+        registry: The file of Feast's registry, which Feast makes where it is missing; or
+            feature_store.yaml's whole section.
         online_store: The SQLite file of the online store, likewise; or feature_store.yaml's whole section.
     """
     configuration = yaml.safe_load(CONFIGURATION.read_text(encoding="utf-8"))
-    configuration["registry"]["path"] = str(registry_path)
+    if isinstance(registry, Path):
+        configuration["registry"]["path"] = str(registry)
+    else:
+        configuration["registry"] = dict(registry)
     if isinstance(online_store, Path):
         configuration["online_store"]["path"] = str(online_store)
     else:

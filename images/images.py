@@ -17,7 +17,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mulgil import __version__
+from mulgil.artifacts import fingerprint_json
 from mulgil.home import SOURCE_ROOT
+from mulgil.local.cache.code import fingerprint_code
+from mulgil.local.docker.launcher import CODE_LABEL
 
 DOCKERFILE = SOURCE_ROOT / "images" / "Dockerfile"
 # What every program of ours needs, whatever it does; then what every step does.
@@ -27,6 +30,7 @@ _LIBRARY = (
         "mulgil/images.py",
         "mulgil/online_rows.py",
         "mulgil/online_stores.py",
+        "mulgil/full_disk.py",
         "mulgil/program.py",
         "mulgil/project_code.py",
         "mulgil/project_location.py",
@@ -35,6 +39,7 @@ _LIBRARY = (
 _STEP = (*_LIBRARY, "components/__init__.py", "components/image.py")
 # What asks a model, or reads what was asked.
 _MODEL = ("mulgil/onnx_model.py", "mulgil/preprocessing")
+_REGISTRY = ("mulgil/registry.py", "mulgil/registry_database.py")
 # Settings of this shell that a build behind a proxy needs too.
 _PASSED_ON = ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY")
 
@@ -49,6 +54,7 @@ class Image:
         sources: Files and folders of the checkout.
         project: The folder whose lock is installed.
         build_packages: Debian packages that a dependency without a wheel is built with.
+        left_out: Patterns of what packages bring that the image's program never loads, below site-packages.
     """
 
     names: tuple[str, ...]
@@ -56,7 +62,19 @@ class Image:
     sources: tuple[str, ...]
     project: str = "."
     build_packages: tuple[str, ...] = ()
+    left_out: tuple[str, ...] = ()
 
+
+# Of the runtimes: what converts and quantizes models, what runs them on devices, what programs in C link to.
+# Of Pillow: what draws text and reads AVIF. Of numpy: its tests.
+_NOT_FOR_SERVING = (
+    *("ml_dtypes*", "ai_edge_litert/libLiteRtWebGpuAccelerator.so", "ai_edge_litert/tools"),
+    *("ai_edge_litert/vendors", "onnxruntime/transformers", "onnxruntime/tools", "onnxruntime/quantization"),
+    *("onnxruntime/capi/libonnxruntime.so.*", "PIL/_avif.*", "pillow.libs/libavif*", "PIL/_imagingft.*"),
+    *("pillow.libs/libfreetype*", "pillow.libs/libharfbuzz*"),
+    *("numpy/tests", "numpy/*/tests", "numpy/f2py", "numpy/distutils", "numpy/_pyinstaller", "*/include"),
+    *("grpc/_cython/_credentials", "uvloop/*.pyx", "uvloop/*/*.pyx", "uvloop/loop.c"),
+)
 
 IMAGES = (
     Image(("ingest-data",), ("data", "project"), (*_STEP, "components/ingest_data")),
@@ -78,18 +96,32 @@ IMAGES = (
         ("training", "registry", "project"),
         (
             *(*_STEP, "components/train_model", "components/evaluate_model"),
-            *(*_MODEL, "components/tensorflow_startup.py", "mulgil/registry.py"),
+            *(*_MODEL, "components/tensorflow_startup.py", *_REGISTRY),
         ),
     ),
     Image(
-        ("register-model", "deploy-model"),
+        ("register-model", "deploy-model", "roll-out-model"),
         ("registry", "cluster"),
         (
-            *(*_STEP, "components/register_model", "components/deploy_model", "mulgil/registry.py"),
-            *(*_MODEL, "mulgil/local", "mulgil/cluster", "mulgil/rollout", "mulgil/serving"),
+            *(*_STEP, "components/register_model", "components/deploy_model", "components/roll_out_model"),
+            *(
+                *_REGISTRY,
+                "mulgil/kserve_modes.py",
+                "mulgil/endpoint_access.py",
+                *_MODEL,
+                "mulgil/local",
+                "mulgil/cluster",
+                "mulgil/rollout",
+                "mulgil/serving",
+            ),
         ),
     ),
-    Image(("model-server",), ("serving",), (*_LIBRARY, *_MODEL, "mulgil/serving")),
+    Image(
+        ("model-server",),
+        ("serving",),
+        (*_LIBRARY, *_MODEL, "mulgil/serving"),
+        left_out=_NOT_FOR_SERVING,
+    ),
     Image(
         ("collector",),
         ("collector",),
@@ -112,15 +144,26 @@ def build(image: Image, registry: str, tag: str) -> list[str]:
             "PROJECT": "lock",
             "DEPENDENCY_GROUPS": " ".join(f"--group={group}" for group in image.groups),
             "BUILD_PACKAGES": " ".join(image.build_packages),
+            "LEFT_OUT": " ".join(image.left_out),
             "TITLE": image.names[0],
             "VERSION": __version__,
             "REVISION": _revision(),
             **{name: os.environ[name] for name in _PASSED_ON if name in os.environ},
         }
         flags = [word for name, value in arguments.items() for word in ("--build-arg", f"{name}={value}")]
+        flags += [
+            word for name, value in _code_labels(image).items() for word in ("--label", f"{name}={value}")
+        ]
         tags = [word for reference in references for word in ("--tag", reference)]
         _docker("build", "--file", str(DOCKERFILE), *flags, *tags, str(context))
     return references
+
+
+def _code_labels(image: Image) -> dict[str, str]:
+    """Say of each component in an image which code it holds, by which the Docker runner knows a stale one."""
+    names = (name.replace("-", "_") for name in image.names)
+    components = [name for name in names if (SOURCE_ROOT / "components" / name).is_dir()]
+    return {f"{CODE_LABEL}.{name}": fingerprint_json(fingerprint_code(name)) for name in components}
 
 
 def _copy(source: Path, place: Path) -> None:

@@ -7,6 +7,9 @@ from pathlib import Path
 
 from mulgil.errors import InputError, describe
 
+# Set in a container that works on this machine's state and does not see its processes.
+CONTAINED_VARIABLE = "MULGIL_CONTAINED"
+
 SOURCE_ROOT = Path(__file__).resolve().parent.parent
 
 
@@ -25,6 +28,14 @@ def home() -> Path:
     if set("*?[\\") & set(str(folder)):
         raise _unusable(folder, "the path has one of * ? [ \\ in it")
     return folder
+
+
+def is_contained() -> bool:
+    """Whether this process is in a container that works on the state of the machine around it.
+
+    What is to outlive it there, whoever started the container has to start.
+    """
+    return bool(os.environ.get(CONTAINED_VARIABLE))
 
 
 def _unusable(folder: Path, reason: str) -> InputError:

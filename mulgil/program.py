@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from mulgil.errors import MulgilError
+from mulgil.full_disk import as_full_disk
 from mulgil.project_location import project_folder
 
 
@@ -34,6 +35,15 @@ def run_program(
             arguments["project_path"] = project_folder(arguments["project_path"])
         load_core()(**arguments)
     except MulgilError as exc:
-        print(f"{type(exc).__name__}: {exc}", file=sys.stderr)
-        return exc.exit_code
+        return _tell(exc)
+    except Exception as exc:
+        full = as_full_disk(exc)
+        if full is None:
+            raise
+        return _tell(full)
     return 0
+
+
+def _tell(error: MulgilError) -> int:
+    print(f"{type(error).__name__}: {error}", file=sys.stderr)
+    return error.exit_code

@@ -21,6 +21,14 @@ from mulgil.errors import InputError, describe
 _BACKOFF = {"backoffDuration": "30s", "backoffFactor": 2.0, "backoffMaxDuration": "600s"}
 # The images' own.
 _USER = 65532
+# What stands before a step's command. It imports from the image what every image has.
+_SHIPPED = """\
+import os, sys
+from mulgil.project_location import project_folder
+code, command = sys.argv[1], sys.argv[2:]
+os.environ["PYTHONPATH"] = os.pathsep.join([str(project_folder(code)), os.environ.get("PYTHONPATH", "")])
+os.execvp(command[0], command)
+"""
 _KUBERNETES_API = "pipelines.kubeflow.org/v2beta1"
 
 
@@ -42,17 +50,7 @@ def adapt_to_cluster(
         InputError: The settings are about steps that the pipeline does not have.
     """
     spec = yaml.safe_load(compiled)
-    executors = {
-        label: executor["container"]
-        for label, executor in spec["deploymentSpec"]["executors"].items()
-        if "container" in executor
-    }
-    components = {label: _component_of(container["image"], label) for label, container in executors.items()}
-    _refuse_unknown(settings, set(components.values()))
-    own = {label: settings.of(component) for label, component in components.items()}
-    for label, container in executors.items():
-        container["resources"] = _resources(own[label])
-        container["image"] = _image(container["image"], registry, digests or {})
+    own = _adapt_containers(spec, settings, registry, digests or {})
     for task in _tasks(spec):
         label = spec["components"][task["componentRef"]["name"]].get("executorLabel")
         if label in own and own[label].retries:
@@ -61,6 +59,44 @@ def adapt_to_cluster(
     documents = [spec, {"platforms": {"kubernetes": {"deploymentSpec": {"executors": configured}}}}]
     _check(*documents)
     return yaml.safe_dump_all(documents, sort_keys=True)
+
+
+def adapt_to_engine(compiled: str, settings: PipelineSettings, *, registry: str = "") -> str:
+    """Add what a container engine needs to a compiled pipeline: the images' names, and what steps may use.
+
+    Args:
+        compiled: As the KFP compiler writes it.
+        settings: What holds for its steps. Names of ConfigMaps and secrets are Kubernetes' and stay out, and
+            so do retries, which answer nodes that go away.
+        registry: Put before each of our images.
+
+    Returns:
+        The `PipelineSpec`.
+
+    Raises:
+        InputError: The settings are about steps that the pipeline does not have.
+    """
+    spec = yaml.safe_load(compiled)
+    _adapt_containers(spec, settings, registry, {})
+    return yaml.safe_dump(spec, sort_keys=True)
+
+
+def run_shipped_code(compiled: str, address: str) -> str:
+    """Let the steps of an adapted pipeline run packed code, in the images that there are.
+
+    Args:
+        compiled: As `adapt_to_cluster` returns it.
+        address: Of the packed code.
+
+    Returns:
+        Both documents; each of our steps first fetches the code, and then becomes its command.
+    """
+    spec, *platforms = yaml.safe_load_all(compiled)
+    for executor in spec["deploymentSpec"]["executors"].values():
+        container = executor.get("container")
+        if container is not None and container.get("command", [])[:2] == ["python", "-m"]:
+            container["command"] = ["python", "-c", _SHIPPED, address, *container["command"]]
+    return yaml.safe_dump_all([spec, *platforms], sort_keys=True)
 
 
 def native_manifests(compiled: str, *, name: str, namespace: str, fingerprint: str) -> list[dict[str, Any]]:
@@ -107,6 +143,24 @@ def images_of(compiled: str) -> set[str]:
     spec = next(iter(yaml.safe_load_all(compiled)))
     executors = spec["deploymentSpec"]["executors"].values()
     return {executor["container"]["image"] for executor in executors if "container" in executor}
+
+
+def _adapt_containers(
+    spec: dict[str, Any], settings: PipelineSettings, registry: str, digests: Mapping[str, str]
+) -> dict[str, StepSettings]:
+    """Set images and resources of a pipeline's containers in place, and return what holds for each."""
+    executors = {
+        label: executor["container"]
+        for label, executor in spec["deploymentSpec"]["executors"].items()
+        if "container" in executor
+    }
+    components = {label: _component_of(container["image"], label) for label, container in executors.items()}
+    _refuse_unknown(settings, set(components.values()))
+    own = {label: settings.of(component) for label, component in components.items()}
+    for label, container in executors.items():
+        container["resources"] = _resources(own[label])
+        container["image"] = _image(container["image"], registry, digests)
+    return own
 
 
 def _component_of(image: str, label: str = "") -> str:

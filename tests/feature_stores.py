@@ -3,7 +3,7 @@
 from datetime import UTC, datetime, timedelta
 
 import pyarrow as pa
-from served_bundles import DICTIONARY
+from served_bundles import DICTIONARY, ROW, SPARSE_ROW, network, seal
 
 from components.materialize_features.offline import write_offline
 from components.materialize_features.online import materialize
@@ -12,7 +12,7 @@ from feature_repo.feature_store import open_feature_store
 from feature_repo.layout import StoreLayout
 from feature_repo.online_places import find_place
 from feature_repo.translation import translate
-from mulgil.artifacts import FeatureServiceReference
+from mulgil.artifacts import BUNDLE_BACKGROUND, Background, FeatureServiceReference
 from mulgil.contract import ColumnType
 from mulgil.contract.specifications import specify_features
 from mulgil.online_rows import FORM
@@ -75,3 +75,13 @@ class Store:
         """Read as the model server does."""
         store = OnlineStore(self.reference, self.dictionary)
         return store.unpack(store.read(keys))
+
+
+def write_whole_bundle(folder):
+    """Write a bundle that predicts by column, and for the entities 12 and 13, and explains; return where."""
+    path, store = folder / "bundle", Store(folder / "store")
+    store.write({12: ROW, 13: SPARSE_ROW})
+    network(0).write_bundle(path, store.reference)
+    Background(instances=(ROW, SPARSE_ROW)).write(path / BUNDLE_BACKGROUND)
+    seal(path, store.reference)
+    return path

@@ -66,7 +66,7 @@ def check_served_as_fitted(project: LearningProject, family: Family, bundle_path
     is_network = family is Family.NEURAL_NETWORK
     assert (bundle_path / "model.onnx").exists() is not is_network
 
-    [explanation] = served.explain(served.encode(columns, len(others))[:1], 0.0)
+    [explanation] = served.explain(served.encode(columns, len(others))[:1], 0.0, 60.0)
     gain = explanation.prediction - explanation.expectation
     assert not differ(explanation.prediction.tolist(), np.atleast_1d(answers[0]).tolist(), TOLERANCE)
     assert explanation.shares.shape == (len(dictionary.features), head.width)

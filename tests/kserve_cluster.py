@@ -13,7 +13,7 @@ import copy
 from kubernetes.client.exceptions import ApiException
 from kubernetes_schemas import CRDS, problems
 
-from mulgil.cluster.kserve_support import MODE_ANNOTATION
+from mulgil.kserve_modes import MODE_ANNOTATION
 from mulgil.rollout.releases import version_of
 
 LOOKS_UNTIL_READY = 2

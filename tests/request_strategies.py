@@ -4,12 +4,19 @@ import json
 import math
 
 from hypothesis import strategies as st
-from strategies import GREATEST, codes, values
+from strategies import GREATEST, codes, dictionaries, instances, values
 
 from mulgil.contract import ColumnType, MissingPolicy
 from mulgil.preprocessing import MISSING_CODE, FittedColumn, FittedTransform, TransformExecutor
 from mulgil.serving.contract_check import ContractCheck
 
+DATATYPES = ("FP64", "FP32", "INT64", "INT32", "BOOL", "BYTES")
+OWN_DATATYPE = {
+    ColumnType.FLOAT: "FP64",
+    ColumnType.INTEGER: "INT64",
+    ColumnType.BOOLEAN: "BOOL",
+    ColumnType.CATEGORY: "BYTES",
+}
 SCALES = st.floats(-1e3, 1e3, width=32)
 
 
@@ -74,3 +81,34 @@ def _as_number(code):
 def reference(dictionary, transform, columns, rows):
     """Check and encode in the plain way; raise where the contract is broken."""
     return TransformExecutor(transform).apply(ContractCheck(dictionary).check(columns, rows))
+
+
+@st.composite
+def requests(draw):
+    """A dictionary, a transform of it, and rows of which one value may be odd."""
+    dictionary = draw(dictionaries(max_features=3))
+    rows = draw(st.lists(instances(dictionary), max_size=3))
+    # One value at a time: where several are odd, one that is refused hides the others.
+    if rows:
+        row, column = draw(st.sampled_from(rows)), draw(st.sampled_from(dictionary.features))
+        match draw(st.sampled_from(["change"] * 8 + ["leave out", "add", "keep"])):
+            case "change":
+                row[column.name] = draw(any_value(column))
+            case "leave out":
+                del row[column.name]
+            case "add":
+                row["another"] = 1
+    return dictionary, draw(transforms(dictionary)), rows
+
+
+def tensors(dictionary, rows, datatype_of):
+    """Rows as V2 has them: one tensor a column."""
+    return [
+        {
+            "name": column.name,
+            "shape": [len(rows)],
+            "datatype": datatype_of(column),
+            "data": [row.get(column.name) for row in rows],
+        }
+        for column in dictionary.features
+    ]

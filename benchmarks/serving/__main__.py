@@ -41,7 +41,7 @@ from benchmarks.serving.bundle import list_instances, make_bundle
 from benchmarks.serving.contenders import Contender, list_contenders
 from benchmarks.serving.measuring import LOAD_CORE, Sample, Samples, measure, measure_starts, start
 from benchmarks.serving.parts import PARTS
-from benchmarks.serving.servers import count_lost_records, run_sink
+from benchmarks.serving.servers import count_lost_records, end_servers_on_sigterm, run_sink
 from components.tensorflow_startup import start_tensorflow
 from mulgil.artifacts import BUNDLE_DICTIONARY, write_text
 from mulgil.contract import DataDictionary
@@ -176,6 +176,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         parser.error(
             f"two cores, wrk and taskset are needed; missing: {', '.join(missing) or 'a second core'}"
         )
+    end_servers_on_sigterm()
     start_tensorflow()
     with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
         work = Path(folder)

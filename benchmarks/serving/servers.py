@@ -106,6 +106,11 @@ def run_sink(core: int) -> Iterator[str]:
         sink.wait(timeout=20)
 
 
+def end_servers_on_sigterm() -> None:
+    """Let SIGTERM end this process as an error does, so that no server outlives it."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+
+
 def count_lost_records(server: Server) -> float:
     """Return how many records of its prediction log a server of ours has lost so far."""
     with urllib.request.urlopen(f"{server.url}/metrics", timeout=10) as answer:

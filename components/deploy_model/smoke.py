@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import httpx
 
 from mulgil.contract.answers import Answer, differ
+from mulgil.endpoint_access import authorization
 from mulgil.errors import PermanentError, TemporaryError, describe
 
 # float32 through two compilers of the same graph; the server's own warm-up holds the same bound.
@@ -58,6 +59,7 @@ def converse(url: str, *, name: str, instance: Mapping[str, object]) -> tuple[An
         answer = httpx.post(
             f"{url}/v1/models/{name}:predict",
             json={"instances": [instance]},
+            headers=authorization(),
             timeout=_ANSWER_SECONDS,
         )
     except httpx.HTTPError as exc:

@@ -2,6 +2,8 @@
 
 # The sections of project.yaml that this step reads; the cache goes by them.
 PROJECT_SECTIONS: frozenset[str] = frozenset({"gates", "name", "task"})
+# The folders of Mulgil's home that it works in; a container of it gets them.
+STORES: frozenset[str] = frozenset({"mlflow"})
 # It looks for the champion, and changes nothing but what its flags name.
 ACTS_OUTSIDE = False
 # What its core needs, heaviest last: interpreters share what components begin alike.

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import io
+import os
 import shutil
 import sqlite3
 from collections.abc import Iterator
@@ -21,15 +22,17 @@ from google.protobuf.message import DecodeError
 from feature_repo.feature_store import open_feature_store
 from feature_repo.layout import StoreLayout
 from feature_repo.online_places import OnlinePlace
+from feature_repo.sql_registry import publish_definitions
 from mulgil.errors import PermanentError, TemporaryError, describe
-from mulgil.online_stores import URL_VARIABLE
+from mulgil.online_stores import ADDRESS_VARIABLE, REGISTRY_VARIABLE, URL_VARIABLE
 
 
 @contextlib.contextmanager
 def staged_store(layout: StoreLayout, place: OnlinePlace) -> Iterator[FeatureStore]:
     """Give the feature store on copies of its files, which take their place if the block ends well.
 
-    Another run waits until then: Feast's registry is one file, and the last to write it wins.
+    Another run waits until then: Feast's registry is one file, and the last to write it wins. Where it is a
+    database, Feast works on an empty file, whose definitions join those in the database at the end.
 
     Args:
         layout: Where the files are.
@@ -46,21 +49,26 @@ def staged_store(layout: StoreLayout, place: OnlinePlace) -> Iterator[FeatureSto
         shutil.rmtree(layout.staging, ignore_errors=True)
         layout.staging.mkdir()
         registry = layout.staging / layout.registry.name
+        registry_url = os.environ.get(REGISTRY_VARIABLE)
         try:
-            if layout.registry.exists():
+            if registry_url is None and layout.registry.exists():
                 shutil.copyfile(layout.registry, registry)
-            staged = place.stage(layout.staging)
             # Feast reports its progress by print.
-            with contextlib.redirect_stdout(io.StringIO()):
-                yield open_feature_store(registry, staged.configuration)
-            # The values first: definitions without values would answer that no entity is known.
-            place.publish(staged)
-            registry.replace(layout.registry)
+            with place.held(), contextlib.redirect_stdout(io.StringIO()):
+                staged = place.stage(layout.staging)
+                store = open_feature_store(registry, staged.configuration)
+                yield store
+                # The values first: definitions without values would answer that no entity is known.
+                place.publish(staged)
+                if registry_url is None:
+                    registry.replace(layout.registry)
+                else:
+                    publish_definitions(store, registry_url, place.configuration)
         except redis.RedisError as exc:
             raise TemporaryError(
                 describe(
                     "Redis does not keep the features",
-                    expected=f"{URL_VARIABLE} to name a Redis that answers",
+                    expected=f"{URL_VARIABLE} or {ADDRESS_VARIABLE} to name a Redis that answers",
                     received=f"{type(exc).__name__}: {exc}",
                     next_step="start Redis, or correct its address; the store in service was not changed",
                 )

@@ -24,7 +24,7 @@ from mulgil.contract import load_project
 from mulgil.contract.specifications import specify_features
 from mulgil.errors import NotReconciledError
 from mulgil.home import home
-from mulgil.online_stores import URL_VARIABLE
+from mulgil.online_stores import REGISTRY_VARIABLE, find_redis
 
 # Entities, feature views, feature services and data sources: an entry each.
 # Source: feast/core/Registry.proto of Feast 0.67.
@@ -70,8 +70,10 @@ def observe(inputs: Mapping[str, Any], outputs: Mapping[str, Path]) -> dict[str,
     if not reference.features:
         # Images: the step has written nothing but its outputs.
         return {}
-    if os.environ.get(URL_VARIABLE) or reference.store_kind != "sqlite":
+    if find_redis() is not None or reference.store_kind != "sqlite":
         raise NotReconciledError("the online store is Redis, or was")
+    if os.environ.get(REGISTRY_VARIABLE):
+        raise NotReconciledError("the feature definitions are in a database")
     dataset = DatasetManifest.read(inputs["dataset"] / DATASET_MANIFEST).fingerprint
     layout = StoreLayout(home() / "feature_store")
     facts = {

@@ -9,7 +9,7 @@ from tensorflow_metadata.proto.v0 import anomalies_pb2
 
 from components.validate_data.dataset import Rows
 from components.validate_data.domains import describe_declaration, find_violations
-from components.validate_data.images import MEASURES
+from components.validate_data.images import MEASURES, name_of
 from mulgil.artifacts import Check
 from mulgil.contract import Column
 
@@ -62,9 +62,9 @@ def _judge_values(
 
 def _find_what_only_tfdv_does(column: Column, anomalies: Mapping[str, anomalies_pb2.Anomalies]) -> list[str]:
     """Return such as a number too great for float32, which TFDV takes for an infinite one."""
-    splits: dict[str, list[str]] = {}
+    splits: dict[str, dict[str, None]] = {}
     # Of an image each of its measures is a column of TFDV's.
-    names = [f"{column.name}.{measure}" for measure in MEASURES] if column.image else [column.name]
+    names = [name_of(column.name, measure) for measure in MEASURES] if column.image else [column.name]
     for split, found in anomalies.items():
         # Reading a key of this map would add it.
         reasons = [
@@ -76,6 +76,6 @@ def _find_what_only_tfdv_does(column: Column, anomalies: Mapping[str, anomalies_
         for reason in reasons:
             # The short one quotes no value.
             words = reason.short_description if column.sensitive else reason.description
-            splits.setdefault(words, []).append(split)
+            splits.setdefault(words, {})[split] = None
     expected = describe_declaration(column)
     return [f"expected {expected}; TFDV: {words} ({', '.join(where)})" for words, where in splits.items()]

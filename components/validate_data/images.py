@@ -13,6 +13,11 @@ from mulgil.images import UnreadableImageError, measure_image
 MEASURES = ("height", "width", "bytes")
 
 
+def name_of(column: str, measure: str) -> str:
+    """Return a measure's name among TFDV's columns: none of ours has two underscores, and a dot it quotes."""
+    return f"{column}__{measure}"
+
+
 def measure_images(images: pa.Array) -> list[pa.Array]:
     """Return each measure of some files; null where there is none, or no image."""
     sizes = [_measure(content) for content in images.to_pylist()]

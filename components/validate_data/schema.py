@@ -6,7 +6,7 @@ import math
 
 from tensorflow_metadata.proto.v0 import schema_pb2
 
-from components.validate_data.images import MEASURES
+from components.validate_data.images import MEASURES, name_of
 from mulgil.contract import ColumnType
 from mulgil.contract.specifications import ColumnStatisticsSpecification, ValidationSpecification
 
@@ -39,7 +39,7 @@ def derive_schema(specification: ValidationSpecification) -> schema_pb2.Schema:
 def _measure(column: ColumnStatisticsSpecification, measure: str) -> schema_pb2.Feature:
     """Describe what is measured of each image: a whole number, in every row that must have one."""
     feature = schema_pb2.Feature(
-        name=f"{column.name}.{measure}",
+        name=name_of(column.name, measure),
         type=schema_pb2.INT,
         value_count=schema_pb2.ValueCount(min=1, max=1),
         int_domain=schema_pb2.IntDomain(min=1),

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from tensorflow_metadata.proto.v0 import anomalies_pb2, schema_pb2, statistics_pb2
 
-from components.validate_data.images import MEASURES, measure_images
+from components.validate_data.images import MEASURES, measure_images, name_of
 from components.validate_data.tfdv import array_util, stats_impl, tfdv
 
 Statistics = statistics_pb2.DatasetFeatureStatisticsList
@@ -44,7 +44,7 @@ def _as_examples(batch: pa.RecordBatch) -> pa.RecordBatch:
     for name, column in zip(batch.schema.names, batch.columns, strict=True):
         if pa.types.is_binary(column.type):
             for measure, values in zip(MEASURES, measure_images(column), strict=True):
-                columns[f"{name}.{measure}"] = values
+                columns[name_of(name, measure)] = values
         elif _is_taken(column.type):
             columns[name] = _translate(column)
     lists = {name: array_util.ToSingletonListArray(column) for name, column in columns.items()}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from typing import NoReturn
 
 import typer
 from rich.text import Text
@@ -12,6 +13,7 @@ from mulgil.cli.cache import cache_app
 from mulgil.cli.compile import compile_command
 from mulgil.cli.console import errors
 from mulgil.cli.delete import delete_command
+from mulgil.cli.deploy import deploy_command
 from mulgil.cli.describe import describe_command
 from mulgil.cli.dictionary import dictionary_command
 from mulgil.cli.doctor import doctor_command
@@ -30,6 +32,7 @@ from mulgil.cli.schedule import schedule_app
 from mulgil.cli.step import step_command
 from mulgil.cli.submit import submit_command
 from mulgil.errors import MulgilError
+from mulgil.full_disk import as_full_disk
 
 app = typer.Typer(
     name="mulgil",
@@ -48,6 +51,7 @@ app.command("submit")(submit_command)
 app.command("predict")(predict_command)
 app.command("dictionary")(dictionary_command)
 app.command("apply")(apply_command)
+app.command("deploy")(deploy_command)
 app.command("describe")(describe_command)
 app.command("logs")(logs_command)
 app.command("delete")(delete_command)
@@ -67,6 +71,15 @@ def main() -> None:
     try:
         app()
     except MulgilError as exc:
-        # A path or a value may have brackets in it, which Rich would take for its markup.
-        errors.print(Text.assemble(("error:", "bold red"), f" {exc}"))
-        sys.exit(exc.exit_code)
+        _leave(exc)
+    except Exception as exc:
+        full = as_full_disk(exc)
+        if full is None:
+            raise
+        _leave(full)
+
+
+def _leave(error: MulgilError) -> NoReturn:
+    # A path or a value may have brackets in it, which Rich would take for its markup.
+    errors.print(Text.assemble(("error:", "bold red"), f" {error}"))
+    sys.exit(error.exit_code)

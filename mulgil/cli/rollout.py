@@ -79,11 +79,11 @@ def start_command(
 ) -> None:
     """Start the rollout of a new version; it goes on by itself, whoever started it."""
     store = RolloutStore()
-    settings, policy = source_settings(driver, prometheus_url), _policy(project)
+    settings, policy = source_settings(driver, prometheus_url), policy_of(project)
     rollout = start_rollout(
         store,
         policy,
-        _read_manifest(manifest),
+        read_manifest(manifest),
         open_driver(driver),
         open_source(settings),
         labels=open_labels(policy, driver),
@@ -203,7 +203,7 @@ def simulate_command(
     prometheus_url: PrometheusOption = None,
 ) -> None:
     """Say what a rollout would take: the time to decide, and the requests that a worse canary would touch."""
-    policy = _policy(project)
+    policy = policy_of(project)
     item = open_driver(driver).read(service, namespace)
     if item is None:
         raise InputError(describe(f"Nothing serves {namespace}/{service}", next_step="see `mulgil get isvc`"))
@@ -323,11 +323,17 @@ def _write_page(store: RolloutStore, record: RolloutRecord) -> Path:
     return path
 
 
-def _policy(project: Path | None) -> Rollout:
+def policy_of(project: Path | None) -> Rollout:
+    """Return a project's policy; the default one where no project is named."""
     return Rollout() if project is None else load_project(project).project.rollout
 
 
-def _read_manifest(file: str) -> dict[str, Any]:
+def read_manifest(file: str) -> dict[str, Any]:
+    """Return the InferenceService in a file, or on standard input.
+
+    Raises:
+        InputError: There is none, or more than one.
+    """
     found = read_manifests([file])
     content = found[0]
     is_service = isinstance(content, dict) and content.get("kind") == KIND

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 import signal
-from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
@@ -16,16 +16,28 @@ from mulgil.cli.progress import progress_on
 from mulgil.cli.training import (
     DEFAULT_PROJECT,
     DeployOption,
+    ImagesOption,
     ProjectArgument,
+    RunnerOption,
     SettingsOption,
     SourceOption,
     request_training,
 )
-from mulgil.errors import GateRejectedError, InputError, MulgilError, PermanentError, TemporaryError
+from mulgil.errors import (
+    GateRejectedError,
+    InputError,
+    MulgilError,
+    PermanentError,
+    TemporaryError,
+    describe,
+)
 from mulgil.local.launch import FinishedRun, folder_of, launch, open_run_store, resume
+from mulgil.local.platforms import RunnerKind
 from mulgil.local.run_names import find_run
 from mulgil.local.task_folder import log_of
 from mulgil.reports.writing import write_report
+from mulgil.rollout.spawning import ensure_driven
+from mulgil.rollout.store import RolloutStore
 from mulgil.serving.requests import curl_command
 
 _LOG_LINES_SHOWN = 30
@@ -47,14 +59,15 @@ def run_command(
             "--resume", metavar="RUN", help="Go on with a run (or `latest`), by its own project and flags."
         ),
     ] = None,
+    runner: RunnerOption = RunnerKind.LOCAL,
+    registry: ImagesOption = "",
 ) -> None:
     """Run the training pipeline on PROJECT: ingest, validate, train, judge, register, deploy."""
     # What stops the command stops its steps, whether it is asked by Ctrl-C or by a service manager.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
+    asked = AskedRun(project, source, tuple(settings or ()), is_deployed, runner, registry)
     try:
-        run = _run(
-            project, source, settings or [], resumed, is_deployed=is_deployed, is_cache_read=is_cache_read
-        )
+        run = _run(asked, resumed, is_cache_read=is_cache_read)
     except KeyboardInterrupt:
         errors.print(
             "\ninterrupted; `mulgil runs list` has the run, and `mulgil run --resume RUN` goes on with it"
@@ -62,24 +75,64 @@ def run_command(
         raise typer.Exit(_INTERRUPTED) from None
     report = _write_report(run)
     if run.result.failed:
-        again = "" if resumed else command_of_run(project, source, settings or [], is_deployed=is_deployed)
-        _explain(run, report, again)
+        _explain(run, report, "" if resumed else asked.command)
     _summarise(run, report)
 
 
-def _run(
-    project: Path,
-    source: str | None,
-    settings: Sequence[str],
-    resumed: str | None,
-    *,
-    is_deployed: bool,
-    is_cache_read: bool,
-) -> FinishedRun:
+@dataclass(frozen=True)
+class AskedRun:
+    """A run as it was asked for.
+
+    Attributes:
+        project: The project's folder.
+        source: What replaces its source.
+        settings: What replaces values of `project.yaml`.
+        is_deployed: Whether an approved model is deployed.
+        runner: What its steps run in.
+        registry: Where their images are from.
+    """
+
+    project: Path
+    source: str | None = None
+    settings: tuple[str, ...] = ()
+    is_deployed: bool = True
+    runner: RunnerKind = RunnerKind.LOCAL
+    registry: str = ""
+
+    @property
+    def command(self) -> str:
+        """The command that begins it anew."""
+        words = ["mulgil", "run", str(self.project)]
+        words += ["--source", self.source] if self.source is not None else []
+        words += [word for setting in self.settings for word in ("--set", setting)]
+        words += [] if self.is_deployed else ["--no-deploy"]
+        words += [] if self.runner is RunnerKind.LOCAL else ["--runner", self.runner]
+        words += ["--registry", self.registry] if self.registry else []
+        return shlex.join(words)
+
+
+def _run(asked: AskedRun, resumed: str | None, *, is_cache_read: bool) -> FinishedRun:
     if resumed is not None:
+        if asked != AskedRun(asked.project) or not is_cache_read:
+            raise InputError(
+                describe(
+                    "A run goes on as it began",
+                    expected="--resume without flags that a run is begun with",
+                    received=f"--resume {resumed} with --source, --set, --no-deploy, --no-cache, --runner or "
+                    "--registry",
+                    next_step="begin a new run: steps whose inputs are unchanged are taken from the cache",
+                )
+            )
         with progress_on(output) as progress:
             return resume(find_run(open_run_store(), resumed).run_id, progress.announce, progress.observe)
-    request = request_training(project, source, settings, is_deployed=is_deployed)
+    request = request_training(
+        asked.project,
+        asked.source,
+        asked.settings,
+        is_deployed=asked.is_deployed,
+        runner=asked.runner,
+        registry=asked.registry,
+    )
     with progress_on(output) as progress:
         return launch(
             request.compiled,
@@ -88,6 +141,7 @@ def _run(
             progress.announce,
             progress.observe,
             is_cache_read=is_cache_read,
+            runner=request.runner,
         )
 
 
@@ -98,15 +152,6 @@ def _write_report(run: FinishedRun) -> Path | None:
     except (MulgilError, OSError) as exc:
         errors.print(f"The report could not be written: {exc}", markup=False)
         return None
-
-
-def command_of_run(project: Path, source: str | None, settings: Sequence[str], *, is_deployed: bool) -> str:
-    """Return the command that begins a run anew as it was asked for."""
-    words = ["mulgil", "run", str(project)]
-    words += ["--source", source] if source is not None else []
-    words += [word for setting in settings for word in ("--set", setting)]
-    words += [] if is_deployed else ["--no-deploy"]
-    return shlex.join(words)
 
 
 def say_how_to_go_on(exit_code: int, run_id: str, again: str) -> str:
@@ -174,6 +219,8 @@ def _summarise(run: FinishedRun, report: Path | None) -> None:
     rollout_path = run.result.find_artifact("roll-out-model", "rollout")
     rollout = RolloutReference.read(rollout_path) if rollout_path is not None else None
     if rollout is not None and rollout.rollout_id is not None:
+        # A step in a container could not leave a process behind that drives it.
+        ensure_driven(RolloutStore(), rollout.rollout_id)
         output.print(f"rollout        {rollout.reason}", markup=False)
         output.print(f"               mulgil rollout watch {rollout.rollout_id}")
     output.print()

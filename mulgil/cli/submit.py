@@ -26,6 +26,7 @@ from mulgil.local.project_snapshot import parse_setting, snapshot_project
 from mulgil.local.run_store import RunRecord, State
 
 if TYPE_CHECKING:
+    from mulgil.cluster.code_archive import CodeArchive
     from mulgil.cluster.following import FollowedRun
     from mulgil.cluster.kfp_server import KfpServer
     from mulgil.cluster.submission import Addresses, Submission
@@ -52,6 +53,13 @@ def submit_command(
     settings: SettingsFile = None,
     registry: RegistryOption = "",
     is_pinned: PinOption = False,
+    is_code_synced: Annotated[
+        bool,
+        typer.Option(
+            "--sync-code",
+            help="For development: run this checkout's code in the images that there are, building none.",
+        ),
+    ] = False,
     host: HostOption = "",
     namespace: NamespaceOption = "kubeflow",
     token_file: TokenFileOption = None,
@@ -76,6 +84,7 @@ def submit_command(
         is_pinned=is_pinned,
         experiment=experiment,
         service_account=service_account,
+        is_code_synced=is_code_synced,
     )
     from mulgil.cluster.kfp_server import KfpServer
     from mulgil.cluster.submission import prepare, start
@@ -109,11 +118,13 @@ def request_submission(
     is_pinned: bool,
     experiment: str,
     service_account: str,
+    is_code_synced: bool = False,
 ) -> tuple[Submission, Addresses]:
     """Check what was asked for, and compile, before anything is sent.
 
     Raises:
-        InputError: The project, a setting, the source or the cluster's settings are wrong.
+        InputError: The project, a setting, the source or the cluster's settings are wrong, or code is to run
+            that is in no image, where these do not allow it.
     """
     snapshot = snapshot_project(project, dict(map(parse_setting, overrides)), home() / "projects")
     parameters = {"source": _remote(source), "is_deployed": is_deployed}
@@ -122,6 +133,9 @@ def request_submission(
 
     addresses = find_addresses(read_config_map(settings or DEFAULT_SETTINGS))
     compiled = compile_for_cluster(PIPELINE, settings, registry, is_pinned=is_pinned)
+    code = None
+    if is_code_synced:
+        code, compiled = _ship_code(compiled, settings or DEFAULT_SETTINGS, addresses, is_pinned=is_pinned)
     submission = Submission(
         PIPELINE,
         compiled,
@@ -130,8 +144,31 @@ def request_submission(
         parameters,
         experiment or snapshot.project.name,
         service_account,
+        code,
     )
     return submission, addresses
+
+
+def _ship_code(
+    compiled: str, settings: Path, addresses: Addresses, *, is_pinned: bool
+) -> tuple[CodeArchive, str]:
+    """Pack this checkout's code, and return it with the pipeline that runs it."""
+    from mulgil.cluster.code_archive import pack_code
+    from mulgil.cluster.pipeline_settings import read_settings
+    from pipelines.kubernetes import run_shipped_code
+
+    if is_pinned or not read_settings(settings).allows_code_sync:
+        raise InputError(
+            describe(
+                "Code that is in no image is for development alone",
+                expected="settings that allow it, and images that are not pinned by digest",
+                received="--sync-code with "
+                + ("--pin-digests" if is_pinned else f"allows_code_sync: false in {settings}"),
+                next_step="build the images (`make images REGISTRY=… PUSH=1`), and leave --sync-code out",
+            )
+        )
+    code = pack_code()
+    return code, run_shipped_code(compiled, code.address(addresses.projects))
 
 
 def _remote(source: str | None) -> str:

@@ -12,6 +12,7 @@ import typer
 from mulgil.contract.sources import files_at
 from mulgil.errors import InputError, describe
 from mulgil.home import home
+from mulgil.local.platforms import RunnerKind
 from mulgil.local.project_snapshot import parse_setting, snapshot_project
 
 ProjectArgument = Annotated[Path, typer.Argument(help="Folder with project.yaml and data_dictionary.yaml.")]
@@ -29,6 +30,20 @@ SettingsOption = Annotated[
 DeployOption = Annotated[
     bool, typer.Option("--deploy/--no-deploy", help="Deploy the model when it is approved.")
 ]
+RunnerOption = Annotated[
+    RunnerKind,
+    typer.Option(
+        "--runner",
+        help="What the steps and the endpoint run in: processes of this machine, or containers of the images "
+        "that `make images` builds.",
+    ),
+]
+ImagesOption = Annotated[
+    str,
+    typer.Option(
+        "--registry", help="With `--runner docker`: where the images are from, such as ghcr.io/acme."
+    ),
+]
 DEFAULT_PROJECT = Path("projects/breast_cancer")
 
 
@@ -40,21 +55,37 @@ class TrainingRequest:
         compiled: The pipeline as the KFP compiler writes it.
         project: The project's name.
         parameters: The pipeline's parameters.
+        runner: What its steps run in.
     """
 
     compiled: str
     project: str
     parameters: dict[str, Any]
+    runner: RunnerKind
 
 
 def request_training(
-    project: Path, source: str | None, settings: Sequence[str], *, is_deployed: bool
+    project: Path,
+    source: str | None,
+    settings: Sequence[str],
+    *,
+    is_deployed: bool,
+    runner: RunnerKind = RunnerKind.LOCAL,
+    registry: str = "",
 ) -> TrainingRequest:
     """Check what was asked for, and compile.
 
     Raises:
         InputError: The project, a setting or the source is wrong.
     """
+    if registry and runner is not RunnerKind.DOCKER:
+        raise InputError(
+            describe(
+                "Only containers come from a registry",
+                received=f"--registry {registry} --runner {runner}",
+                next_step="say --runner docker too, or leave --registry out",
+            )
+        )
     # Before kfp is imported, so that a mistake in a project is shown at once.
     snapshot = snapshot_project(project, dict(map(parse_setting, settings)), home() / "projects")
     parameters = {
@@ -64,7 +95,13 @@ def request_training(
     }
     from pipelines.compile import compile_pipeline
 
-    return TrainingRequest(compile_pipeline("training"), snapshot.project.name, parameters)
+    compiled = compile_pipeline("training")
+    if runner is RunnerKind.DOCKER:
+        from mulgil.cluster.pipeline_settings import read_settings
+        from pipelines.kubernetes import adapt_to_engine
+
+        compiled = adapt_to_engine(compiled, read_settings(), registry=registry)
+    return TrainingRequest(compiled, snapshot.project.name, parameters, runner)
 
 
 def _located(source: str | None) -> str:

@@ -16,13 +16,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from mulgil.cluster.checks import Check, fail, ok
+from mulgil.kserve_modes import MODE_ANNOTATION, DeploymentMode, normalize_mode
 
 NAME = "kserve canary"
-KNATIVE, STANDARD = "Knative", "Standard"
-MODE_ANNOTATION = "serving.kserve.io/deploymentMode"
+KNATIVE, STANDARD = DeploymentMode.KNATIVE, DeploymentMode.STANDARD
 KNATIVE_GROUP, GATEWAY_GROUP = "serving.knative.dev", "gateway.networking.k8s.io"
-# What the modes were called before 0.16; KServe still takes the old names.
-_FORMER_NAMES = {"Serverless": KNATIVE, "RawDeployment": STANDARD}
 _LEAST_KNATIVE, _LEAST_STANDARD = (0, 15), (0, 21)
 # A digest may follow; a registry's port is no tag.
 _TAG = re.compile(r":v?(?P<major>\d+)\.(?P<minor>\d+)[^:/@]*(?:@[^/]*)?$")
@@ -63,11 +61,6 @@ class KServe:
             f"{_written(self.version)}, mode {self.default_mode or 'unknown'}, ingress "
             f"{self.ingress or 'unknown'}, Gateway API {gateway} in KServe and {is_there}"
         )
-
-
-def normalize_mode(name: str) -> str:
-    """Return a mode by its present name."""
-    return _FORMER_NAMES.get(name, name)
 
 
 def parse_version(image: str) -> Version | None:

@@ -83,6 +83,7 @@ class PipelineSettings(_Part):
         secrets: As in `StepSettings`, for every step.
         image_pull_policy: When the node looks for an image of the same name.
         image_pull_secrets: Secrets for a private registry.
+        allows_code_sync: Whether `mulgil submit --sync-code` may run code that is in no image.
         defaults: For steps that say nothing else.
         steps: By component.
     """
@@ -92,6 +93,7 @@ class PipelineSettings(_Part):
     secrets: Mapping[str, tuple[str, ...]] = Field(default_factory=dict)
     image_pull_policy: Literal["Always", "IfNotPresent", "Never"] = "IfNotPresent"
     image_pull_secrets: tuple[str, ...] = ()
+    allows_code_sync: bool = True
     defaults: StepSettings = StepSettings()
     steps: Mapping[str, StepSettings] = Field(default_factory=dict)
 

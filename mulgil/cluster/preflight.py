@@ -11,8 +11,9 @@ from kubernetes import client
 
 from mulgil.cluster.api_server import NotFoundError, connect, request
 from mulgil.cluster.checks import require
-from mulgil.cluster.kserve_support import KNATIVE, MODE_ANNOTATION, STANDARD, KServe, describe_kserve, judge
+from mulgil.cluster.kserve_support import KNATIVE, STANDARD, KServe, describe_kserve, judge
 from mulgil.errors import PermanentError, describe
+from mulgil.kserve_modes import MODE_ANNOTATION
 
 # Kubeflow's own manifests put KServe elsewhere: the ConfigMap `mulgil-settings` says it.
 NAMESPACE_VARIABLE = "MULGIL_KSERVE_NAMESPACE"

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from mulgil.artifacts import fingerprint_bytes, write_text
+from mulgil.cluster.code_archive import CodeArchive
 from mulgil.cluster.fetching import fetch_artifacts
 from mulgil.cluster.following import FollowedRun
 from mulgil.cluster.kfp_server import KfpServer, Version
@@ -71,6 +72,7 @@ class Submission:
         parameters: The pipeline's, without the project's path.
         experiment: Under which its runs are listed.
         service_account: Which steps run as; KFP's own where it is empty.
+        code: What the steps run in place of their images' own code, where that is asked.
     """
 
     pipeline: str
@@ -80,6 +82,7 @@ class Submission:
     parameters: Mapping[str, Any]
     experiment: str
     service_account: str = ""
+    code: CodeArchive | None = None
 
     @property
     def pipeline_text(self) -> str:
@@ -118,6 +121,8 @@ def prepare(server: KfpServer, submission: Submission, addresses: Addresses) -> 
     archive = pack_project(submission.snapshot, submission.folder)
     address = archive.address(addresses.projects)
     put_once(address, archive.content)
+    if submission.code is not None:
+        put_once(submission.code.address(addresses.projects), submission.code.content)
     fingerprint = fingerprint_bytes(submission.compiled.encode())
     return Prepared(
         server.ensure_version(submission.pipeline, submission.compiled, fingerprint),

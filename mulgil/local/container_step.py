@@ -62,8 +62,8 @@ def check_container(name: str, container: Container) -> None:
         )
 
 
-def command_of(container: Container, context: TaskContext) -> tuple[list[str], dict[str, str]]:
-    """Return a container's command line and the variables of its process."""
+def resolve_container(container: Container, context: TaskContext) -> tuple[list[str], dict[str, str]]:
+    """Return a container's command line and the variables that it sets itself."""
     variables: dict[str, str] = {}
     for variable in container.env:
         variables[variable.name] = expand_variables(variable.value, variables)
@@ -71,6 +71,12 @@ def command_of(container: Container, context: TaskContext) -> tuple[list[str], d
         expand_variables(word, variables)
         for word in resolve_command((*container.command, *container.args), context)
     ]
+    return words, variables
+
+
+def command_of(container: Container, context: TaskContext) -> tuple[list[str], dict[str, str]]:
+    """Return a container's command line and the variables of its process."""
+    words, variables = resolve_container(container, context)
     return words, find_environment(container.image).variables | variables
 
 
@@ -80,9 +86,10 @@ class ContainerProcess:
     The process leads a group of its own, so that what it starts ends with it.
     """
 
-    def __init__(self, process: StepProcess, log: BinaryIO) -> None:
+    def __init__(self, process: StepProcess, log: BinaryIO, memory_limit: float | None) -> None:
         self._process = process
         self._log = log
+        self._memory_limit = memory_limit
 
     @classmethod
     async def start(
@@ -92,6 +99,7 @@ class ContainerProcess:
         folder: Path,
         log: BinaryIO,
         interpreters: Interpreters | None,
+        memory_limit: float | None = None,
     ) -> Self:
         """Start a container's command.
 
@@ -101,6 +109,7 @@ class ContainerProcess:
             folder: Its working directory.
             log: Where its output goes.
             interpreters: One of them may wait for this very command line; `None` starts a new process.
+            memory_limit: Bytes of memory at which it is ended; `None` sets no limit.
 
         Raises:
             PermanentError: It cannot be started.
@@ -114,23 +123,23 @@ class ContainerProcess:
             )
         if process is None:
             process = await _spawn(words, environment, folder, log)
-        return cls(process, log)
+        return cls(process, log, memory_limit)
 
     @property
     def pid(self) -> int:
         """Number of the process that leads the group."""
         return self._process.pid
 
-    async def wait(self, memory_limit: float | None, deadline: float | None) -> int:
+    async def wait(self, deadline: float | None) -> int:
         """Wait for the end.
 
         Args:
-            memory_limit: Bytes of memory at which it is ended; `None` sets no limit.
             deadline: When it is ended, by `time.time()`; `None` sets no limit.
 
         Returns:
             The exit code; negative where a signal ended it.
         """
+        memory_limit = self._memory_limit
         while True:
             remaining = None if deadline is None else max(0.0, deadline - time.time())
             look = None if memory_limit is None else _LOOK_SECONDS

@@ -12,6 +12,7 @@ import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from mulgil.artifacts import fingerprint_file
 from mulgil.errors import PermanentError, UnsupportedPipelineError, describe
 from mulgil.home import SOURCE_ROOT, home
 
@@ -65,6 +66,15 @@ def find_environment(image: str) -> Environment:
             )
         )
     return Environment(folder.name, prefix, folder / "uv.lock", _variables(prefix))
+
+
+def fingerprint_lock(image: str) -> str:
+    """Return what stands for all that an image's environment here holds of others: its lock's SHA-256.
+
+    Raises:
+        MulgilError: No environment stands for the image.
+    """
+    return fingerprint_file(find_environment(image).lock)
 
 
 def _variables(prefix: Path) -> dict[str, str]:

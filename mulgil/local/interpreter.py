@@ -9,7 +9,7 @@ import select
 import signal
 import socket
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -41,12 +41,13 @@ class Interpreter:
         self._exit_code: int | None = None
 
     @classmethod
-    async def start(cls, environment: Environment, folder: Path) -> Self:
+    async def start(cls, environment: Environment, folder: Path, cores: Iterable[int] | None = None) -> Self:
         """Start one that has imported nothing.
 
         Args:
             environment: Whose Python it is.
             folder: Its working directory.
+            cores: Those that it may use, where this thread's may be fewer for a step that is just starting.
 
         Raises:
             OSError: It cannot be started, or ended at once.
@@ -65,6 +66,8 @@ class Interpreter:
             )
             unwanted.pop_all()
         try:
+            if cores is not None:
+                os.sched_setaffinity(child.pid, cores)
             return await cls._meet(Channel(ours), child)
         except BaseException:
             child.kill()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -30,6 +31,7 @@ class InterpreterTree:
         self._origins = branch(self._imports.values())
         self._growing: dict[Imports, asyncio.Task[Interpreter]] = {}
         self._is_closed = False
+        self._cores = os.sched_getaffinity(0)
 
     @property
     def components(self) -> frozenset[str]:
@@ -75,7 +77,7 @@ class InterpreterTree:
     async def _bring_up(self, node: Imports) -> Interpreter:
         origin = self._origins[node]
         if origin is None:
-            interpreter = await Interpreter.start(self._environment, self._folder)
+            interpreter = await Interpreter.start(self._environment, self._folder, self._cores)
         else:
             interpreter = await (await self.grow(origin)).copy()
         try:

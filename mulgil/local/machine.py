@@ -1,18 +1,15 @@
 """This machine's cores and memory, shared by the steps of a run.
 
 Kubernetes reserves what a container requests and enforces its limits. Here requests are reserved likewise,
-among the steps of one run. The limits are enforced as far as a process without privileges can: a limit of
-cores, rounded up to whole ones, is a set of cores to run on; a step that is seen to hold more memory than its
-limit is killed.
+among the steps of one run. The limits are kept by who starts a step: a container by its engine; a process by
+a set of cores to run on, and by being killed where it is seen to hold more memory than its limit.
 """
 
 from __future__ import annotations
 
 import asyncio
-import itertools
-import math
 import os
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -42,8 +39,6 @@ class Machine:
         self._free_cores = float(len(self.cores))
         self._free_memory = self.memory
         self._freed = asyncio.Condition()
-        self._next_core: Iterator[int] = itertools.cycle(sorted(self.cores))
-        self._starting = asyncio.Lock()
 
     @asynccontextmanager
     async def reserve(self, demand: Demand) -> AsyncIterator[None]:
@@ -73,23 +68,6 @@ class Machine:
                 self._free_cores += demand.cores
                 self._free_memory += demand.memory
                 self._freed.notify_all()
-
-    @asynccontextmanager
-    async def limit_cores(self, limit: float | None) -> AsyncIterator[None]:
-        """Limit the cores of the step that is started within; the next such step gets the next cores.
-
-        A process inherits the cores of the thread that starts it, so that one is started at a time.
-        """
-        async with self._starting:
-            if limit is None:
-                yield
-                return
-            chosen = itertools.islice(self._next_core, min(math.ceil(limit), len(self.cores)))
-            os.sched_setaffinity(0, chosen)
-            try:
-                yield
-            finally:
-                os.sched_setaffinity(0, self.cores)
 
 
 def memory_of_group(group: int) -> int:

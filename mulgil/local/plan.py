@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from mulgil.errors import NotReconciledError, PermanentError
-from mulgil.local.cache.keys import key_of
+from mulgil.local.cache.keys import FingerprintEnvironment, key_of
 from mulgil.local.cache.output_store import OutputStore
 from mulgil.local.cache.step_key import explain_difference
+from mulgil.local.environments import fingerprint_lock
 from mulgil.local.graph import GraphRunner
 from mulgil.local.graph_spec import RetryPolicy
 from mulgil.local.inputs import Run
@@ -58,7 +59,11 @@ class PlannedStep:
 
 
 def plan_run(
-    pipeline: PipelineSpec, parameters: Mapping[str, Any], store: OutputStore, folder: Path
+    pipeline: PipelineSpec,
+    parameters: Mapping[str, Any],
+    store: OutputStore,
+    folder: Path,
+    fingerprint_environment: FingerprintEnvironment = fingerprint_lock,
 ) -> list[PlannedStep]:
     """Foretell what a run would do.
 
@@ -67,6 +72,7 @@ def plan_run(
         parameters: Its parameters.
         store: The cache.
         folder: An empty folder for what the foretelling needs; it may be deleted afterwards.
+        fingerprint_environment: Of an image, a hash of all that a step in it finds there.
 
     Raises:
         InputError: A parameter is unknown, missing or of the wrong type, or a project is wrong.
@@ -90,7 +96,8 @@ def plan_run(
 
     journal = Journal(_RUN.run_id, observe)
     values = Values(bind_parameters(root.input_definitions, parameters))
-    graphs = GraphRunner(pipeline, _RUN, folder, _Foreteller(store, folder, planned), journal)
+    foreteller = _Foreteller(store, folder, planned, fingerprint_environment)
+    graphs = GraphRunner(pipeline, _RUN, folder, foreteller, journal)
     asyncio.run(graphs.run(root.dag, values, "", RetryPolicy()))
     return list(planned.values())
 
@@ -98,16 +105,23 @@ def plan_run(
 class _Foreteller:
     """Takes a step's result from the cache; a step that would run fails, which blocks what follows it."""
 
-    def __init__(self, store: OutputStore, folder: Path, planned: dict[str, PlannedStep]) -> None:
+    def __init__(
+        self,
+        store: OutputStore,
+        folder: Path,
+        planned: dict[str, PlannedStep],
+        fingerprint_environment: FingerprintEnvironment,
+    ) -> None:
         self._store = store
         self._folder = folder
         self._planned = planned
+        self._fingerprint_environment = fingerprint_environment
 
     async def run(self, step: Step) -> TaskResult:
         """Foretell a step."""
         is_cached = step.task.caching_options.enable_cache
         action = Action.RUN if is_cached else Action.RECONCILE
-        key = key_of(step, _RUN.run_id)
+        key = key_of(step, _RUN.run_id, self._fingerprint_environment)
         if key is None:
             return self._note(step, action, ("not all that it reads can be known before",))
         if not self._store.has(key):

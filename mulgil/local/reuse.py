@@ -10,10 +10,11 @@ from dataclasses import dataclass
 
 from mulgil.artifacts import write_text
 from mulgil.errors import NotReconciledError
-from mulgil.local.cache.keys import key_of
+from mulgil.local.cache.keys import FingerprintEnvironment, key_of
 from mulgil.local.cache.output_store import OutputStore
 from mulgil.local.cache.standing import Facts, compare, observe
 from mulgil.local.cache.step_key import StepKey
+from mulgil.local.environments import fingerprint_lock
 from mulgil.local.results import Values
 from mulgil.local.run_store import State
 from mulgil.local.step import Step
@@ -57,12 +58,21 @@ class StepReuse:
         run_id: The run.
         store: The cache.
         is_cache_read: Whether outputs of other runs are taken.
+        fingerprint_environment: Of an image, a hash of all that a step in it finds there.
     """
 
-    def __init__(self, run_id: str, store: OutputStore, *, is_cache_read: bool) -> None:
+    def __init__(
+        self,
+        run_id: str,
+        store: OutputStore,
+        *,
+        is_cache_read: bool,
+        fingerprint_environment: FingerprintEnvironment = fingerprint_lock,
+    ) -> None:
         self._run_id = run_id
         self._store = store
         self._is_cache_read = is_cache_read
+        self._fingerprint_environment = fingerprint_environment
         self._keys: dict[str, StepKey | None] = {}
 
     def find(self, step: Step, folder: TaskFolder) -> Reused | None:
@@ -75,7 +85,7 @@ class StepReuse:
         if finished is not None:
             return Reused(finished, None)
         # Before it runs: code that is edited meanwhile is not what made the outputs.
-        key = self._keys[step.path] = key_of(step, self._run_id)
+        key = self._keys[step.path] = key_of(step, self._run_id, self._fingerprint_environment)
         if not self._is_cache_read or key is None or not self._store.has(key):
             return None
         try:

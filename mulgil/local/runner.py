@@ -7,21 +7,21 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from mulgil.errors import PermanentError
 from mulgil.local.backend_limits import refuse_beyond_backend
-from mulgil.local.container_step import check_container
 from mulgil.local.graph import GraphRunner
 from mulgil.local.graph_spec import Dag, RetryPolicy
 from mulgil.local.inputs import Run
-from mulgil.local.interpreters import Interpreters
 from mulgil.local.journal import Journal, Observe
+from mulgil.local.launcher import Launcher
 from mulgil.local.machine import Machine
 from mulgil.local.parameters import bind_parameters
 from mulgil.local.pipeline_spec import PipelineSpec
+from mulgil.local.process_launcher import ProcessLauncher
 from mulgil.local.results import RunResult, TaskResult, Values
 from mulgil.local.reuse import StepReuse
 from mulgil.local.step_runner import StepRunner
@@ -36,12 +36,12 @@ class PipelineRunner:
         folder: The run's folder; each task gets one below it.
         observe: Told of each start and end of a task, one call at a time.
         reuse: Knows the outputs that stand already.
-        expected: Paths of the tasks that will probably run, in their order; their imports are done ahead.
+        launcher: Starts the steps' commands; as processes of this machine where it is not given.
 
     Raises:
         UnsupportedPipelineError: An image has no environment on this machine, or the pipeline uses what KFP's
             backend would not run.
-        PermanentError: An environment is not installed.
+        PermanentError: An environment is not installed, or an image is not there.
     """
 
     def __init__(
@@ -51,17 +51,17 @@ class PipelineRunner:
         folder: Path,
         observe: Observe,
         reuse: StepReuse,
-        expected: Sequence[str] = (),
+        launcher: Launcher | None = None,
     ) -> None:
+        self._launcher = launcher or ProcessLauncher(folder)
         for name, executor in pipeline.deployment_spec.executors.items():
             if executor.container is not None:
-                check_container(name, executor.container)
+                self._launcher.check(name, executor.container)
         refuse_beyond_backend(pipeline)
         self._pipeline = pipeline
         self._run = Run(run_id, time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()))
         self._folder = folder
         self._reuse = reuse
-        self._expected = expected
         self._journal = Journal(run_id, observe)
 
     def run(self, parameters: Mapping[str, Any]) -> RunResult:
@@ -83,13 +83,11 @@ class PipelineRunner:
         return RunResult(result.state, result.failed, result.outputs, self._journal.results)
 
     async def _run_graph(self, graph: Dag, values: Values) -> TaskResult:
-        images = self._pipeline.images
         self._folder.mkdir(parents=True, exist_ok=True)
-        interpreters = Interpreters((images[path] for path in self._expected if path in images), self._folder)
-        steps = StepRunner(self._run, self._folder, Machine(), self._journal, self._reuse, interpreters)
+        steps = StepRunner(self._run, self._folder, Machine(), self._journal, self._reuse, self._launcher)
         graphs = GraphRunner(self._pipeline, self._run, self._folder, steps, self._journal)
         try:
-            await interpreters.prepare()
+            await self._launcher.prepare()
             return await graphs.run(graph, values, "", RetryPolicy())
         finally:
-            await interpreters.close()
+            await self._launcher.close()

@@ -139,7 +139,7 @@ def run_step(step: Step, run: Run, folder: Path, *, is_debugged: bool) -> Attemp
         with place.log.open("wb") as log:
             process = await ContainerProcess.start(step.container, context, place.path, log, None)
             try:
-                return await process.wait(None, None)
+                return await process.wait(None)
             except asyncio.CancelledError:
                 await process.end()
                 raise

@@ -10,10 +10,9 @@ import time
 from pathlib import Path
 
 from mulgil.errors import MulgilError
-from mulgil.local.container_step import ContainerProcess
 from mulgil.local.inputs import Run
-from mulgil.local.interpreters import Interpreters
 from mulgil.local.journal import Journal
+from mulgil.local.launcher import Launcher
 from mulgil.local.machine import Machine
 from mulgil.local.placeholders import TaskContext
 from mulgil.local.resources import Demand, read_demand
@@ -35,7 +34,7 @@ class StepRunner:
         machine: Whose cores and memory the steps share.
         journal: Told of each attempt.
         reuse: Knows the outputs that stand already.
-        interpreters: Do the imports of the steps to come.
+        launcher: Starts their commands.
     """
 
     def __init__(
@@ -45,14 +44,14 @@ class StepRunner:
         machine: Machine,
         journal: Journal,
         reuse: StepReuse,
-        interpreters: Interpreters,
+        launcher: Launcher,
     ) -> None:
         self._run = run
         self._folder = folder
         self._machine = machine
         self._journal = journal
         self._reuse = reuse
-        self._interpreters = interpreters
+        self._launcher = launcher
 
     async def run(self, step: Step) -> TaskResult:
         """Run a step to its end, as often as its retry policy says.
@@ -63,7 +62,7 @@ class StepRunner:
         try:
             return await self._run_or_reuse(step)
         finally:
-            await self._interpreters.forget(step.container.image)
+            await self._launcher.forget(step.container.image)
 
     async def _run_or_reuse(self, step: Step) -> TaskResult:
         folder = TaskFolder(self._folder, step.path)
@@ -107,16 +106,11 @@ class StepRunner:
         exit_code: int | None = None
         try:
             with folder.log.open("wb") as log:
-                # One that waits already has all cores.
-                interpreters = self._interpreters if demand.core_limit is None else None
-                async with self._machine.limit_cores(demand.core_limit):
-                    process = await ContainerProcess.start(
-                        step.container, context, folder.path, log, interpreters
-                    )
-                    folder.remember_process(process.pid)
+                process = await self._launcher.start(step.container, context, folder.path, log, demand)
+                folder.remember_process(process.pid)
                 try:
-                    with self._interpreters.while_working():
-                        exit_code = await process.wait(demand.memory_limit, deadline)
+                    with self._launcher.while_working():
+                        exit_code = await process.wait(deadline)
                 except asyncio.CancelledError:
                     exit_code = await process.end()
                     self._journal.tell_end(attempt, _failure(step, exit_code, folder))

@@ -10,10 +10,13 @@ from typing import Any
 import httpx
 
 from mulgil.contract.rollout import Rollout
+from mulgil.endpoint_access import authorization
 from mulgil.errors import InputError, TemporaryError, describe
 from mulgil.rollout.comparisons import ReplayedShift, replay_level
 from mulgil.rollout.drivers import Driver
+from mulgil.rollout.drivers.git import GitDriver, parse_git_driver_name
 from mulgil.rollout.labels import LabelFiles
+from mulgil.rollout.manifest_repository import ManifestRepository
 from mulgil.rollout.progress import Surroundings
 from mulgil.rollout.record import Phase, ReplayReport, RolloutRecord
 from mulgil.rollout.releases import Sight
@@ -46,6 +49,9 @@ def open_driver(name: str) -> Driver:
             from mulgil.rollout.drivers.standard import StandardDriver
 
             return StandardDriver()
+    if (followed := parse_git_driver_name(name)) is not None:
+        inner, folder, is_pushed = followed
+        return GitDriver(open_driver(inner), ManifestRepository(folder, is_pushed=is_pushed))
     raise InputError(
         describe("There is no such driver", expected=" or ".join(DRIVERS), received=f"driver={name}")
     )
@@ -109,7 +115,7 @@ def open_source(settings: dict[str, Any]) -> MetricSource:
 def surroundings(rollout: RolloutRecord) -> Iterator[Surroundings]:
     """Open all that a rollout touches."""
     with ExitStack() as stack:
-        client = stack.enter_context(httpx.Client())
+        client = stack.enter_context(httpx.Client(headers=authorization()))
         source, driver = open_source(rollout.source), open_driver(rollout.driver)
         yield Surroundings(
             driver=driver,

@@ -17,8 +17,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from mulgil.cluster.kserve_support import MODE_ANNOTATION, STANDARD, normalize_mode
 from mulgil.errors import InputError, describe
+from mulgil.kserve_modes import MODE_ANNOTATION, DeploymentMode, normalize_mode
 
 Manifest = dict[str, Any]
 
@@ -65,7 +65,7 @@ class Form(Protocol):
 def form_of(manifest: Manifest) -> Form:
     """Return the form that a manifest is written in: Knative's where it does not say."""
     mode = manifest["metadata"].get("annotations", {}).get(MODE_ANNOTATION, "")
-    return StandardForm() if normalize_mode(mode) == STANDARD else KnativeForm()
+    return StandardForm() if normalize_mode(mode) == DeploymentMode.STANDARD else KnativeForm()
 
 
 def version_of(manifest: Manifest) -> str:
@@ -200,6 +200,27 @@ def strip(manifest: Manifest) -> Manifest:
     result = _wanted(manifest)
     result["spec"]["predictor"].pop("canaryTrafficPercent", None)
     return result
+
+
+def keep_foreign_metadata(there: Manifest, manifest: Manifest) -> Manifest:
+    """Return what is wanted, with the labels and annotations that others wrote on what is there.
+
+    Args:
+        there: The object as it is.
+        manifest: The object as it is to be.
+    """
+    metadata = dict(there["metadata"])
+    for key in ("labels", "annotations"):
+        ours = manifest["metadata"].get(key, {})
+        # Tools and controllers write labels and annotations of their own.
+        foreign = {k: v for k, v in metadata.get(key, {}).items() if not _is_ours(k)}
+        if foreign or ours:
+            metadata[key] = {**foreign, **ours}
+    return {**manifest, "metadata": metadata}
+
+
+def _is_ours(key: str) -> bool:
+    return key.startswith("mulgil.dev/") or key == TAGS_ANNOTATION
 
 
 def _name(candidate: Manifest) -> str:

@@ -14,6 +14,8 @@ _OPEN_CALLS = frozenset({"ServerLive", "ServerReady", "ModelReady"})
 class Access:
     """Asks for a token where there is more to see than whether the server lives.
 
+    The OpenAPI page is no exception: it tells the dictionary, as the model's metadata does.
+
     Args:
         tokens: Those that are known.
         name: The model's.

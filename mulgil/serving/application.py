@@ -7,7 +7,10 @@ import os
 import re
 import time
 from collections.abc import Awaitable, Callable, Sequence
+from functools import cached_property
 from typing import Any
+
+import msgspec
 
 import mulgil
 from mulgil.contract.answers import Numbers
@@ -32,6 +35,8 @@ from mulgil.serving.messages import (
 )
 from mulgil.serving.model import NoPredictionError, RawColumns, ServedModel
 from mulgil.serving.online_store import Rows, UnreadRowsError
+from mulgil.serving.openapi import describe_api
+from mulgil.serving.openapi_page import HTML, write_page
 from mulgil.serving.prediction_log import PredictionLog
 from mulgil.serving.routes import Routes
 from mulgil.serving.shared_numbers import SharedNumbers
@@ -39,8 +44,10 @@ from mulgil.serving.shared_numbers import SharedNumbers
 # An identifier that may be echoed into a header and a log. The length is chosen by eye.
 _IDENTIFIER = re.compile(rb"[\x21-\x7e]{1,128}")
 
-# What an explanation's request may take of its worker, which answers nothing else meanwhile. Chosen by eye.
+# What an explanation's request takes of its worker, which answers nothing else meanwhile. Chosen by eye.
 _EXPLAIN_SECONDS = 0.25
+# And what it takes at most, where the model is slow. Chosen by eye.
+_MOST_EXPLAIN_SECONDS = 1.0
 _MOST_EXPLAINED = 64
 
 
@@ -97,6 +104,14 @@ class Application:
         self.metadata = protocol_v2.describe_model(
             name=name, version=version, columns=columns, answers=model.answers
         )
+        api = describe_api(
+            self.metadata,
+            columns=columns,
+            entity=model.store.entity,
+            answers=model.answers,
+            most_explained=_MOST_EXPLAINED,
+        )
+        self._api = msgspec.json.encode(api)
         # A random part tells processes apart, a counter requests: uuid4 costs ten times as much.
         self._process, self._counter = os.urandom(8).hex().encode(), itertools.count()
         self._routes = self._lay_routes()
@@ -115,6 +130,11 @@ class Application:
             response = _fail(exc, identifier)
         response.head += b"%bX-Request-Id: %b\r\n" % (self._version_line, identifier)
         return response
+
+    @cached_property
+    def _api_page(self) -> bytes:
+        """The description for a reader, who is rare: it takes some ten milliseconds to write."""
+        return write_page(msgspec.json.decode(self._api))
 
     @property
     def description(self) -> dict[str, Any]:
@@ -161,6 +181,8 @@ class Application:
         routes = Routes(self.name)
         routes.add("GET", "/", lambda _, __: json_response({"status": "alive"}))
         routes.add("GET", "/metrics", self._render_metrics)
+        routes.add("GET", "/openapi.json", lambda _, __: Response(200, self._api))
+        routes.add("GET", "/docs", lambda _, __: Response(200, self._api_page, HTML))
         routes.add("GET", "/v1/models", self._list_models)
         routes.add("GET", f"/v1/models/{self.name}", self._report_ready)
         routes.add("POST", f"/v1/models/{self.name}:predict", self._timed("v1", self._predict_v1))
@@ -300,9 +322,15 @@ class Application:
             columns, rows = self._join(self._read_rows(keys, request), keys), len(keys)
         warnings: list[Violation] = []
         encoded = self._model.encode(columns, rows, warnings)
-        explanations = self._model.explain(encoded, _EXPLAIN_SECONDS)
+        explanations = self._model.explain(encoded, _EXPLAIN_SECONDS, _MOST_EXPLAIN_SECONDS)
         if explanations is None:
             raise RequestError(404, _explain_why_not(self._model))
+        if len(explanations) < rows:
+            raise RequestError(
+                503,
+                f"{len(explanations)} of {rows} instances were explained within {_MOST_EXPLAIN_SECONDS:g} s, "
+                "which is all that a request may take: ask for fewer at once.",
+            )
         request.warning = write_warnings(warnings)
         return json_response(protocol_v1.answer_explained(explanations, self._model.columns, self.answers))
 

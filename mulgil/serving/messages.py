@@ -86,6 +86,8 @@ def parse_body(decoder: msgspec.json.Decoder[Body], body: bytes) -> Body:
     Raises:
         RequestError: 400; the body is not JSON, or not of the decoder's shape.
     """
+    if not body:
+        raise RequestError(400, "The body is empty: expected JSON.")
     try:
         return decoder.decode(body)
     except msgspec.ValidationError as exc:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +34,7 @@ from mulgil.onnx_model import OnnxModel
 from mulgil.preprocessing import FittedTransform, TransformExecutor
 from mulgil.serving.column_encoder import ColumnEncoder
 from mulgil.serving.contract_check import ContractCheck, ContractViolationError, Violation
-from mulgil.serving.explanation import Explainer, Explanation
+from mulgil.serving.explanation import Explainer, Explanation, OutOfTimeError
 from mulgil.serving.image_encoder import ImageEncoder
 from mulgil.serving.online_store import OnlineStore
 from mulgil.serving.row_encoder import RowEncoder
@@ -237,15 +238,19 @@ class ServedModel:
         except (KeyError, OverflowError):
             return None
 
-    def explain(self, encoded: npt.NDArray[np.float32], seconds: float) -> list[Explanation] | None:
+    def explain(
+        self, encoded: npt.NDArray[np.float32], seconds: float, most_seconds: float
+    ) -> list[Explanation] | None:
         """Explain rows that were encoded.
 
         Args:
             encoded: The rows.
-            seconds: What they may take together, roughly.
+            seconds: What they may take together where the model is quick enough.
+            most_seconds: What they may take at most.
 
         Returns:
-            One explanation a row; `None` where the bundle has no background to explain against.
+            One explanation a row, of fewer rows where the time is over; `None` where the bundle has no
+            background to explain against.
 
         Raises:
             NoPredictionError: The model's output is not a finite number.
@@ -254,10 +259,12 @@ class ServedModel:
             return None
         self._infer(encoded)
         begun, rows = time.monotonic(), len(encoded)
-        return [
-            self._explainer.explain(row, deadline=begun + seconds * (place + 1) / rows)
-            for place, row in enumerate(encoded)
-        ]
+        explanations: list[Explanation] = []
+        with suppress(OutOfTimeError):
+            for place, row in enumerate(encoded):
+                deadline = begun + seconds * (place + 1) / rows
+                explanations.append(self._explainer.explain(row, deadline=deadline, end=begun + most_seconds))
+        return explanations
 
     def _read_background(self, path: Path, transform: FittedTransform) -> Explainer | None:
         if not path.exists():

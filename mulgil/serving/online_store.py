@@ -7,7 +7,6 @@ holds that the same entities give the same values.
 from __future__ import annotations
 
 import asyncio
-import os
 import sqlite3
 import time
 from collections.abc import Callable, Sequence
@@ -20,7 +19,7 @@ from mulgil.artifacts import FeatureServiceReference
 from mulgil.contract.dictionary import ColumnType, DataDictionary
 from mulgil.errors import InputError, describe
 from mulgil.online_rows import FORM, VALUES_START, OtherFormError, RowForm, key_writer, table_name
-from mulgil.online_stores import URL_VARIABLE
+from mulgil.online_stores import URL_VARIABLE, find_redis
 from mulgil.serving.logs import write_event
 from mulgil.serving.messages import RequestError
 from mulgil.serving.redis_rows import RedisRows
@@ -241,7 +240,7 @@ def _connect(reference: FeatureServiceReference) -> Backend:
         return UnreadableRows(reference.row_form)
     if reference.store_kind == "sqlite":
         return SqliteRows(Path(reference.online_store), table_name(reference.project, reference.name))
-    url = os.environ.get(URL_VARIABLE)
+    url = find_redis()
     if not url:
         raise InputError(
             describe(

@@ -49,8 +49,8 @@ _TICK_SECONDS = 0.1
 _TIMEOUT_SECONDS = 10.0
 _LEAST_WAIT_SECONDS, _GREATEST_WAIT_SECONDS = 0.2, 10.0
 _TELL_SECONDS = 10.0
-
-# The end of a time of day.
+# The parts of a time's fraction, which take longer to write than to look up.
+_MILLISECONDS = tuple(b"%03d" % number for number in range(1000))
 _MICROSECONDS = tuple(b"%03dZ" % number for number in range(1000))
 
 
@@ -90,7 +90,7 @@ class PredictionLog:
         self._process, self._counter = os.urandom(8).hex().encode(), itertools.count()
         # perf_counter to the time of day.
         self._offset = time.time() - time.perf_counter()
-        self._millisecond, self._stamp = -1, b""
+        self._second, self._stamp = -1_000_000, b""
         common: dict[str, Any] = {
             "specversion": "1.0",
             "source": f"/{namespace}/{service}",
@@ -162,7 +162,7 @@ class PredictionLog:
             and LENGTH_HEADER not in headers
             and len(request.body) + len(response.body) <= _LONGEST_BODY
         ):
-            first, last = self._times(begun, ended)
+            first, last = self._time(begun), self._time(ended)
             latency = (ended - begun) * 1e6
             events = self._common % (
                 *(identifier, first, request.body),
@@ -236,7 +236,7 @@ class PredictionLog:
     ) -> bytes:
         """Write any record's two events, with a comma behind each."""
         event = b"%b-%x" % (self._process, next(self._counter))
-        first, last = self._times(begun, ended)
+        first, last = self._time(begun), self._time(ended)
         is_plain = response.status == 200 and protocol != b"grpc"
         length = request.headers.get(LENGTH_HEADER)
         more = b""
@@ -264,16 +264,16 @@ class PredictionLog:
             _data(response.body, is_json=response.content_type is JSON and protocol != b"grpc"),
         )
 
-    def _times(self, begun: float, ended: float) -> tuple[bytes, bytes]:
-        """Write two times by RFC 3339."""
-        first, micros = divmod(int((begun + self._offset) * 1e6), 1000)
-        if first != self._millisecond:
-            self._millisecond, self._stamp = first, _write_millisecond(first)
-        stamp = self._stamp
-        last, later = divmod(int((ended + self._offset) * 1e6), 1000)
-        # Most requests end in the millisecond that they began in.
-        last_stamp = stamp if last == first else _write_millisecond(last)
-        return stamp + _MICROSECONDS[micros], last_stamp + _MICROSECONDS[later]
+    def _time(self, moment: float) -> bytes:
+        """Write a time by RFC 3339."""
+        micros = int((moment + self._offset) * 1e6)
+        if not 0 <= (rest := micros - self._second) < 1_000_000:
+            # The calendar is asked once a second: it takes longer than all else of a record.
+            rest = micros % 1_000_000
+            self._second = micros - rest
+            day = time.gmtime(self._second // 1_000_000)
+            self._stamp = time.strftime("%Y-%m-%dT%H:%M:%S.", day).encode()
+        return self._stamp + _MILLISECONDS[rest // 1000] + _MICROSECONDS[rest % 1000]
 
     def _lose(self, count: int) -> None:
         self.dropped += count
@@ -286,12 +286,6 @@ class PredictionLog:
         if now >= self._told_at:
             self._told_at = now + _TELL_SECONDS
             write_event(f"prediction log: {message}", level="warning")
-
-
-def _write_millisecond(millisecond: int) -> bytes:
-    """Write a time by RFC 3339, without what is less than a millisecond and the end."""
-    day = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(millisecond // 1000))
-    return b"%b.%03d" % (day.encode(), millisecond % 1000)
 
 
 def _data(body: bytes, *, is_json: bool) -> bytes:

@@ -40,6 +40,7 @@ _DATATYPES = {
 }
 
 _NUMERIC = ("FP64", "FP32", "INT64", "INT32")
+_WHOLE = ("INT64", "INT32")
 _ACCEPTED = {
     ColumnType.FLOAT: _NUMERIC,
     # A nullable integer, boolean or code reaches a client's data frame as a float.
@@ -220,7 +221,7 @@ def read_outputs(request: InferRequest, outputs: Sequence[str]) -> dict[str, boo
     """Check what a request asks for; return each wanted output, and whether as bytes.
 
     Raises:
-        RequestError: 400; an output that there is not.
+        RequestError: 400; an output that there is not, or a flag that is neither true nor false.
     """
     named = request.outputs or []
     unknown = [tensor.name[:80] for tensor in named if tensor.name not in outputs]
@@ -228,10 +229,17 @@ def read_outputs(request: InferRequest, outputs: Sequence[str]) -> dict[str, boo
         raise RequestError(
             400, f"`outputs`: expected only {', '.join(outputs)}; received {', '.join(unknown[:10])}."
         )
-    of_all = (request.parameters or {}).get("binary_data_output", False)
+    of_all = _read_flag(request.parameters, "binary_data_output", False)
     if not named:
-        return dict.fromkeys(outputs, of_all is True)
-    return {tensor.name: (tensor.parameters or {}).get("binary_data", of_all) is True for tensor in named}
+        return dict.fromkeys(outputs, of_all)
+    return {tensor.name: _read_flag(tensor.parameters, "binary_data", of_all) for tensor in named}
+
+
+def _read_flag(parameters: Mapping[str, Any] | None, name: str, default: bool) -> bool:
+    flag = (parameters or {}).get(name, default)
+    if not isinstance(flag, bool):
+        raise RequestError(400, f"`{name}`: expected true or false.")
+    return flag
 
 
 class AnswerWriter:
@@ -504,6 +512,10 @@ def _flatten(tensor: InputTensor, count: int) -> list[object]:
         data = [value for row in data for value in row]
     if len(data) != count:
         raise RequestError(400, f"input {name}: expected {count} values; received {len(data)}.")
-    if not _ELEMENTS[tensor.datatype].issuperset(map(type, data)):
+    others = set(map(type, data)) - _ELEMENTS[tensor.datatype]
+    if others == {float} and tensor.datatype in _WHOLE:
+        # JSON has one kind of number: 63.0 is 63.
+        others = {float for value in data if type(value) is float and not value.is_integer()}
+    if others:
         raise RequestError(400, f"input {name}: expected every value to be {tensor.datatype} or null.")
     return data

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from kserve import InferenceGRPCClient, InferInput, InferRequest
 from model_servers import Server, free_port
+from openapi_pages import answer_problems
 from served_bundles import ROW, SPARSE_ROW, dictionary_of, network, seal
 
 from mulgil.artifacts import BUNDLE_BACKGROUND, Background
@@ -168,3 +169,11 @@ def test_grpcs_metadata_has_every_output(served):
         content = call(b"\n\x05heart", timeout=5)
 
     assert all(tensor.name.encode() in content for tensor in served.answers.tensors)
+
+
+def test_the_openapi_page_describes_the_answers(served):
+    for path in ("/v1/models/heart:predict", "/v1/models/heart:explain"):
+        answer = httpx.post(served.url + path, json={"instances": [ROW]})
+        assert answer.status_code == 200
+        assert answer_problems(served, path, answer) == []
+    assert answer_problems(served, "/v2/models/heart/infer", infer(served)) == []

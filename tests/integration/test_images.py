@@ -9,6 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 import tensorflow as tf
 from image_projects import LABELS, columns, draw, write_image_project
+from jsonschema import Draft202012Validator
 from PIL import Image
 from registry_template import write_empty_registry
 
@@ -98,6 +99,32 @@ def _ask(application, path, body, headers=None):
     content = body if isinstance(body, bytes) else json.dumps(body).encode()
     response = application.handle(Request("POST", path, headers or {}, content))
     return response.status, response.body if response.status == 200 else response.body.decode()
+
+
+def test_the_openapi_page_describes_the_forms_of_an_image_by_an_example_that_is_answered(application):
+    page = json.loads(application.handle(Request("GET", "/openapi.json")).body)
+    assert b"A PNG or JPEG file in base64" in application.handle(Request("GET", "/docs")).body
+    (name,) = page["components"]["schemas"]["InstanceByColumn"]["properties"]
+    for path in ("/v1/models/stripes:predict", "/v2/models/stripes/infer"):
+        content = page["paths"][path]["post"]["requestBody"]["content"]["application/json"]
+        form = Draft202012Validator({**content["schema"], "components": page["components"]})
+        bodies = [content["example"]]
+        picture = _pictures(1)[0]
+        if "instances" in content["example"]:
+            file = {"b64": base64.b64encode(encode_png(picture)).decode()}
+            bodies += [{"instances": [one]} for one in ({name: file}, file, [file], picture.tolist())]
+        else:
+            pixels = {
+                "name": name,
+                "shape": [1, *picture.shape],
+                "datatype": "UINT8",
+                "data": [picture.tolist()],
+            }
+            bodies.append({"inputs": [pixels]})
+        for body in bodies:
+            assert _ask(application, path, body)[0] == 200
+            assert form.is_valid(body), body
+        assert not form.is_valid({"instances": [{name: 3}], "inputs": []})
 
 
 def test_every_form_of_a_request_gives_the_same_answer(trained, application):

@@ -2,9 +2,13 @@
 
 import io
 import json
+import os
 import re
 import shutil
+import subprocess
+import sys
 import zipfile
+from pathlib import Path
 
 import pytest
 import yaml
@@ -61,6 +65,12 @@ def mulgil(host, *words, exit_code=0):
         raise answer.exception
     assert answer.exit_code == exit_code, answer.output
     return answer.output
+
+
+def mulgil_here(*words):
+    answer = CliRunner().invoke(app, words)
+    if answer.exception is not None:
+        raise answer.exception
 
 
 def test_a_run_is_uploaded_started_followed_and_kept_with_what_it_handed_over(store):
@@ -167,6 +177,63 @@ def test_what_is_uploaded_carries_the_clusters_settings(store):
     container = version["pipeline_spec"]["deploymentSpec"]["executors"]["exec-train-model"]["container"]
     assert container["image"].startswith("ghcr.io/acme/mulgil/train-model:")
     assert container["resources"]["resourceMemoryLimit"] == "4Gi"
+
+
+def test_the_steps_run_the_code_that_was_shipped_in_the_images_that_there_are(store, tmp_path):
+    stub = KfpStub(WELL)
+    with serving(stub) as host:
+        mulgil(host, "submit", PROJECT, "--no-wait", "--sync-code")
+
+    assert stub.wrong == []
+    (version,) = stub.versions.values()
+    containers = [e["container"] for e in version["pipeline_spec"]["deploymentSpec"]["executors"].values()]
+    assert all(container["image"].startswith("mulgil/") for container in containers)
+    # Some step, as a container of an older image has it: without this checkout on its path.
+    command = next(c["command"] for c in containers if c["command"][-1] == "components.ingest_data")
+    (image, place) = tmp_path / "image", command[3].removeprefix("file://")
+    for name in ("__init__.py", "errors.py", "project_location.py"):
+        (image / "mulgil").mkdir(parents=True, exist_ok=True)
+        shutil.copy(SOURCE_ROOT / "mulgil" / name, image / "mulgil" / name)
+    done = subprocess.run(
+        [sys.executable, *command[1:], "--help"],
+        env={**os.environ, "PYTHONPATH": str(image), "PATH": f"{Path(sys.executable).parent}:/bin"},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "python -m components.ingest_data" in done.stdout
+    with zipfile.ZipFile(place) as code:
+        assert "components/ingest_data/core.py" in code.namelist()
+        assert not [name for name in code.namelist() if "__pycache__" in name or ".venv" in name]
+
+
+@pytest.mark.parametrize(
+    ("words", "reason"),
+    [
+        (
+            ["--settings", SOURCE_ROOT / "tests/golden/manifests/overlays-production.yaml"],
+            "allows_code_sync: false",
+        ),
+        (["--pin-digests"], "--pin-digests"),
+    ],
+)
+def test_code_that_is_in_no_image_is_refused_in_production(store, words, reason, monkeypatch):
+    monkeypatch.setattr("mulgil.cluster.image_registry.find_digest", lambda image: "sha256:" + "0" * 64)
+    with pytest.raises(InputError, match="for development alone") as raised:
+        mulgil("http://127.0.0.1:1", "submit", PROJECT, "--sync-code", *words)
+
+    assert reason in str(raised.value)
+    assert not store.exists()
+
+
+def test_a_run_of_a_cluster_is_resumed_there_and_not_here(store):
+    stub = KfpStub(BADLY)
+    with serving(stub) as host:
+        mulgil(host, "submit", PROJECT, exit_code=1)
+
+    with pytest.raises(InputError, match="--retry run-1"):
+        mulgil_here("run", "--resume", "latest")
 
 
 def test_a_run_that_fails_names_the_step_and_the_reason_and_is_kept(store):

@@ -20,6 +20,7 @@ from learning_project import CATEGORIES, LearningProject, write_project, write_r
 from registry_template import write_empty_registry
 from request_strategies import transforms
 from strategies import dictionaries, instances
+from tensorflow_serving import ServedSavedModel
 
 from components.evaluate_model import standing as evaluate_standing
 from components.evaluate_model.__main__ import main as evaluate_main
@@ -45,6 +46,8 @@ from mulgil.contract import ColumnType
 from mulgil.errors import GateRejectedError, InputError, NotReconciledError
 from mulgil.home import SOURCE_ROOT
 from mulgil.preprocessing import MISSING_CODE, FittedTransform, TransformExecutor
+from mulgil.preprocessing.rows import read_rows
+from mulgil.serving.model import ServedModel
 
 
 @dataclass(frozen=True)
@@ -154,6 +157,35 @@ def test_the_signature_takes_the_raw_columns_by_name(trained):
     assert {name: (spec.dtype, spec.shape.as_list()) for name, spec in serve.structured_outputs.items()} == {
         "probability": (tf.float32, [None])
     }
+
+
+def as_tensorflow_serving_takes_it(value):
+    """A value as its row form has it: booleans are numbers, and nothing is NaN or the empty text."""
+    return float(value) if isinstance(value, bool) else value
+
+
+def test_the_saved_model_alone_answers_tensorflow_servings_rows_as_our_server_does(trained):
+    rows = read_rows(trained.project.rows_path, "test", trained.project.folder.dictionary)
+    instances = [rows.instance(place) for place in range(len(rows))]
+    features = trained.project.folder.dictionary.features
+    missing = {c.name: MISSING_CODE if c.type is ColumnType.CATEGORY else float("nan") for c in features}
+    body = {
+        "signature_name": "serving_default",
+        "instances": [
+            {
+                name: missing[name] if value is None else as_tensorflow_serving_takes_it(value)
+                for name, value in instance.items()
+            }
+            for instance in instances
+        ],
+    }
+
+    answer = ServedSavedModel(trained.bundle_path / "saved_model").predict(json.dumps(body).encode())
+
+    columns = {column.name: [instance[column.name] for instance in instances] for column in features}
+    assert any(None in values for values in columns.values()), "missing values are compared too"
+    expected = ServedModel(trained.bundle_path).predict(columns, len(instances))
+    assert answer["predictions"] == pytest.approx(expected, abs=1e-5)
 
 
 def test_the_example_is_a_training_row_and_the_saved_models_answer(trained):

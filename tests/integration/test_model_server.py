@@ -217,7 +217,7 @@ def test_a_request_id_is_kept_or_made(server):
         ("POST", "/v2/models/other/infer", 404, "Model with name other does not exist."),
         ("GET", "/v2/models/heart/versions/6/ready", 404, "nothing at"),
         ("GET", "/v3", 404, "nothing at /v3"),
-        ("POST", "/v1/models/heart:explain", 400, "The body is not JSON"),
+        ("POST", "/v1/models/heart:explain", 400, "The body is empty: expected JSON"),
         ("GET", "/v1/models/heart:predict", 405, "takes POST; received GET"),
         ("DELETE", "/v2/health/live", 405, "takes GET; received DELETE"),
     ],

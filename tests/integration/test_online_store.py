@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 from feature_stores import Store
 from model_servers import Server
-from served_bundles import DICTIONARY, ROW, SPARSE_ROW, network
+from served_bundles import DICTIONARY, ROW, SPARSE_ROW, edit_json, network, seal
 
+from mulgil.artifacts import BUNDLE_DICTIONARY, BUNDLE_TRANSFORM
 from mulgil.contract import Column, ColumnRole, ColumnType, DataDictionary
 from mulgil.serving.messages import RequestError
 
@@ -135,6 +136,38 @@ def test_a_key_beside_features_is_refused(server):
 
     assert answer.status_code == 400
     assert "column patient_id: expected only the model's columns" in answer.json()["error"]
+
+
+def test_an_unknown_entitys_features_are_missing_where_the_bundle_says_fill(store, tmp_path):
+    bundle = tmp_path / "bundle"
+    reference = store.reference.model_copy(update={"unknown_entity": "fill"})
+    network(0).write_bundle(bundle, reference)
+    server = Server(bundle)
+    answer = predict(server, 2, 99)
+    assert server.end()[0] == 0
+    assert answer.status_code == 400
+    assert "instance 1, column age: expected a value (integer, 18 to 110 years)" in answer.json()["error"]
+
+    # Once every column may be missing, there is nothing to refuse.
+    columns = json.loads((bundle / BUNDLE_DICTIONARY).read_text())["columns"]
+    fills = {"age": 54.0, "income": 30_000.0}
+    for column in columns:
+        column["missing"] = "median" if column["name"] in fills else column["missing"]
+    edit_json(bundle / BUNDLE_DICTIONARY, columns=columns)
+    fitted = json.loads((bundle / BUNDLE_TRANSFORM).read_text())["columns"]
+    for column in fitted:
+        column["fill"] = fills.get(column["name"], column["fill"])
+    edit_json(bundle / BUNDLE_TRANSFORM, columns=fitted)
+    seal(bundle, reference)
+    server = Server(bundle)
+    filled = {"age": 54, "oldpeak": 1.0, "exang": False, "thal": None, "income": 30_000.0}
+    expected = network(0).predict(SPARSE_ROW, filled)
+
+    assert predict(server, 2, 99).json()["predictions"] == pytest.approx(expected, abs=1e-6)
+    tensor = {"name": "patient_id", "shape": [2], "datatype": "INT64", "data": [2, 99]}
+    answer = httpx.post(f"{server.url}/v2/models/heart/infer", json={"inputs": [tensor]}).json()
+    assert answer["outputs"][0]["data"] == pytest.approx(expected, abs=1e-6)
+    assert server.end()[0] == 0
 
 
 def test_a_new_materialization_is_read_at_once(server, store):

@@ -13,6 +13,10 @@ from kserve.protocol.grpc.grpc_predict_v2_pb2_grpc import GRPCInferenceServiceSt
 from model_servers import Server, free_port, read_log, start
 from served_bundles import ROW, network
 
+from components.deploy_model.smoke import converse
+from mulgil.endpoint_access import TOKEN_VARIABLE
+from mulgil.errors import PermanentError
+
 PREDICT = "/v1/models/heart:predict"
 BODY = {"instances": [ROW]}
 
@@ -203,6 +207,14 @@ def test_any_of_the_tokens_opens_the_door(guarded, token):
     answer = httpx.post(guarded.url + PREDICT, json=BODY, headers={"Authorization": f"bearer {token}"})
 
     assert answer.status_code == 200
+
+
+def test_the_deployments_smoke_request_has_the_token_of_its_environment(guarded, monkeypatch):
+    monkeypatch.delenv(TOKEN_VARIABLE, raising=False)
+    with pytest.raises(PermanentError, match="status 401"):
+        converse(guarded.url, name="heart", instance=ROW)
+    monkeypatch.setenv(TOKEN_VARIABLE, "second\n")
+    assert converse(guarded.url, name="heart", instance=ROW)[1] == "7"
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,8 @@
 """Values out of range that the dictionary says to take, and predictions explained, as clients see both."""
 
+import itertools
 import json
+import re
 
 import grpc
 import httpx
@@ -12,6 +14,9 @@ from model_servers import Server, free_port
 from served_bundles import ROW, SPARSE_ROW, edit_json, network, seal
 
 from mulgil.artifacts import BUNDLE_BACKGROUND, BUNDLE_DICTIONARY, Background
+from mulgil.serving.application import Application
+from mulgil.serving.messages import Request
+from mulgil.serving.model import ServedModel
 
 POLICIES = {"age": "clip", "income": "pass"}
 BACKGROUND = [ROW, SPARSE_ROW, {**ROW, "age": 30, "thal": "3"}]
@@ -36,6 +41,7 @@ def server(tmp_path_factory):
     seal(bundle)
     port = free_port()
     server = Server(bundle, f"--grpc-port={port}")
+    server.bundle = bundle
     server.grpc_address = f"127.0.0.1:{port}"
     yield server
     code, output = server.end()
@@ -143,6 +149,22 @@ def test_an_explanation_is_refused_as_a_prediction_is(server):
     assert clipped.json()["explanations"][0]["prediction"] == pytest.approx(
         network(0).predict(TAKEN)[0], abs=1e-6
     )
+
+
+def test_an_explanation_that_takes_too_long_is_given_up(server, monkeypatch):
+    """The clock stands for a slow model: it is a second later at each look."""
+    served = Application(ServedModel(server.bundle), name="heart", version="7")
+    seconds = itertools.count()
+    monkeypatch.setattr("mulgil.serving.explanation._MOST_EXACT_ROWS", 0)
+    monkeypatch.setattr("mulgil.serving.application._MOST_EXPLAIN_SECONDS", 5.0)
+    monkeypatch.setattr("mulgil.serving.model.time.monotonic", lambda: float(next(seconds)))
+    body = json.dumps({"instances": [ROW] * 9}).encode()
+
+    answer = served.handle(Request("POST", "/v1/models/heart:explain", {}, body))
+
+    assert answer.status == 503
+    told = json.loads(answer.body)["error"]
+    assert re.fullmatch(r"[1-4] of 9 instances were explained within 5 s, .* ask for fewer at once\.", told)
 
 
 def test_a_bundle_of_before_predicts_and_says_that_it_cannot_explain(tmp_path):

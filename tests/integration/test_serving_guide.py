@@ -7,11 +7,9 @@ import subprocess
 import sys
 
 import pytest
-from feature_stores import Store
+from feature_stores import write_whole_bundle
 from model_servers import Server, free_port
-from served_bundles import ROW, SPARSE_ROW, network, seal
 
-from mulgil.artifacts import BUNDLE_BACKGROUND, Background
 from mulgil.home import SOURCE_ROOT
 
 GUIDE = (SOURCE_ROOT / "docs" / "serving.md").read_text(encoding="utf-8")
@@ -20,12 +18,7 @@ EXAMPLES = re.findall(r"```sh\n(.*?)```\s+```json\n(.*?)```", GUIDE, re.DOTALL)
 
 @pytest.fixture(scope="module")
 def places(tmp_path_factory):
-    bundle = tmp_path_factory.mktemp("guide") / "bundle"
-    store = Store(tmp_path_factory.mktemp("guide_store"))
-    store.write({12: ROW, 13: SPARSE_ROW})
-    network(0).write_bundle(bundle, store.reference)
-    Background(instances=(ROW, SPARSE_ROW)).write(bundle / BUNDLE_BACKGROUND)
-    seal(bundle, store.reference)
+    bundle = write_whole_bundle(tmp_path_factory.mktemp("guide"))
     grpc_port = free_port()
     server = Server(bundle, "--grpc-port", str(grpc_port))
     yield {"URL": server.url, "ADDRESS": f"127.0.0.1:{grpc_port}"}

@@ -6,7 +6,18 @@ import os
 import pytest
 import yaml
 from kubernetes_schemas import CRDS, has_schema, problems
-from rendered_manifests import COMPONENTS, KUSTOMIZATIONS, MANIFESTS, golden, render, rendered
+from rendered_manifests import (
+    COMPONENTS,
+    KUSTOMIZATIONS,
+    MANIFESTS,
+    as_kserve_fills,
+    golden,
+    render,
+    rendered,
+)
+
+from images.pinning import pin_images
+from mulgil.serving.__main__ import build_parser
 
 EVERYWHERE = [manifest for name in KUSTOMIZATIONS for manifest in rendered(name)]
 KINDS = sorted({(manifest["apiVersion"], manifest["kind"]) for manifest in EVERYWHERE})
@@ -57,7 +68,53 @@ def test_a_component_builds_on_what_it_changes_and_what_comes_out_is_valid(compo
     assert _problems_of(_known(after)) == []
 
 
-def _build(folder, components):
+def test_pinned_images_are_named_by_their_digests_wherever_they_run(tmp_path):
+    digests = {"collector": "a", "mlflow": "b", "model-server": "c"}
+
+    def find(image):
+        registry, name = image.removesuffix(":7").split("/mulgil/")
+        assert registry == "localhost:5000/acme"
+        return f"sha256:{digests[name] * 64}"
+
+    pin_images(tmp_path / "images", "localhost:5000/acme", "7", find)
+    manifests = _build(tmp_path / "overlay", [], ["../images"])
+
+    assert _problems_of(_known(manifests)) == []
+    assert {image for manifest in manifests for image in _images(manifest)} == {
+        f"localhost:5000/acme/mulgil/{name}@sha256:{digit * 64}" for name, digit in digests.items()
+    }
+
+
+def _images(value):
+    match value:
+        case {"image": str(image)}:
+            yield image
+        case dict():
+            yield from (image for part in value.values() for image in _images(part))
+        case list():
+            yield from (image for part in value for image in _images(part))
+
+
+def test_model_servers_speak_tls_by_a_component_and_are_probed_so(tmp_path):
+    runtimes = [m for m in _build(tmp_path / "tls", ["server-tls"]) if m["kind"] == "ServingRuntime"]
+
+    assert len(runtimes) == 2
+    for runtime in runtimes:
+        (container,) = runtime["spec"]["containers"]
+        flags = build_parser().parse_args(as_kserve_fills(container["args"]))
+        assert (str(flags.tls_certificate_path), str(flags.tls_key_path)) == (
+            "/etc/mulgil/tls/tls.crt",
+            "/etc/mulgil/tls/tls.key",
+        )
+        assert {"/etc/mulgil/tls", "/etc/mulgil/tokens"} <= {
+            m["mountPath"] for m in container["volumeMounts"]
+        }
+        for kind in ("readinessProbe", "livenessProbe"):
+            probe = container[kind]
+            assert "tcpSocket" in probe or probe["httpGet"]["scheme"] == "HTTPS"
+
+
+def _build(folder, components, others=()):
     # kustomize takes only relative paths.
     folder.mkdir()
     root = os.path.relpath(MANIFESTS, folder)
@@ -67,7 +124,7 @@ def _build(folder, components):
                 "apiVersion": "kustomize.config.k8s.io/v1beta1",
                 "kind": "Kustomization",
                 "resources": [f"{root}/base", f"{root}/endpoint/base"],
-                "components": [f"{root}/components/{name}" for name in components],
+                "components": [*(f"{root}/components/{name}" for name in components), *others],
             }
         ),
         encoding="utf-8",

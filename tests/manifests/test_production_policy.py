@@ -4,9 +4,14 @@ import inspect
 import re
 
 import pytest
-from rendered_manifests import KUSTOMIZATIONS, rendered
+import yaml
+from rendered_manifests import KUSTOMIZATIONS, as_kserve_fills, rendered
 
+from mulgil.endpoint_access import TOKEN_VARIABLE
 from mulgil.serving import metrics
+from mulgil.serving.__main__ import build_parser
+from mulgil.serving.access import Access
+from mulgil.serving.bearer_tokens import BearerTokens
 
 PRODUCTION = rendered("overlays/production")
 EVERYWHERE = [(name, manifest) for name in KUSTOMIZATIONS for manifest in rendered(name)]
@@ -211,6 +216,57 @@ def test_no_secret_is_contained(name):
     for _, _, container in _containers(rendered(name)):
         for variable in container.get("env", ()):
             assert "value" not in variable or not re.search(r"PASSWORD|TOKEN|SECRET|_KEY", variable["name"])
+
+
+def _runtimes(name):
+    return [manifest for manifest in rendered(name) if manifest["kind"] == "ServingRuntime"]
+
+
+@pytest.mark.parametrize("name", [name for name in KUSTOMIZATIONS if name.startswith("overlays/")])
+def test_model_servers_ask_for_a_token_but_not_probes_and_prometheus(name, tmp_path):
+    runtimes = _runtimes(name)
+
+    assert len(runtimes) == 2
+    for runtime in runtimes:
+        (container,) = runtime["spec"]["containers"]
+        flags = build_parser().parse_args(as_kserve_fills(container["args"]))
+        (volume,) = (v for v in runtime["spec"]["volumes"] if "secret" in v)
+        (mount,) = (m for m in container["volumeMounts"] if m["name"] == volume["name"])
+        (item,) = volume["secret"]["items"]
+        assert str(flags.token_path) == f"{mount['mountPath']}/{item['path']}"
+        # Mounted by name without a path below it, a secret that changes reaches the file.
+        assert "subPath" not in mount
+        tokens = tmp_path / "tokens"
+        tokens.write_text("a\n")
+        access = Access(BearerTokens(tokens), "heart", "1", flags.open_metrics)
+        probes = [container[kind].get("httpGet") for kind in ("readinessProbe", "livenessProbe")]
+        asked = [probe["path"] for probe in probes if probe]
+        asked.append(runtime["spec"]["annotations"]["prometheus.kserve.io/path"])
+        assert [path for path in asked if access.check(path, {})] == []
+        assert access.check("/v1/models/heart:predict", {})
+
+
+def test_the_steps_that_ask_an_endpoint_have_its_token():
+    (settings,) = (
+        m
+        for m in PRODUCTION
+        if m["kind"] == "ConfigMap"
+        and m["metadata"]["name"] == "mulgil-settings"
+        and m["metadata"]["namespace"] == "mulgil"
+    )
+    steps = yaml.safe_load(settings["data"]["pipeline.yaml"])["steps"]
+    (secret,) = {
+        v["secret"]["secretName"]
+        for r in _runtimes("overlays/production")
+        for v in r["spec"]["volumes"]
+        if "secret" in v
+    }
+
+    assert {name for name, step in steps.items() if secret in step.get("secrets", {})} == {
+        "deploy_model",
+        "roll_out_model",
+    }
+    assert steps["deploy_model"]["secrets"][secret] == [TOKEN_VARIABLE]
 
 
 def test_a_namespace_admits_only_restricted_pods():

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from mulgil import cli
-from mulgil.cli.run import command_of_run, say_how_to_go_on
+from mulgil.cli.run import AskedRun, say_how_to_go_on
 from mulgil.cli.tables import align
 from mulgil.errors import GateRejectedError, InputError, PermanentError, TemporaryError
 from mulgil.home import SOURCE_ROOT
@@ -32,6 +32,14 @@ def test_brackets_in_what_was_received_are_shown_as_they_are(leave):
 
     assert code == 2
     assert "run=[/red] [bold]" in message
+
+
+@pytest.mark.parametrize("flag", [("--source", "rows.csv"), ("--set", "split.seed=3"), ("--no-deploy",)])
+def test_what_would_change_a_run_that_goes_on_is_refused(leave, flag):
+    code, message = leave("run", "--resume", "latest", *flag)
+
+    assert code == 2
+    assert "A run goes on as it began" in message
 
 
 @pytest.mark.parametrize("content", ['{"age": NaN}', '{"age": 1e999}', "[" * 100_000])
@@ -128,7 +136,7 @@ def test_a_table_has_every_cell_whole_and_its_columns_under_each_other():
 
 @pytest.mark.parametrize("kind", [InputError, GateRejectedError])
 def test_what_the_users_files_caused_is_run_anew_as_it_was_asked_for(kind):
-    again = command_of_run(Path("my table"), "rows.csv", ["split.seed=3"], is_deployed=False)
+    again = AskedRun(Path("my table"), "rows.csv", ("split.seed=3",), is_deployed=False).command
 
     said = say_how_to_go_on(kind.exit_code, "run-1", again)
 

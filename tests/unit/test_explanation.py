@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from mulgil.serving import explanation
-from mulgil.serving.explanation import Explainer
+from mulgil.serving.explanation import Explainer, OutOfTimeError
 
 WIDTHS = (1, 3, 1, 2, 1)
 
@@ -88,6 +88,35 @@ def test_a_deadline_that_is_over_leaves_one_draw_that_still_adds_up(case, monkey
 
     found = Explainer(predict, WIDTHS, background).explain(instance, deadline=time.monotonic() - 1)
 
+    assert found.errors is None
+    np.testing.assert_allclose(found.shares.sum(axis=0), found.prediction - found.expectation, atol=1e-9)
+
+
+@pytest.mark.parametrize("most_exact_rows", [0, 10**6], ids=["drawn", "exact"])
+def test_a_slow_model_is_given_up_soon_after_the_end(case, monkeypatch, most_exact_rows):
+    monkeypatch.setattr(explanation, "_MOST_EXACT_ROWS", most_exact_rows)
+    monkeypatch.setattr(explanation, "_ROWS_AT_ONCE", 7)
+    predict, background, instance, _ = case
+    asked = []
+
+    def predict_slowly(rows):
+        asked.append(len(rows))
+        # The clock is the model's: each prediction takes a second.
+        return predict(rows)
+
+    monkeypatch.setattr(explanation.time, "monotonic", lambda: float(sum(asked)))
+    explainer = Explainer(predict_slowly, WIDTHS, background)
+    asked.clear()
+
+    # One row is the instance's own prediction.
+    with pytest.raises(OutOfTimeError):
+        explainer.explain(instance, deadline=10.0, end=20.0)
+    assert 20 < sum(asked) <= 20 + 7
+
+    asked.clear()
+    found = explainer.explain(instance, deadline=10.0, end=1000.0)
+    # What was begun in the exact way, and one draw: both ways through the columns from each background row.
+    assert sum(asked) <= 10 + 7 + 1 + 2 * (len(WIDTHS) + 1) * len(background)
     assert found.errors is None
     np.testing.assert_allclose(found.shares.sum(axis=0), found.prediction - found.expectation, atol=1e-9)
 

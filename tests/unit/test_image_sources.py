@@ -14,10 +14,17 @@ def files_of(source):
     return [path] if path.is_file() else [file for file in path.rglob("*.py") if ".venv" not in file.parts]
 
 
+def is_module(name):
+    path = SOURCE_ROOT.joinpath(*name.split("."))
+    return path.is_dir() or path.with_suffix(".py").is_file()
+
+
 def modules_imported_by(file):
     for node in ast.parse(file.read_text(encoding="utf-8")).body:
         if isinstance(node, ast.ImportFrom):
             yield node.module
+            # What is imported from a package may be a module of it.
+            yield from (name for alias in node.names if is_module(name := f"{node.module}.{alias.name}"))
         elif isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
 

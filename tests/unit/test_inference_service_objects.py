@@ -8,8 +8,9 @@ from kserve import models
 from kubernetes.client import V1EnvVar, V1ResourceRequirements
 
 from mulgil.errors import InputError
+from mulgil.kserve_modes import MODE_ANNOTATION, DeploymentMode
 from mulgil.local.plane.kserve_fields import FIELDS
-from mulgil.local.plane.objects import MODE_ANNOTATION, Amounts, DeploymentMode, parse_inference_service
+from mulgil.local.plane.objects import Amounts, parse_inference_service
 from mulgil.local.plane.requests import check_requests
 from mulgil.local.plane.storage import local_path
 from mulgil.local.plane.wanted import read_wanted

@@ -8,6 +8,7 @@ import pytest
 
 from mulgil.local.environments import find_environment
 from mulgil.local.interpreter import Interpreter
+from mulgil.local.interpreter_tree import InterpreterTree
 from mulgil.local.interpreters import Interpreters, module_of
 
 IMAGE = "mulgil/ingest-data:0.1.0"
@@ -116,6 +117,24 @@ def test_the_signal_that_ended_a_step_is_told(tmp_path):
         return code
 
     assert asyncio.run(scenario()) == -signal.SIGSEGV
+
+
+def test_a_step_that_is_limited_to_a_core_limits_no_interpreter_that_starts_beside_it(tmp_path):
+    cores = os.sched_getaffinity(0)
+
+    async def scenario():
+        tree = InterpreterTree(find_environment(IMAGE), ["ingest_data"], tmp_path)
+        os.sched_setaffinity(0, {min(cores)})
+        try:
+            step = await tree.copy("ingest_data")
+        finally:
+            os.sched_setaffinity(0, cores)
+        given = os.sched_getaffinity(step.pid)
+        step.end()
+        await tree.close()
+        return given
+
+    assert asyncio.run(scenario()) == cores
 
 
 def test_copies_draw_random_numbers_of_their_own(tmp_path):

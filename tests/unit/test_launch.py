@@ -7,8 +7,9 @@ from small_pipelines import compile_function, fail, say
 
 from mulgil.errors import InputError
 from mulgil.local.launch import folder_of, launch, open_run_store, resume
+from mulgil.local.process_launcher import ProcessLauncher
+from mulgil.local.reuse import StepReuse
 from mulgil.local.run_store import RunRecord, State
-from mulgil.local.runner import PipelineRunner
 
 
 @pytest.fixture(autouse=True)
@@ -16,8 +17,8 @@ def home(tmp_path, monkeypatch):
     monkeypatch.setenv("MULGIL_HOME", str(tmp_path / "home"))
 
 
-def start(function, tmp_path):
-    return launch(compile_function(function, tmp_path), "project", {}, lambda *_: None, lambda _: None)
+def start(function, tmp_path, **how):
+    return launch(compile_function(function, tmp_path), "project", {}, lambda *_: None, lambda _: None, **how)
 
 
 def test_a_run_whose_process_is_gone_stands_as_interrupted():
@@ -73,19 +74,48 @@ def test_a_run_that_succeeded_or_never_was_is_not_resumed(tmp_path):
         resume("nobody", lambda *_: None, lambda _: None)
 
 
+@pytest.mark.parametrize("is_cache_read", [True, False])
+def test_a_run_goes_on_with_the_cache_or_without_as_it_was_begun(tmp_path, monkeypatch, is_cache_read):
+    seen = []
+
+    class Noting(StepReuse):
+        def __init__(self, *args, is_cache_read, **others):
+            seen.append(is_cache_read)
+            super().__init__(*args, is_cache_read=is_cache_read, **others)
+
+    def pipeline():
+        fail(code=3)
+
+    monkeypatch.setattr("mulgil.local.launch.StepReuse", Noting)
+    failed = start(pipeline, tmp_path, is_cache_read=is_cache_read)
+    resume(failed.record.run_id, lambda *_: None, lambda _: None)
+
+    assert seen == [is_cache_read, is_cache_read]
+
+
+def test_a_run_of_a_cluster_does_not_go_on_here(tmp_path):
+    """As `mulgil submit --wait` records one that failed."""
+    (folder_of("a-cluster-run")).mkdir(parents=True)
+    (folder_of("a-cluster-run") / "pipeline.yaml").touch()
+    open_run_store().write_run(RunRecord("a-cluster-run", "training", "rows", State.FAILED, {}, 1.0, 2.0))
+
+    with pytest.raises(InputError, match="--retry a-cluster-run"):
+        resume("a-cluster-run", lambda *_: None, lambda _: None)
+
+
 def test_a_resumed_run_imports_nothing_for_what_it_had_finished(tmp_path, monkeypatch):
     expected = []
 
-    class Noting(PipelineRunner):
-        def __init__(self, *args):
-            expected.append(list(args[-1]))
-            super().__init__(*args)
+    class Noting(ProcessLauncher):
+        def __init__(self, folder, images):
+            expected.append(len(images))
+            super().__init__(folder, images)
 
     def pipeline():
         fail(code=3).after(say(text="hello"))
 
-    monkeypatch.setattr("mulgil.local.launch.PipelineRunner", Noting)
+    monkeypatch.setattr("mulgil.local.platforms.ProcessLauncher", Noting)
     failed = start(pipeline, tmp_path)
     resume(failed.record.run_id, lambda *_: None, lambda _: None)
 
-    assert expected == [["say", "fail"], ["fail"]]
+    assert expected == [2, 1]

@@ -87,6 +87,13 @@ def test_every_row_is_in_one_group_of_a_column_and_a_sensitive_column_is_left_ou
     assert not any(one.is_compared_for_fairness for one in scores)
 
 
+def test_of_very_many_rows_evenly_spread_ones_are_asked(monkeypatch):
+    monkeypatch.setattr("components.evaluate_model.slices._MOST_ROWS", 200)
+    scores = {(one.column, one.group): one for one in _score()}
+    assert sum(one.rows for (column, _), one in scores.items() if column == "site") == 200
+    assert scores["site", "b"].score.value < scores["site", "a"].score.value
+
+
 def test_a_column_that_is_marked_is_compared_first_although_it_is_sensitive():
     scores = _score(_dictionary(sensitive=True, fairness=True))
     assert scores[0].column == "site"

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from request_strategies import any_value, reference, transforms
+from request_strategies import DATATYPES, OWN_DATATYPE, reference, requests, tensors, transforms
 from served_bundles import DICTIONARY, ROW
 from strategies import dictionaries, instances
 
 from mulgil.artifacts import FeatureServiceReference
-from mulgil.contract import ColumnRole, ColumnType
+from mulgil.contract import ColumnRole
 from mulgil.online_rows import FORM, RowForm
 from mulgil.serving import protocol_v1, protocol_v2
 from mulgil.serving.contract_check import ContractViolationError
@@ -19,31 +19,6 @@ from mulgil.serving.messages import RequestError, parse_body
 from mulgil.serving.online_store import FEAST_TYPES, OnlineStore
 from mulgil.serving.row_encoder import RowEncoder
 from mulgil.serving.typed_values import InstanceReader
-
-DATATYPES = ("FP64", "FP32", "INT64", "INT32", "BOOL", "BYTES")
-OWN_DATATYPE = {
-    ColumnType.FLOAT: "FP64",
-    ColumnType.INTEGER: "INT64",
-    ColumnType.BOOLEAN: "BOOL",
-    ColumnType.CATEGORY: "BYTES",
-}
-
-
-@st.composite
-def requests(draw):
-    dictionary = draw(dictionaries(max_features=3))
-    rows = draw(st.lists(instances(dictionary), max_size=3))
-    # One value at a time: where several are odd, one that is refused hides the others.
-    if rows:
-        row, column = draw(st.sampled_from(rows)), draw(st.sampled_from(dictionary.features))
-        match draw(st.sampled_from(["change"] * 8 + ["leave out", "add", "keep"])):
-            case "change":
-                row[column.name] = draw(any_value(column))
-            case "leave out":
-                del row[column.name]
-            case "add":
-                row["another"] = 1
-    return dictionary, draw(transforms(dictionary)), rows
 
 
 def encode(dictionary, transform, typed):
@@ -88,18 +63,6 @@ def assert_never_more(quick, slow, *request):
         except (RequestError, ContractViolationError) as exc:
             raise AssertionError(f"{request[-1]!r} is to be refused: {exc}") from exc
     np.testing.assert_array_equal(numbers, expected)
-
-
-def tensors(dictionary, rows, datatype_of):
-    return [
-        {
-            "name": column.name,
-            "shape": [len(rows)],
-            "datatype": datatype_of(column),
-            "data": [row.get(column.name) for row in rows],
-        }
-        for column in dictionary.features
-    ]
 
 
 @settings(max_examples=250, deadline=None)

@@ -61,9 +61,9 @@ def test_sizes_of_images_are_among_the_statistics(tmp_path: Path) -> None:
     found = {
         feature.name or feature.path.step[0]: feature.num_stats for feature in statistics.datasets[0].features
     }
-    assert (found["image.height"].min, found["image.height"].max) == (8, 8)
-    assert (found["image.width"].min, found["image.width"].max) == (9, 11)
-    assert found["image.bytes"].min > 50
+    assert (found["image__height"].min, found["image__height"].max) == (8, 8)
+    assert (found["image__width"].min, found["image__width"].max) == (9, 11)
+    assert found["image__bytes"].min > 50
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 from mulgil.artifacts import fingerprint_file, fingerprint_files, fingerprint_json
@@ -11,15 +12,19 @@ from mulgil.local.cache.step_key import StepKey
 from mulgil.local.environments import find_environment
 from mulgil.local.step import Step
 
+# Of an image, a hash of all that it brings along.
+FingerprintEnvironment = Callable[[str], str]
+
 _THIS_RUN = "(this run)"
 
 
-def key_of(step: Step, run_id: str) -> StepKey | None:
+def key_of(step: Step, run_id: str, fingerprint_environment: FingerprintEnvironment) -> StepKey | None:
     """Collect what a step's outputs depend on.
 
     Args:
         step: The step.
         run_id: The run. A step that is never cached may name it, and acts the same in another run.
+        fingerprint_environment: Of the step's image, a hash of all that it brings along.
 
     Returns:
         The key; `None` where not all that decides the outputs can be known, as with a table behind a URL.
@@ -47,7 +52,7 @@ def key_of(step: Step, run_id: str) -> StepKey | None:
         component=environment.component,
         command=command,
         code=fingerprint_code(environment.component),
-        environment=fingerprint_file(environment.lock),
+        environment=fingerprint_environment(container.image),
         parameters=parameters,
         project=project,
         files=files,

@@ -7,6 +7,8 @@ from typing import Any
 
 from mulgil.artifacts import Record, fingerprint_json
 
+# Before the hash of an image, where others have a lock's.
+IMAGE = "image "
 # Longer values are shown by their beginning.
 _SHOWN = 60
 
@@ -18,7 +20,7 @@ class StepKey(Record):
         component: The component.
         command: Image and command line, its placeholders as they are.
         code: SHA-256 by the path of each module of ours that it runs.
-        environment: SHA-256 of its environment's lock.
+        environment: SHA-256 of its environment's lock; in a container the image.
         parameters: Values by name; a project's folder stands under `project` instead.
         project: What it reads of the project: sections of `project.yaml`, the columns, modules by hash.
         files: SHA-256 by the path of each file outside the project that it reads.
@@ -65,12 +67,19 @@ def _describe(path: tuple[str, ...], old: Any, new: Any) -> str:
         case ("files", file):
             return f"source: {file} {_verb(old, new)}"
         case ("environment",):
-            return "environment: its lock changed"
+            return f"environment: {_describe_environment(old, new)}"
         case ("project", *rest):
             return f"project: {'.'.join(rest)}: {_show(old)} → {_show(new)}"
         case ("parameters", name):
             return f"parameter: {name}: {_show(old)} → {_show(new)}"
     return f"{'.'.join(path)}: {_show(old)} → {_show(new)}"
+
+
+def _describe_environment(old: str | None, new: str | None) -> str:
+    was_image, is_image = (str(value).startswith(IMAGE) for value in (old, new))
+    if was_image is not is_image:
+        return "a container's now" if is_image else "this machine's own now, and no container's"
+    return "its image changed" if is_image else "its lock changed"
 
 
 def _verb(old: Any, new: Any) -> str:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import socket
 import sys
 import time
 import uuid
@@ -11,14 +13,15 @@ from pathlib import Path
 from typing import Any
 
 from mulgil.errors import InputError, PermanentError, TemporaryError, describe
-from mulgil.home import home
-from mulgil.local.plane import processes
+from mulgil.home import home, is_contained
+from mulgil.kserve_modes import MODE_ANNOTATION
+from mulgil.local.plane import processes, server_container
 from mulgil.local.plane.code_version import code_version
 from mulgil.local.plane.envoy_config import HOST, service_prefix
 from mulgil.local.plane.envoy_process import Envoy
 from mulgil.local.plane.objects import (
+    IMAGE_ANNOTATION,
     KIND,
-    MODE_ANNOTATION,
     InferenceService,
     Predictor,
     parse_inference_service,
@@ -50,6 +53,7 @@ _UP_SECONDS = 20.0
 _COME_BACK_SECONDS = 60.0
 _DELETE_SECONDS = 30.0
 _LOOK_SECONDS = 0.05
+_CONNECT_SECONDS = 2.0
 
 
 class ServingPlane:
@@ -67,7 +71,8 @@ class ServingPlane:
     @property
     def is_up(self) -> bool:
         """Whether the supervisor and Envoy run."""
-        return _runs(self._store.read_record())
+        record = self._store.read_record()
+        return _answers(record) if is_contained() else _runs(record)
 
     @property
     def base_url(self) -> str:
@@ -105,6 +110,7 @@ class ServingPlane:
             # The marks find all of them; the supervisor, which could start another, is gone with its keeper.
             while marked := processes.find_marked(self._store.folder):
                 processes.stop_processes(marked, STOP_SECONDS)
+            server_container.remove_containers(self._store.folder)
             now = time.time()
             for key in self._store.list_keys():
                 content = self._store.read_object(key)
@@ -121,13 +127,16 @@ class ServingPlane:
                 self._store.write_state(key, state)
 
     def adapt(self, manifest: dict[str, Any]) -> dict[str, Any]:
-        """Return the manifest with the plane's own collector, where predictions are to be recorded.
+        """Return the manifest with what this machine adds: its own collector, and the image of its servers.
 
-        On a cluster the runtime says where, for every service.
+        Predictions are recorded where that is wanted; on a cluster the runtime says where, for every service.
+        Servers are containers where the environment names their image.
         """
-        if manifest["metadata"].get("annotations", {}).get(RECORD_ANNOTATION) != "true":
-            return manifest
-        predictor = {**manifest["spec"]["predictor"], "logger": {"mode": "all"}}
+        predictor = dict(manifest["spec"]["predictor"])
+        if manifest["metadata"].get("annotations", {}).get(RECORD_ANNOTATION) == "true":
+            predictor["logger"] = {"mode": "all"}
+        if image := os.environ.get(server_container.IMAGE_VARIABLE):
+            predictor["annotations"] = {**predictor.get("annotations", {}), IMAGE_ANNOTATION: image}
         return {**manifest, "spec": {**manifest["spec"], "predictor": predictor}}
 
     def apply(self, manifest: dict[str, Any]) -> None:
@@ -347,10 +356,20 @@ class ServingPlane:
                 self._start_supervisor()
 
     def _is_current(self) -> bool:
+        if is_contained():
+            # Who started the container saw to it; from in here it cannot be told.
+            return self.is_up
         record = self._store.read_record()
         return record is not None and _runs(record) and record.code == code_version()
 
     def _start_supervisor(self) -> None:
+        if is_contained():
+            raise TemporaryError(
+                describe(
+                    "The serving plane of the machine around this container is down",
+                    next_step="run `mulgil up` there",
+                )
+            )
         keeper = processes.start_process(
             [
                 *("/bin/sh", "-c", _KEEP, "keeper"),
@@ -472,6 +491,17 @@ def _runs(record: PlaneRecord | None) -> bool:
         and processes.is_alive(record.supervisor)
         and processes.is_alive(record.envoy.process)
     )
+
+
+def _answers(record: PlaneRecord | None) -> bool:
+    """Whether Envoy takes a connection: its process and the supervisor's are not to be seen from here."""
+    if record is None or record.envoy is None:
+        return False
+    try:
+        socket.create_connection((HOST, record.envoy.port), _CONNECT_SECONDS).close()
+    except OSError:
+        return False
+    return True
 
 
 def find_supervisors(folder: Path) -> list[processes.ProcessIdentity]:

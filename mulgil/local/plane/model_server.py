@@ -7,7 +7,7 @@ import socket
 import sys
 from pathlib import Path
 
-from mulgil.local.plane import fetch_model, storage
+from mulgil.local.plane import fetch_model, server_container, storage
 from mulgil.local.plane.envoy_config import HOST
 from mulgil.local.plane.objects import Predictor
 from mulgil.local.plane.revisions import ServiceKey
@@ -28,6 +28,7 @@ def command_line(
     volumes: Path,
     models: Path,
     collector_url: str | None,
+    folder: Path,
 ) -> list[str]:
     """Return the server's command: what the ServingRuntime runs in a container.
 
@@ -40,25 +41,40 @@ def command_line(
         volumes: Folder of the claims.
         models: Folder of the models that were fetched.
         collector_url: Where predictions are recorded, where the predictor names no other.
+        folder: The plane's.
 
     Raises:
         InputError: The model's volume is not on this machine.
     """
     uri = predictor.model.storageUri
     path = fetch_model.MODEL_PATH if storage.is_remote(uri) else str(storage.local_path(uri, volumes))
-    command = [
-        # Without the folder that the plane happened to be started from on the module path.
-        *(sys.executable, "-P", "-m", "mulgil.serving"),
+    recording = _recording(predictor, key, collector_url)
+    arguments = [
         *("--model-version", predictor.environment.get(VERSION_VARIABLE, revision)),
         # Envoy has left it before it is told to stop.
         *("--drain-seconds", "0"),
-        *_recording(predictor, key, collector_url),
+        *recording,
         *predictor.model.args,
         # Last, where an abbreviation could otherwise say something else.
         *("--model-name", key.name, "--model-path", path),
-        *("--http-port", str(port), "--host", HOST),
+        *("--http-port", str(port)),
         *(("--grpc-port", str(grpc_port)) if grpc_port is not None else ()),
     ]
+    # Without the folder that the plane happened to be started from on the module path.
+    command = [sys.executable, "-P", "-m"]
+    if predictor.server_image is None:
+        command += ["mulgil.serving", *arguments, "--host", HOST]
+    else:
+        contained = server_container.contain(
+            predictor.server_image,
+            arguments,
+            predictor=predictor,
+            model_path=path,
+            ports=(port,) if grpc_port is None else (port, grpc_port),
+            folder=folder,
+            is_recorded=bool(recording),
+        )
+        command += ["mulgil.local.plane.server_container", *contained]
     if not storage.is_remote(uri):
         return command
     return [

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from enum import StrEnum
 from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import (
@@ -20,6 +19,7 @@ from pydantic_core import PydanticCustomError
 
 from mulgil.contract.project import ResourceName
 from mulgil.errors import InputError, describe
+from mulgil.kserve_modes import MODE_ANNOTATION, MODES, DeploymentMode
 from mulgil.local.plane import kserve_fields
 from mulgil.local.plane.storage import check_uri
 from mulgil.local.resources import parse_quantity
@@ -30,25 +30,12 @@ RUNTIME: Final = "mulgil-model-server"
 # On a cluster another one: a container has one port that is reached from outside.
 GRPC_RUNTIME: Final = "mulgil-model-server-grpc"
 
-MODE_ANNOTATION = "serving.kserve.io/deploymentMode"
+# Of a predictor: its servers run in containers of that image, where a cluster has the runtime's.
+IMAGE_ANNOTATION = "mulgil.dev/server-image"
 TAGS_ANNOTATION = "serving.kserve.io/enable-tag-routing"
 # Those that mean something to KServe or Knative, and so must mean it here or be refused.
 _MEANINGFUL = re.compile(r"(.+\.)?(serving\.kserve\.io|serving\.knative\.dev|autoscaling\.knative\.dev)/.+")
 _AUTOSCALER_ANNOTATION = "serving.kserve.io/autoscalerClass"
-
-
-class DeploymentMode(StrEnum):
-    """Which of KServe's two forms an object has."""
-
-    KNATIVE = "Knative"
-    STANDARD = "Standard"
-
-
-# The older names that KServe still reads.
-_MODES = {mode.value: mode for mode in DeploymentMode} | {
-    "Serverless": DeploymentMode.KNATIVE,
-    "RawDeployment": DeploymentMode.STANDARD,
-}
 
 
 class _Part(BaseModel):
@@ -199,6 +186,11 @@ class Predictor(_Part):
         return {variable.name: variable.value for variable in self.model.env}
 
     @property
+    def server_image(self) -> str | None:
+        """The image whose containers its servers are; `None` where they are processes of this machine."""
+        return self.annotations.get(IMAGE_ANNOTATION)
+
+    @property
     def needs_collector(self) -> bool:
         """Whether its predictions are recorded by the plane's own collector."""
         return self.logger is not None and self.logger.url is None
@@ -325,7 +317,7 @@ class InferenceService(_Part):
     @property
     def mode(self) -> DeploymentMode:
         """Which form it has; Knative's where it does not say."""
-        return _MODES[self.metadata.annotations.get(MODE_ANNOTATION, DeploymentMode.KNATIVE)]
+        return MODES[self.metadata.annotations.get(MODE_ANNOTATION, DeploymentMode.KNATIVE)]
 
     @property
     def has_tags(self) -> bool:
@@ -349,7 +341,7 @@ def parse_inference_service(manifest: object) -> InferenceService:
 
 def _check_annotations(annotations: Mapping[str, str]) -> None:
     mode = annotations.get(MODE_ANNOTATION)
-    if mode is not None and mode not in _MODES:
+    if mode is not None and mode not in MODES:
         raise _wrong(f"{MODE_ANNOTATION}={mode}", " or ".join(DeploymentMode))
     for name, value in annotations.items():
         is_honoured = name in (MODE_ANNOTATION, TAGS_ANNOTATION) or (

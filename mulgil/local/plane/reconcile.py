@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from mulgil.kserve_modes import DeploymentMode
 from mulgil.local.plane import knative, standard
-from mulgil.local.plane.objects import DeploymentMode
 from mulgil.local.plane.revisions import Observation, ServerKey, ServiceState, observe, run
 from mulgil.local.plane.wanted import Wanted
 

@@ -12,8 +12,9 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
+from mulgil.kserve_modes import DeploymentMode
 from mulgil.local.plane import standard
-from mulgil.local.plane.objects import DeploymentMode, Model
+from mulgil.local.plane.objects import Model
 from mulgil.local.plane.revisions import Failure, Revision, ServiceState, Target
 from mulgil.local.plane.wanted import Wanted, Workload
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from mulgil.errors import InputError, MulgilError, PermanentError
-from mulgil.local.plane import model_server, processes
+from mulgil.local.plane import model_server, processes, server_container
 from mulgil.local.plane.code_version import code_version
 from mulgil.local.plane.collector_process import ensure_collector
 from mulgil.local.plane.envoy_config import (
@@ -29,7 +29,7 @@ from mulgil.local.plane.envoy_config import (
 )
 from mulgil.local.plane.envoy_process import Envoy, EnvoyRecord
 from mulgil.local.plane.events import note_events
-from mulgil.local.plane.objects import Predictor, Resources, parse_inference_service
+from mulgil.local.plane.objects import IMAGE_ANNOTATION, Predictor, Resources, parse_inference_service
 from mulgil.local.plane.reconcile import reconcile
 from mulgil.local.plane.revisions import (
     STOP_SECONDS,
@@ -237,6 +237,8 @@ class Supervisor:
                 return server.enter(Phase.STOPPING, now, wait=STOP_SECONDS)
             case Phase.STOPPING if server.process is not None:
                 processes.send_signal(server.process, signal.SIGKILL)
+                if server.port is not None and _is_contained(revision):
+                    server_container.remove_container(self._store.folder, server.port)
         return server
 
     def _start(self, key: ServiceKey, revision: Revision, server: Server, now: float) -> Server:
@@ -254,6 +256,7 @@ class Supervisor:
                 volumes=self._store.volumes_folder,
                 models=self._store.models_folder,
                 collector_url=record.collector.url if record and record.collector else None,
+                folder=self._store.folder,
             ),
             log_path=self._store.log_path(key, ServerKey(revision.name, server.index)),
             environment=predictor.environment,
@@ -280,6 +283,9 @@ class Supervisor:
             if process not in known and process.pid != keeper
         ]
         processes.stop_processes(strays, STOP_SECONDS)
+        servers = (s for key in self._store.list_keys() for s in self._store.read_state(key).servers.values())
+        alive = [s.port for s in servers if s.process is not None and processes.is_alive(s.process)]
+        server_container.remove_containers(self._store.folder, [port for port in alive if port is not None])
 
 
 def supervise(*, state_path: Path, http_port: int) -> None:
@@ -299,6 +305,10 @@ def _wanted(content: dict[str, Any] | None) -> Wanted | None:
     if content is None:
         return None
     return read_wanted(parse_inference_service(content), content["metadata"]["generation"])
+
+
+def _is_contained(revision: Revision) -> bool:
+    return IMAGE_ANNOTATION in revision.template["predictor"].get("annotations", {})
 
 
 def _asked(revision: Revision) -> list[Server]:

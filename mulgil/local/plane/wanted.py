@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from mulgil.artifacts import fingerprint_json
-from mulgil.local.plane.objects import DeploymentMode, InferenceService, Predictor
+from mulgil.kserve_modes import DeploymentMode
+from mulgil.local.plane.objects import InferenceService, Predictor
 
 # What KServe keeps out of a pod's annotations (`ServiceAnnotationDisallowedList`).
 _UNPROPAGATED_ANNOTATIONS = frozenset(

@@ -15,10 +15,10 @@ from typing import Any, Protocol
 from kubernetes import client
 from kubernetes.client.exceptions import ApiException
 
-from mulgil.cluster.kserve_support import MODE_ANNOTATION
 from mulgil.errors import InputError, PermanentError, TemporaryError, describe
+from mulgil.kserve_modes import MODE_ANNOTATION
 from mulgil.rollout.drivers import Capabilities
-from mulgil.rollout.releases import Form, KnativeForm, Manifest, form_of
+from mulgil.rollout.releases import Form, KnativeForm, Manifest, form_of, keep_foreign_metadata
 
 GROUP, VERSION, PLURAL = "serving.kserve.io", "v1beta1", "inferenceservices"
 # Deploying takes over what a hand of this name wrote; a field of anybody else's is a conflict to it.
@@ -161,18 +161,7 @@ class KubernetesObjects:
 
 def _laid_over(there: Manifest, manifest: Manifest) -> Manifest:
     """Return the object that is there with what is wanted: what the cluster itself keeps in it stays."""
-    metadata = dict(there["metadata"])
-    for key in ("labels", "annotations"):
-        ours = manifest["metadata"].get(key, {})
-        # Tools and controllers write labels and annotations of their own.
-        foreign = {k: v for k, v in metadata.get(key, {}).items() if not _is_ours(k)}
-        if foreign or ours:
-            metadata[key] = {**foreign, **ours}
-    return {**there, "metadata": metadata, "spec": manifest["spec"]}
-
-
-def _is_ours(key: str) -> bool:
-    return key.startswith("mulgil.dev/") or key == "serving.kserve.io/enable-tag-routing"
+    return {**there, **keep_foreign_metadata(there, manifest)}
 
 
 def _open_api() -> ObjectsApi:
