@@ -53,7 +53,7 @@ class OneAfterTheOther:
             with place.log.open("wb") as log:
                 context = context_of(step, self._run, place)
                 process = await ContainerProcess.start(container, context, place.path, log, None)
-                code = await process.wait(None, None)
+                code = await process.wait(None)
         if code != 0:
             return TaskResult(State.FAILED, code, failed=(step.path,))
         return TaskResult(State.SUCCEEDED, code, read_outputs(step, place))

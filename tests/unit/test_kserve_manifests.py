@@ -116,7 +116,7 @@ def test_runtime_service_and_local_plane_agree_on_name_and_format(manifest, runt
 @pytest.mark.parametrize("file", ["serving_runtime.yaml", "serving_runtime_grpc.yaml"])
 def test_the_server_takes_the_arguments_that_kserve_gives_it(file):
     (container,) = _read(file)["spec"]["containers"]
-    variables = {variable["name"]: variable["value"] for variable in container["env"]}
+    variables = {variable["name"]: variable.get("value") for variable in container["env"]}
     arguments = [
         argument.replace("{{.Name}}", "heart")
         .replace("{{.Namespace}}", "clinic")

@@ -75,6 +75,7 @@ def server_command(uri, tmp_path, **predictor):
         volumes=tmp_path,
         models=tmp_path / "models",
         collector_url="http://127.0.0.1:9",
+        folder=tmp_path / "plane",
     )
 
 
