@@ -682,7 +682,7 @@ columns:
 
 def typed_project(trial: Trial, frame: pd.DataFrame) -> Path:
     project = trial.folder / "typed"
-    project.mkdir()
+    project.mkdir(exist_ok=True)
     (project / "data_dictionary.yaml").write_text(TYPED)
     (project / "project.yaml").write_text(
         "name: typed\nproblem: {goal: g, success_measure: s}\ntask: binary_classification\n"

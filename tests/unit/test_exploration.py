@@ -48,7 +48,7 @@ def texts(findings):
     ("target", "least", "most"),
     [
         (X, 0.95, 1.0),
-        (X**2, 0.85, 1.0),
+        (X**2, 0.4, 0.8),
         (X + NOISE, 0.35, 0.6),
         (NOISE, 0.0, 0.02),
         ((X > 0).tolist(), 0.9, 1.0),
