@@ -274,6 +274,9 @@ def _share(
 
 def _numbers(vocabulary: pa.Array, words: Sequence[str], decimal: str) -> npt.NDArray[np.float64]:
     """Return every word as a number, NaN where it is none."""
+    if decimal != ".":
+        # The cast would take a point between thousands for that before a fraction.
+        return np.array([_number(word, decimal) for word in words], dtype=np.float64)
     try:
         numbers: npt.NDArray[np.float64] = pc.cast(vocabulary, pa.float64()).to_numpy(zero_copy_only=False)
     except pa.ArrowInvalid:
