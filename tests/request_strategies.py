@@ -35,8 +35,18 @@ def transforms(draw, dictionary):
         else:
             offset, scale, fill = draw(st.tuples(SCALES, SCALES, SCALES))
             fill = None if required else fill
+            low, high = draw(st.tuples(SCALES, SCALES).map(sorted))
+            fences = draw(st.sampled_from([(None, None), (low, high)]))
             columns.append(
-                FittedColumn(name=column.name, is_categorical=False, fill=fill, offset=offset, scale=scale)
+                FittedColumn(
+                    name=column.name,
+                    is_categorical=False,
+                    fill=fill,
+                    low=fences[0],
+                    high=fences[1],
+                    offset=offset,
+                    scale=scale,
+                )
             )
     return FittedTransform(columns=tuple(columns))
 

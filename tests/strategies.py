@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 
 from mulgil.contract import Association, Column, ColumnRole, ColumnType, DataDictionary, MissingPolicy
-from mulgil.contract.dictionary import OutOfRangePolicy
+from mulgil.contract.dictionary import OutlierPolicy, OutOfRangePolicy, Scaling
 from mulgil.contract.values import Value
 
 Row = dict[str, Value]
@@ -215,6 +215,10 @@ def _columns(draw: st.DrawFn, name: str, role: ColumnRole, kind: ColumnType) -> 
         changes["expects"] = draw(st.sampled_from((None, *Association)))
     if column.range is not None:
         changes["out_of_range"] = draw(st.sampled_from(OutOfRangePolicy))
+    if kind.is_numeric:
+        changes["outliers"] = draw(st.sampled_from(OutlierPolicy))
+    if kind is not ColumnType.CATEGORY:
+        changes["scaling"] = draw(st.sampled_from(Scaling))
     changes["skew"] = draw(st.none() | st.floats(0.01, 1.0))
     return Column.model_validate({**column.model_dump(), **changes})
 

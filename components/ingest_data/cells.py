@@ -8,17 +8,22 @@ from datetime import datetime
 from typing import Any
 
 from mulgil.contract.dictionary import Column, ColumnType, canonical_code
+from mulgil.contract.number_signs import without_signs
 from mulgil.contract.values import Value, ValueMismatchError, read_json, read_text
 
 ReadCell = Callable[[Column, Any], Value]
 
 
 def read_typed_cell(column: Column, cell: Any) -> Value:
-    """Read a cell of a typed table; `None` is missing.
+    """Read a cell of a typed table; `None` is missing, and so is empty text where the column is no text.
+
+    A number or a truth may be written as text, as columns are that something without types has written.
 
     Raises:
         ValueMismatchError: It is not of the column's type. The domain is not checked.
     """
+    if isinstance(cell, str) and column.type is not ColumnType.TEXT:
+        return _read(column, cell, read_text) if cell.strip() else None
     return _read(column, cell, read_json)
 
 
@@ -43,6 +48,8 @@ class TextCells:
         cell = cell.strip()
         if cell in self.missing_values:
             return None
+        if column.number_signs:
+            cell = without_signs(cell, column.number_signs, self.decimal)
         if self.decimal == "," and column.type.is_numeric:
             if "." in cell:
                 raise ValueMismatchError(column, "a number with a comma before its fraction", cell)
@@ -51,6 +58,8 @@ class TextCells:
 
 
 def _read(column: Column, cell: Any, read: ReadCell) -> Value:
+    if column.number_signs and isinstance(cell, str):
+        cell = without_signs(cell, column.number_signs)
     # Before it is read, because a code need not be of the column's type.
     if column.missing_codes and _is_missing_code(column, cell):
         return None

@@ -9,8 +9,9 @@ from __future__ import annotations
 import codecs
 import csv
 import io
+import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import charset_normalizer
@@ -25,6 +26,10 @@ _MARKS = (
     (codecs.BOM_UTF16_LE, "utf-16"),
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
+
+# What texts of western Europe have beside ASCII; a sign such as ° is never followed by a letter.
+_WESTERN = re.compile(r"^([\x00-\x7fÀ-ÖØ-öø-ÿŒœßªº«»¡¿–—‘’“”„‚…•]|[€£¥§©®°±²³µ·¼½¾×÷™†‡‰´¨¸](?![a-zà-ÿ]))*$")
+_WORD_WITH_ACCENTS = re.compile(r"\w*[À-ÿŒœ]\w*")
 
 # Enough to tell languages apart; more costs seconds. Chosen by eye.
 _BYTES_JUDGED = 200_000
@@ -71,24 +76,40 @@ def detect_encoding(content: bytes) -> str:
     except UnicodeDecodeError as exc:
         # Around what is not ASCII; a large table may begin with none.
         part = content[max(0, exc.start - _BYTES_JUDGED // 2) : exc.start + _BYTES_JUDGED // 2]
+        western = part.decode("cp1252", errors="replace")
+        if _is_western(western):
+            return "cp1252"
         best = charset_normalizer.from_bytes(part).best()
         # Where nothing tells it from others, Windows' superset of Latin-1, which most such files are in.
-        if best is None or str(best) == part.decode("cp1252", errors="replace"):
+        if best is None or str(best) == western:
             return "cp1252"
         return best.encoding.replace("_", "-")
     return "utf-8"
 
 
-def detect_dialect(text: str) -> Dialect:
+def _is_western(text: str) -> bool:
+    """Whether what Windows' Latin-1 makes of bytes are words, mostly of ASCII as Latin languages' are.
+
+    Short cells tell the languages' own detectors little: of `Köln` they make Baltic.
+    """
+    if not _WESTERN.match(text):
+        return False
+    words = "".join(_WORD_WITH_ACCENTS.findall(text))
+    accented = sum(not letter.isascii() for letter in words)
+    return accented <= len(words) / 2
+
+
+def detect_dialect(text: str, known: Collection[str] = ()) -> Dialect:
     """Return how a text's lines are most probably divided.
 
     Args:
         text: The beginning of the file; a last line that is cut off is not judged.
+        known: Columns that the table is said to have; a first line that names one is a header.
     """
     quote = _detect_quote(text)
     rows = {delimiter: _rows(text, delimiter, quote) for delimiter in DELIMITERS}
     delimiter = max(DELIMITERS, key=lambda sign: _agreement(rows[sign]))
-    return Dialect(delimiter, quote, _has_header(rows[delimiter]))
+    return Dialect(delimiter, quote, _has_header(rows[delimiter], known))
 
 
 def _detect_quote(text: str) -> str:
@@ -122,11 +143,13 @@ def _agreement(rows: Sequence[Sequence[str]]) -> tuple[float, int]:
     return (times / len(rows) if width > 1 else 0.0), width
 
 
-def _has_header(rows: Sequence[Sequence[str]]) -> bool:
-    """Whether the first row looks like names: no number, nothing empty but the first, no name twice."""
+def _has_header(rows: Sequence[Sequence[str]], known: Collection[str]) -> bool:
+    """Whether the first row looks like names: no number, none empty but the first, none twice."""
     if not rows:
         return True
     first = [cell.strip() for cell in rows[0]]
+    if any(cell in known for cell in first):
+        return True
     if len(set(first)) < len(first) or any(not cell for cell in first[1:]):
         # Two equal cells are a row, unless every row below has a number where they are words.
         return any(_is_number(cell) for row in rows[1:] for cell in row) and not any(map(_is_number, first))

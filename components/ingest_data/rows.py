@@ -129,7 +129,7 @@ class RowReader:
         """Read a batch."""
         columns = {c.name: read_column(c, batch.columns[at], self._read_cell) for c, at in self._read}
         for column, expression in self._derived:
-            columns[column.name] = _derive(column, expression, columns, len(batch.numbers))
+            columns[column.name] = derive(column, expression, columns, len(batch.numbers))
         for column in self._generated:
             columns[column.name] = ReadColumn(_generate(column, batch), {})
         self._refuse_the_future(columns)
@@ -238,7 +238,7 @@ def _refuse_unknown_splits(column: Column, read: ReadColumn) -> None:
         read.mistakes[int(place)] = ValueMismatchError(column, "one of " + ", ".join(SPLITS), received)
 
 
-def _derive(
+def derive(
     column: Column, expression: Expression, columns: Mapping[str, ReadColumn], rows: int
 ) -> ReadColumn:
     """Evaluate an expression, once for each different combination of what it reads."""

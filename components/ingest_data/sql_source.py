@@ -48,7 +48,7 @@ def read_sql(source: SqlSource, folder: Path) -> RawTable:
 
 def _results(source: SqlSource, folder: Path) -> Iterator[tuple[Cells, ...]]:
     """Yield the names of the columns, then batches of their cells."""
-    engine = _connectable(source, folder)
+    engine = connectable(source, folder)
     try:
         # Not committed, so rolled back in the end.
         with engine.connect().execution_options(stream_results=True) as connection:
@@ -75,7 +75,12 @@ def _failure(source: SqlSource, exc: Exception) -> str:
     )
 
 
-def _connectable(source: SqlSource, folder: Path) -> sa.Engine:
+def connectable(source: SqlSource, folder: Path) -> sa.Engine:
+    """Return what connects to a source's database; a file of SQLite is only read.
+
+    Raises:
+        InputError: The URL or its environment is wrong, or the file is not there.
+    """
     unset = [name for name in _NAME.findall(source.url) if name not in os.environ]
     if unset:
         raise InputError(

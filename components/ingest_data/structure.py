@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import pyarrow as pa
 
@@ -59,6 +59,24 @@ def check_structure(table: RawTable, beginning: Batch, dictionary: DataDictionar
             next_step=f"{remedy} dictionary for this file's columns and coding (role: ignore drops a column)",
         )
     )
+
+
+def refuse_repeated_names(names: Iterable[str], location: str) -> None:
+    """Refuse a table of which two columns have one name, but for the space around it.
+
+    Raises:
+        InputError: They have.
+    """
+    twice = [name for name, times in Counter(name.strip() for name in names).items() if times > 1]
+    if twice:
+        raise InputError(
+            describe(
+                f"Two columns of {location} have one name",
+                expected="each name once",
+                received=", ".join(twice),
+                next_step="rename one of them in the source",
+            )
+        )
 
 
 def _describe_strange_values(table: RawTable, beginning: Batch, columns: dict[str, Column]) -> Iterator[str]:

@@ -1,23 +1,26 @@
-"""Reading a table of which nothing is known yet: every column of a file, with how the file is written."""
+"""Reading a table of which nothing is known yet: every column, with how the source is written."""
 
 from __future__ import annotations
 
-import codecs
-from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
-import pyarrow.csv
 
 from components.ingest_data.compression import open_uncompressed
-from components.ingest_data.dialect import detect_dialect, detect_encoding, is_utf8
+from components.ingest_data.joining import join_tables
+from components.ingest_data.json_lines_source import read_json_lines
 from components.ingest_data.locations import fetch_location
 from components.ingest_data.parquet_source import read_parquet
+from components.ingest_data.sql_source import read_sql
+from components.ingest_data.structure import refuse_repeated_names
+from components.ingest_data.table import Cells, RawTable
+from components.ingest_data.undescribed_text import read_undescribed_text
+from mulgil.contract.dictionary import canonical_code
+from mulgil.contract.sources import SqlSource
 from mulgil.errors import InputError, describe
-
-_CHARACTERS_JUDGED = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -33,125 +36,71 @@ class UndescribedTable:
     columns: dict[str, pa.ChunkedArray]
 
 
-def read_undescribed(location: str, header: Sequence[str] | None, scratch: Path) -> UndescribedTable:
-    """Read a CSV or Parquet file.
+def read_undescribed(
+    location: str, header: Sequence[str] | None, known: Collection[str], scratch: Path
+) -> UndescribedTable:
+    """Read CSV, JSON lines or Parquet: one file, a folder's, or those of a pattern.
 
     Args:
-        location: A resolved path or URL.
+        location: A resolved path, pattern or URL.
         header: The columns, where the file has no header line.
+        known: Columns that the table is said to have; a first line that names one is a header.
         scratch: A folder for a download.
 
     Raises:
-        InputError: It is neither, has no rows, no header or a column twice.
+        InputError: It is none of them, has no rows, no header or a column twice.
         TemporaryError: A server did not answer.
     """
-    path = fetch_location(location, scratch)[0]
-    with open_uncompressed(path, location) as file:
-        content = file.read()
-    if not content:
-        raise InputError(describe(f"The source is empty: {location}", expected="rows"))
-    if content.startswith(b"PAR1"):
-        return _read_parquet(path, location)
-    return _read_text(content, location, header)
+    files = fetch_location(location, scratch)
+    if not files:
+        raise InputError(describe(f"No file is there: {location}", expected="at least one"))
+    # As messages call them.
+    names = [location] if len(files) == 1 else [str(file) for file in files]
+    with open_uncompressed(files[0], names[0]) as file:
+        beginning = file.peek(64)[:64].lstrip(b"\xef\xbb\xbf \t\r\n")
+    if beginning.startswith(b"PAR1"):
+        tables = (read_parquet(file, name) for file, name in zip(files, names, strict=True))
+        return UndescribedTable({"kind": "parquet"}, _gather(tables, location))
+    if beginning.startswith(b"{"):
+        tables = (read_json_lines(file, name) for file, name in zip(files, names, strict=True))
+        return UndescribedTable({"kind": "json_lines"}, _gather(tables, location))
+    return UndescribedTable(*read_undescribed_text(dict(zip(names, files, strict=True)), header, known))
 
 
-def _read_parquet(path: Path, location: str) -> UndescribedTable:
-    table = read_parquet(path, location)
+def read_undescribed_query(source: SqlSource, folder: Path) -> UndescribedTable:
+    """Read what a database gives for a query.
+
+    Args:
+        source: The database and the query.
+        folder: Where a relative file of SQLite lies.
+
+    Raises:
+        InputError: The URL, its environment or the query is wrong, or there is no row.
+        TemporaryError: The database cannot be reached.
+    """
+    written: dict[str, object] = {"kind": "sql", "url": source.url, "query": source.query}
+    return UndescribedTable(written, _gather(iter([read_sql(source, folder)]), source.url))
+
+
+def _gather(tables: Iterator[RawTable], location: str) -> dict[str, pa.ChunkedArray]:
+    table = join_tables(tables, location)
+    refuse_repeated_names(table.header, location)
     batches = [batch.columns for batch in table.batches]
-    _require_names(table.header, location)
-    columns = [pa.chunked_array(parts) for parts in zip(*batches, strict=True)]
-    return UndescribedTable({"kind": "parquet"}, dict(zip(table.header, columns, strict=True)))
+    return {name: _join(parts) for name, parts in zip(table.header, zip(*batches, strict=True), strict=True)}
 
 
-def _read_text(content: bytes, location: str, header: Sequence[str] | None) -> UndescribedTable:
-    encoding = detect_encoding(content)
-    # The beginning, however many bytes a character takes; a last one that is cut off is not judged.
-    text = codecs.getincrementaldecoder("utf-8-sig" if is_utf8(encoding) else encoding)().decode(
-        content[:_CHARACTERS_JUDGED]
-    )
-    dialect = detect_dialect(text)
-    if header is None and not dialect.has_header:
-        raise InputError(
-            describe(
-                f"The first line of {location} is no header",
-                expected="names of columns",
-                received=text.splitlines()[0][:200] if text.splitlines() else "nothing",
-                next_step="name the columns in their order: --header age,sex,…",
-            )
-        )
-    names = list(header) if header is not None and not dialect.has_header else None
-    columns = _divide(content, location, encoding, dialect.delimiter, dialect.quote, names)
-    source: dict[str, object] = {"kind": "csv"}
-    if dialect.delimiter != ",":
-        source["delimiter"] = dialect.delimiter
-    if dialect.quote != '"':
-        source["quote"] = dialect.quote
-    if not is_utf8(encoding):
-        source["encoding"] = encoding
-    if names is not None:
-        source["header"] = names
-    if dialect.delimiter != "," and _has_comma_decimals(columns):
-        source["decimal"] = ","
-    return UndescribedTable(source, columns)
-
-
-def _divide(
-    content: bytes, location: str, encoding: str, delimiter: str, quote: str, header: Sequence[str] | None
-) -> dict[str, pa.ChunkedArray]:
-    parse = pyarrow.csv.ParseOptions(
-        delimiter=delimiter,
-        quote_char=quote,
-        newlines_in_values=True,
-        # A row of another width is set aside by a run, and tells nothing here.
-        invalid_row_handler=lambda row: "skip",
-    )
-    read = pyarrow.csv.ReadOptions(encoding=encoding, column_names=header, block_size=1 << 24)
+def _join(parts: Sequence[Cells]) -> pa.ChunkedArray:
+    """Return a column's batches as one; of several kinds of value, as text."""
     try:
-        with pyarrow.csv.open_csv(pa.BufferReader(content), read, parse) as reader:
-            names = reader.schema.names
-        _require_names(names, location)
-        convert = pyarrow.csv.ConvertOptions(
-            column_types=dict.fromkeys(names, pa.string()), strings_can_be_null=False
-        )
-        table = pyarrow.csv.read_csv(pa.BufferReader(content), read, parse, convert)
-    except (pa.ArrowException, OSError, UnicodeError) as exc:
-        raise InputError(
-            describe(
-                f"The source cannot be divided into cells: {location}",
-                expected="delimited text or Parquet",
-                received=str(exc).splitlines()[0],
-            )
-        ) from exc
-    if not table.num_rows:
-        raise InputError(
-            describe(
-                f"The source has a header and no rows: {location}",
-                expected="at least one row under the header",
-                received=f"header={','.join(names)}",
-            )
-        )
-    return {name.strip(): column for name, column in zip(names, table.columns, strict=True)}
+        tables = [pa.table({"": part if isinstance(part, pa.Array) else pa.array(part)}) for part in parts]
+        return pa.concat_tables(tables, promote_options="permissive")[""]
+    except (pa.ArrowException, OverflowError):
+        cells = [c for part in parts for c in (part.to_pylist() if isinstance(part, pa.Array) else part)]
+        return pa.chunked_array([_as_text(cells)])
 
 
-def _require_names(names: Sequence[str], location: str) -> None:
-    twice = [name for name, times in Counter(name.strip() for name in names).items() if times > 1]
-    if twice:
-        raise InputError(
-            describe(
-                f"Two columns of {location} have one name",
-                expected="each name once",
-                received=", ".join(twice),
-                next_step="rename one of them in the file",
-            )
-        )
-
-
-def _has_comma_decimals(columns: dict[str, pa.ChunkedArray]) -> bool:
-    """Whether some column's cells are numbers with a comma and none of them has a point."""
-
-    def is_such(cell: str) -> bool:
-        whole, comma, fraction = cell.strip().lstrip("-+").partition(",")
-        return bool(comma) and whole.isdigit() and fraction.isdigit()
-
-    heads = [column.slice(0, 200).to_pylist() for column in columns.values()]
-    return any(sum(map(is_such, cells)) > len(cells) / 2 for cells in heads)
+def _as_text(cells: Sequence[Any]) -> pa.Array:
+    if all(cell is None or isinstance(cell, str | int | float) for cell in cells):
+        return pa.array([None if cell is None else canonical_code(cell) for cell in cells], pa.string())
+    # Of what is neither number nor word only that it is there counts.
+    return pa.array([None if cell is None else b"" for cell in cells], pa.binary())

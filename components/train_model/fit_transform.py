@@ -9,12 +9,15 @@ import numpy as np
 import numpy.typing as npt
 
 from mulgil.contract import MissingPolicy
+from mulgil.contract.dictionary import OutlierPolicy, Scaling
 from mulgil.contract.specifications import PreprocessingColumn, PreprocessingSpecification
 from mulgil.errors import InputError, describe
 from mulgil.preprocessing import MISSING_CODE, FittedColumn, FittedTransform
 
 # Below it differences within a column are subnormal in float32, which TensorFlow rounds to zero.
 _LEAST_DEVIATION = float(np.finfo(np.float32).tiny / np.finfo(np.float32).eps)
+
+_FLOAT32 = (float(np.finfo(np.float32).min), float(np.finfo(np.float32).max))
 
 
 def fit_transform(
@@ -56,19 +59,57 @@ def _fit_number(column: PreprocessingColumn, raw: npt.NDArray[np.float32]) -> Fi
         raise InputError(
             describe(f"{column.name} has numbers that float32 cannot hold", expected="at most 3.4e38 in size")
         )
+    low, high = _fences(column, present)
+    present = present if low is None else np.clip(present, low, high)
     fill = _fill_number(column, present)
     filled = present if fill is None else np.append(present, np.full(len(raw) - len(present), fill))
     if not len(filled):
         raise _nothing_to_learn(column)
-    deviation = float(filled.std())
-    is_constant = filled.min() == filled.max() or deviation < _LEAST_DEVIATION
+    offset, spread = _size(column.scaling, filled)
     return FittedColumn(
         name=column.name,
         is_categorical=False,
         fill=fill,
-        offset=float(filled[0] if is_constant else filled.mean()),
-        scale=1.0 if is_constant else 1.0 / deviation,
+        low=low,
+        high=high,
+        offset=offset,
+        scale=1.0 / spread,
     )
+
+
+def _fences(
+    column: PreprocessingColumn, present: npt.NDArray[np.float64]
+) -> tuple[float | None, float | None]:
+    """Return the least and the greatest number that is no outlier, as float32.
+
+    Source:
+        Tukey, Exploratory Data Analysis (1977): the outer fences.
+    """
+    if column.outliers is OutlierPolicy.KEEP or not len(present):
+        return None, None
+    lower, upper = np.quantile(present, [0.25, 0.75])
+    reach = 3 * (upper - lower)
+    low, high = (lower - reach, upper + reach) if reach else (present.min(), present.max())
+    if column.missing is MissingPolicy.CONSTANT:
+        # What was chosen to stand for a missing value is no outlier.
+        constant = float(column.constant or 0.0)
+        low, high = min(low, constant), max(high, constant)
+    return tuple(np.clip([low, high], *_FLOAT32).astype(np.float32).astype(float).tolist())
+
+
+def _size(scaling: Scaling, values: npt.NDArray[np.float64]) -> tuple[float, float]:
+    """Return what is taken from values and what they are then divided by."""
+    if scaling is Scaling.NONE:
+        return 0.0, 1.0
+    deviation = float(values.std())
+    if values.min() == values.max() or deviation < _LEAST_DEVIATION:
+        return float(values[0]), 1.0
+    if scaling is Scaling.MIN_MAX:
+        return float(values.min()), float(values.max() - values.min())
+    if scaling is Scaling.ROBUST:
+        lower, middle, upper = np.quantile(values, [0.25, 0.5, 0.75]).tolist()
+        return middle, upper - lower if upper - lower >= _LEAST_DEVIATION else deviation
+    return float(values.mean()), deviation
 
 
 def _fill_number(column: PreprocessingColumn, present: npt.NDArray[np.float64]) -> float | None:

@@ -44,6 +44,13 @@ def encode(transform: FittedTransform, columns: Mapping[str, tf.Tensor]) -> tf.T
 def _standardise(column: FittedColumn, raw: tf.Tensor) -> tf.Tensor:
     if column.fill is not None:
         raw = tf.where(tf.math.is_nan(raw), tf.constant(column.fill, tf.float32), raw)
+    # Comparisons, for which NaN stays NaN as in numpy; minimum and maximum do not promise that.
+    if column.low is not None:
+        low = tf.constant(column.low, tf.float32)
+        raw = tf.where(raw < low, low, raw)
+    if column.high is not None:
+        high = tf.constant(column.high, tf.float32)
+        raw = tf.where(raw > high, high, raw)
     return ((raw - tf.constant(column.offset)) * tf.constant(column.scale))[:, tf.newaxis]
 
 

@@ -17,6 +17,7 @@ from mulgil.cli.deploy import deploy_command
 from mulgil.cli.describe import describe_command
 from mulgil.cli.dictionary import dictionary_command
 from mulgil.cli.doctor import doctor_command
+from mulgil.cli.explore import explore_command
 from mulgil.cli.get import get_app
 from mulgil.cli.init import init_command
 from mulgil.cli.logs import logs_command
@@ -41,6 +42,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command("init")(init_command)
+app.command("explore")(explore_command)
 app.command("run")(run_command)
 app.command("plan")(plan_command)
 app.command("step")(step_command)

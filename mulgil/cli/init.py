@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
@@ -19,7 +20,13 @@ from mulgil.errors import InputError, describe
 def init_command(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="The project's folder; it may be new.")],
     source: Annotated[
-        str, typer.Option("--from", metavar="SOURCE", help="A CSV or Parquet file, by path or HTTP(S) URL.")
+        str,
+        typer.Option(
+            "--from",
+            metavar="SOURCE",
+            help="CSV, JSON lines or Parquet: a file, a folder, a pattern in quotes, or a URL; "
+            "or a database's URL, such as sqlite:///rows.db.",
+        ),
     ],
     target: Annotated[str, typer.Option(help="The column to predict.")],
     entity: Annotated[str | None, typer.Option(help="The column that says what a row is about.")] = None,
@@ -30,53 +37,99 @@ def init_command(
     header: Annotated[
         str | None, typer.Option(help="The columns by commas, where the file has no header line.")
     ] = None,
+    query: Annotated[
+        str | None, typer.Option(help="The SELECT that gives the rows, where SOURCE is a database.")
+    ] = None,
     is_overwriting: Annotated[bool, typer.Option("--force", help="Replace files that are there.")] = False,
 ) -> None:
     """Draft a project in DIR from a table, so that `mulgil run DIR` can be tried at once."""
     _require_free(folder, is_overwriting=is_overwriting)
-    draft = _draft(folder, source, target, entity, event_timestamp, task, header)
-    from mulgil.drafting.text import render_dictionary, render_project
-
-    write_text(folder / PROJECT_FILE, render_project(draft))
-    write_text(folder / DICTIONARY_FILE, render_dictionary(draft))
+    draft = draft_to(folder, Asked(source, query, header, target, entity, event_timestamp, task))
     load_project(folder)
     _summarise(folder, draft)
 
 
-def _draft(
-    folder: Path,
-    source: str,
-    target: str,
-    entity: str | None,
-    event_timestamp: str | None,
-    task: str | None,
-    header: str | None,
-) -> Any:
+@dataclass(frozen=True)
+class Asked:
+    """What a project is to be drafted of.
+
+    Attributes:
+        source: Files or a database.
+        query: The SELECT that gives a database's rows.
+        header: The columns by commas, of files without a header line.
+        target: The column to predict.
+        entity: The column that says what a row is about.
+        event_timestamp: The column that says when a row became true.
+        task: The task.
+    """
+
+    source: str
+    query: str | None
+    header: str | None
+    target: str
+    entity: str | None
+    event_timestamp: str | None
+    task: str | None
+
+
+def draft_to(folder: Path, asked: Asked) -> Any:
+    """Write both files of a project, drafted from a table, to a folder, and return the draft.
+
+    Raises:
+        InputError: The table cannot be read, or a column cannot be what it is named for.
+        TemporaryError: A server did not answer.
+    """
     # Imported here, because pandas and Arrow take a second that other commands need not wait.
-    from components.ingest_data.locations import is_url, resolve
-    from components.ingest_data.undescribed import read_undescribed
     from mulgil.drafting.names import name_project
     from mulgil.drafting.profile import profile_column
     from mulgil.drafting.project import Wishes, draft_project
+    from mulgil.drafting.text import render_dictionary, render_project
 
-    location = resolve(source, Path.cwd())
-    names = [name.strip() for name in header.split(",")] if header else None
-    with tempfile.TemporaryDirectory() as scratch:
-        table = read_undescribed(location, names, Path(scratch))
+    table, collected_at = _read(folder, asked)
     decimal = str(table.source.get("decimal", "."))
     profiles = [profile_column(name, cells, decimal=decimal) for name, cells in table.columns.items()]
-    kind, *others = table.source.items()
-    written = {kind[0]: kind[1], "location": _as_seen_from(folder, location), **dict(others)}
-    collected_at = datetime.now(UTC)
-    if not is_url(location):
-        collected_at = min(collected_at, datetime.fromtimestamp(Path(location).stat().st_mtime, UTC))
-    return draft_project(
+    draft = draft_project(
         name_project(folder.resolve().name),
-        written,
+        table.source,
         profiles,
-        Wishes(target, entity, event_timestamp, task),
+        Wishes(asked.target, asked.entity, asked.event_timestamp, asked.task),
         f"{collected_at:%Y-%m-%d}T00:00:00Z",
     )
+    write_text(folder / PROJECT_FILE, render_project(draft))
+    write_text(folder / DICTIONARY_FILE, render_dictionary(draft))
+    return draft
+
+
+def _read(folder: Path, asked: Asked) -> tuple[Any, datetime]:
+    """Read the table, with the keys that say where it is, and say when it was there at the latest."""
+    from components.ingest_data.databases import describe_query, is_database
+    from components.ingest_data.locations import is_url, resolve
+    from components.ingest_data.undescribed import read_undescribed, read_undescribed_query
+    from mulgil.contract.sources import files_at
+
+    now = datetime.now(UTC)
+    if is_database(asked.source):
+        query = describe_query(asked.source, asked.query, Path.cwd())
+        return read_undescribed_query(query, folder), now
+    if asked.query is not None:
+        raise InputError(
+            describe(
+                "A query goes to a database",
+                expected="a database's URL, such as sqlite:///rows.db",
+                received=f"--from {asked.source}",
+                next_step="leave --query out, or name the database: --from",
+            )
+        )
+    location = resolve(asked.source, Path.cwd())
+    header = [name.strip() for name in asked.header.split(",")] if asked.header else None
+    known = [name for name in (asked.target, asked.entity, asked.event_timestamp) if name]
+    with tempfile.TemporaryDirectory() as scratch:
+        table = read_undescribed(location, header, known, Path(scratch))
+    kind, *others = table.source.items()
+    written = {kind[0]: kind[1], "location": _as_seen_from(folder, location), **dict(others)}
+    files = [] if is_url(location) else files_at(Path(location))
+    changed = [datetime.fromtimestamp(file.stat().st_mtime, UTC) for file in files]
+    return replace(table, source=written), min(now, max(changed, default=now))
 
 
 def _as_seen_from(folder: Path, location: str) -> str:

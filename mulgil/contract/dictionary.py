@@ -134,6 +134,31 @@ class OutOfRangePolicy(StrEnum):
     PASS = "pass"
 
 
+class Scaling(StrEnum):
+    """How a feature's numbers are brought to a like size; what it takes is fitted on the training rows.
+
+    `standard`: less the mean, over the standard deviation. `min_max`: the least becomes 0, the greatest 1.
+    `robust`: less the median, over the distance between the quartiles, or over the standard deviation where
+    that is nothing. `none`: as they are.
+    """
+
+    STANDARD = "standard"
+    MIN_MAX = "min_max"
+    ROBUST = "robust"
+    NONE = "none"
+
+
+class OutlierPolicy(StrEnum):
+    """What the model sees of a number far from all that is usual.
+
+    `keep`: the number. `clip`: the nearer fence, three times the distance between the training rows'
+    quartiles beyond them; their least and greatest number where the quartiles are one.
+    """
+
+    KEEP = "keep"
+    CLIP = "clip"
+
+
 def canonical_code(code: Any) -> Any:
     """Write a category's code as text, whole numbers without a fraction: 3, 3.0 and "3" are all "3"."""
     if isinstance(code, bool):
@@ -234,6 +259,15 @@ class Column(Contract):
         default=OutOfRangePolicy.REFUSE,
         description="What a served model does with a number beyond the range: refuse, clip, or pass it.",
     )
+    outliers: OutlierPolicy = Field(
+        default=OutlierPolicy.KEEP,
+        description="What the model sees of a number far from all that is usual: keep it, or clip it to a "
+        "fence of the training rows.",
+    )
+    scaling: Scaling = Field(
+        default=Scaling.STANDARD,
+        description="How the numbers are brought to a like size: standard, min_max, robust or none.",
+    )
     categories: Categories | None = Field(
         default=None, description="Valid codes and what each means, or a plain list of codes."
     )
@@ -263,6 +297,11 @@ class Column(Contract):
     missing_codes: tuple[Annotated[str, BeforeValidator(canonical_code)], ...] = Field(
         default=(),
         description="What the source writes where it has no value, such as -999; a request says null.",
+    )
+    number_signs: tuple[Annotated[str, Field(min_length=1, max_length=10, pattern=r"^\D+$")], ...] = Field(
+        default=(),
+        description="Signs in the source's numbers that are no part of them: before or after such as $ or %, "
+        "or a comma, point or space between thousands.",
     )
     time_format: str | None = Field(
         default=None,
@@ -328,6 +367,21 @@ class Column(Contract):
                 "`out_of_range` goes with a feature that has a range; "
                 f"received out_of_range={self.out_of_range}"
             )
+        if self.outliers is not OutlierPolicy.KEEP and (
+            not self.type.is_numeric or self.role is not ColumnRole.FEATURE
+        ):
+            raise ValueError(
+                f"`outliers` goes with a feature of type float or integer; received role={self.role} "
+                f"type={self.type}"
+            )
+        if self.scaling is not Scaling.STANDARD and (
+            not (self.type.is_numeric or self.type is ColumnType.BOOLEAN)
+            or self.role is not ColumnRole.FEATURE
+        ):
+            raise ValueError(
+                "`scaling` goes with a feature that is a number: float, integer or boolean; "
+                f"received role={self.role} type={self.type}"
+            )
         if (self.type is ColumnType.CATEGORY) != bool(self.categories):
             raise ValueError("`categories` is needed for type=category, and goes with no other type")
         self._check_image()
@@ -359,9 +413,12 @@ class Column(Contract):
             )
         if self.time_format is not None and self.type is not ColumnType.TIMESTAMP:
             raise ValueError(f"`time_format` goes with type=timestamp; received type={self.type}")
-        if not self.is_in_source and (self.missing_codes or self.time_format):
+        if self.number_signs and not self.type.is_numeric:
+            raise ValueError(f"`number_signs` goes with float and integer; received type={self.type}")
+        if not self.is_in_source and (self.missing_codes or self.time_format or self.number_signs):
             raise ValueError(
-                "ingestion makes this column; `missing_codes` and `time_format` go with the source's"
+                "ingestion makes this column; `missing_codes`, `time_format` and `number_signs` go with the "
+                "source's"
             )
         if self.derived is not None and self.generated is not None:
             raise ValueError("`derived` and `generated` exclude each other")

@@ -17,6 +17,8 @@ from mulgil.contract.dictionary import (
     DataDictionary,
     ImageForm,
     MissingPolicy,
+    OutlierPolicy,
+    Scaling,
 )
 
 
@@ -96,10 +98,12 @@ class PreprocessingColumn:
 
     Attributes:
         name: The column.
-        is_categorical: One-hot by `categories`, or else one standardised number, or an image.
+        is_categorical: One-hot by `categories`, or else one number, or an image.
         missing: The policy.
         constant: The filling of `missing: constant`.
         categories: Valid codes, in dictionary order.
+        scaling: How numbers are brought to a like size.
+        outliers: What becomes of a number far from the others.
         image: What an image is brought to.
     """
 
@@ -108,6 +112,8 @@ class PreprocessingColumn:
     missing: MissingPolicy
     constant: float | str | None
     categories: tuple[str, ...]
+    scaling: Scaling = Scaling.STANDARD
+    outliers: OutlierPolicy = OutlierPolicy.KEEP
     image: ImageForm | None = None
 
 
@@ -150,6 +156,8 @@ def specify_preprocessing(dictionary: DataDictionary) -> PreprocessingSpecificat
                 missing=column.missing,
                 constant=column.fill_constant if column.missing is MissingPolicy.CONSTANT else None,
                 categories=tuple(column.categories or ()),
+                scaling=column.scaling,
+                outliers=column.outliers,
                 image=column.image,
             )
             for column in dictionary.features

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from mulgil.contract.number_signs import GROUPING
 from mulgil.drafting.draft import ColumnDraft
 from mulgil.drafting.profile import ColumnProfile, Kind
 from mulgil.drafting.ranges import find_far_values, find_missing_codes, has_impossible_zero, propose_range
@@ -114,12 +115,19 @@ def _declare_number(profile: ColumnProfile) -> Declaration:
         values = values[values != 0]
     for far in find_far_values(values):
         remarks.append(f"TODO: {far:g} is far from all that is usual; is it a measurement?")
+        # One such number would shrink all others to nothing.
+        keys["outliers"] = "clip"
     low, high = propose_range(values, is_whole=is_whole)
     keys["range"] = [int(low), int(high)] if is_whole else [low, high]
     if codes:
         keys["missing_codes"] = [int(code) for code in codes]
+    if profile.number_signs:
+        keys["number_signs"] = list(profile.number_signs)
+    units = [sign for sign in profile.number_signs if sign not in GROUPING]
+    if units:
+        return Declaration({**keys, "unit": units[0]}, tuple(remarks))
     if is_whole and 2 < profile.distinct <= _FEW:
-        shown = ", ".join(sorted((word for word, _ in profile.values), key=float))
+        shown = ", ".join(f"{value:g}" for value in np.unique(profile.finite))
         remarks.append(f"TODO: if {shown} are codes without an order: type: category, categories: [{shown}]")
     else:
         remarks.append("TODO: unit")
@@ -136,7 +144,7 @@ def why_ignored(profile: ColumnProfile, target: ColumnProfile) -> str | None:
     if profile.distinct < 2:
         return (
             f"it is {profile.values[0][0]!r} in every row that has a value"
-            if profile.values
+            if profile.values and not _PERSONAL.search(profile.name)
             else "it is constant"
         )
     if profile.kind is Kind.TIME:

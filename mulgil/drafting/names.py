@@ -11,6 +11,10 @@ from collections.abc import Iterable
 _LONGEST = 63 - 5
 _LONGEST_PROJECT = 40
 
+_LETTERS = str.maketrans(
+    {"ß": "ss", "æ": "ae", "Æ": "Ae", "œ": "oe", "Œ": "Oe", "ø": "o", "Ø": "O", "ł": "l", "Ł": "L", "đ": "d"}
+)
+
 
 def name_columns(headers: Iterable[str]) -> dict[str, str]:
     """Return a name for each header: letters, digits and single underscores, no two alike in any case."""
@@ -41,6 +45,6 @@ def name_project(text: str) -> str:
 
 
 def _words(text: str, joint: str) -> str:
-    # An é is an e with an accent, which goes.
-    plain = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode()
+    # An é is an e with an accent, which goes; these letters are none with an accent.
+    plain = unicodedata.normalize("NFKD", text.translate(_LETTERS)).encode("ascii", "ignore").decode()
     return re.sub(r"[^A-Za-z0-9]+", joint, plain).strip(joint)

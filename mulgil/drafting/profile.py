@@ -13,7 +13,9 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from mulgil.contract.number_signs import without_signs
 from mulgil.contract.values import read_truth
+from mulgil.drafting.signs import find_number_signs
 
 # What tables write where they have no value. The first are never a category; the others are one where the
 # column has other words.
@@ -66,6 +68,7 @@ class ColumnProfile:
         mean_length: Of a text's values.
         has_zero_first: Whether numbers are written as codes are, such as 007.
         is_text: Whether the source holds text, in which a number is written out.
+        number_signs: What stands in the text of numbers and is no part of them.
     """
 
     name: str
@@ -83,6 +86,7 @@ class ColumnProfile:
     mean_length: float = 0.0
     has_zero_first: bool = False
     is_text: bool = False
+    number_signs: tuple[str, ...] = ()
 
     @property
     def present(self) -> int:
@@ -155,6 +159,16 @@ def _profile_text(name: str, cells: pa.ChunkedArray, decimal: str) -> ColumnProf
         is_read = ~np.isnan(numbers)
         kind = Kind.WHOLE if np.all(numbers[is_read] == np.floor(numbers[is_read])) else Kind.NUMBER
         return _read_text_profile(name, codes, words, kind, numbers, is_read, MISSING_WORDS_AMONG_NUMBERS)
+    signs = find_number_signs([word for word in words if word not in MISSING_WORDS_AMONG_NUMBERS], decimal)
+    if signs and not has_zero_first:
+        plain = [without_signs(word, signs, decimal) for word in words]
+        numbers = np.array([_number(word, decimal) for word in plain], dtype=np.float64)
+        if _share(~np.isnan(numbers), words, rows_of, MISSING_WORDS_AMONG_NUMBERS) >= _LEAST_READ:
+            is_read = ~np.isnan(numbers)
+            kind = Kind.WHOLE if np.all(numbers[is_read] == np.floor(numbers[is_read])) else Kind.NUMBER
+            return _read_text_profile(
+                name, codes, words, kind, numbers, is_read, MISSING_WORDS_AMONG_NUMBERS, number_signs=signs
+            )
     truths = [read_truth(word) for word in words]
     is_truth = np.array([truth is not None for truth in truths], dtype=bool)
     if len(set(truths) - {None}) == 2 and _share(is_truth, words, rows_of, MISSING_WORDS) == 1:
@@ -260,6 +274,9 @@ def _share(
 
 def _numbers(vocabulary: pa.Array, words: Sequence[str], decimal: str) -> npt.NDArray[np.float64]:
     """Return every word as a number, NaN where it is none."""
+    if decimal != ".":
+        # The cast would take a point between thousands for that before a fraction.
+        return np.array([_number(word, decimal) for word in words], dtype=np.float64)
     try:
         numbers: npt.NDArray[np.float64] = pc.cast(vocabulary, pa.float64()).to_numpy(zero_copy_only=False)
     except pa.ArrowInvalid:

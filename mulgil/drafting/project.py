@@ -15,12 +15,16 @@ from mulgil.drafting.columns import draft_column, identity
 from mulgil.drafting.draft import ColumnDraft, ProjectDraft
 from mulgil.drafting.names import free_name, name_columns
 from mulgil.drafting.profile import ColumnProfile, Kind
-from mulgil.drafting.target import draft_target, is_degree
+from mulgil.drafting.ranges import find_far_values
+from mulgil.drafting.target import LEAST_ROWS_OF_A_CLASS, draft_target, is_degree, rare_classes
 from mulgil.errors import InputError, describe
 
 _LOOKS_LIKE_WHO = re.compile(r"(^|[_\s.-])(id|uuid|guid|key)$|^id|^unnamed", re.I)
 _LOOKS_LIKE_WHEN = re.compile(r"event|time|date|when|_at$|_on$", re.I)
 
+
+# Of a number to predict; fewer tell nothing in a split of a fifth. Chosen by eye.
+_LEAST_ROWS = 20
 
 # Fewer are not surely in every split; chosen by eye.
 _LEAST_ENTITIES = 50
@@ -101,7 +105,7 @@ def draft_project(
         source=_with_missing_words(source, profiles) if is_csv else source,
         columns=tuple(columns),
         split=_split(entity),
-        decisions=_decide(entity, moment, target, targets.task),
+        decisions=(*_decide_source(source), *_decide(entity, moment, target, targets.task)),
     )
 
 
@@ -230,6 +234,31 @@ def _split(entity: ColumnProfile | None) -> dict[str, str]:
     return {"kind": "group"} if has_several else {}
 
 
+def _decide_classes(target: ColumnProfile, task: str) -> list[str]:
+    rare = rare_classes(target) if task == Task.MULTICLASS_CLASSIFICATION else {}
+    if rare:
+        rows = sum(rare.values())
+        return [
+            f"classes of {target.name} with fewer than {LEAST_ROWS_OF_A_CLASS} rows are set aside "
+            f"({len(rare)}, {rows} rows in all); join them to others in the source, or bring more rows"
+        ]
+    few = [f"{word} ({rows})" for word, rows in target.values if rows < LEAST_ROWS_OF_A_CLASS]
+    if few and not is_degree(target):
+        return [
+            f"too few rows to train, to validate and to test on: {', '.join(few[:5])}; a run may refuse it. "
+            f"Bring at least {LEAST_ROWS_OF_A_CLASS} of each class"
+        ]
+    return []
+
+
+def _decide_source(source: Mapping[str, Any]) -> tuple[str, ...]:
+    if "encoding" not in source or str(source["encoding"]).startswith("utf"):
+        return ()
+    return (
+        f"the file is read as {source['encoding']}, by its letters; see whether names and words are right",
+    )
+
+
 def _decide(
     entity: ColumnProfile | None, moment: ColumnProfile | None, target: ColumnProfile, task: str
 ) -> tuple[str, ...]:
@@ -255,6 +284,16 @@ def _decide(
                 f"rows of one {entity.name} are in several splits, so what is measured may be too good; "
                 "`split: {kind: group}` keeps them together, where there are more of them"
             )
+    if task in (Task.BINARY_CLASSIFICATION, Task.MULTICLASS_CLASSIFICATION):
+        decisions += _decide_classes(target, task)
+    elif far := find_far_values(target.finite):
+        decisions.append(
+            f"{target.name} has values far from all that is usual, such as {far[-1]:g}. One such row "
+            "outweighs all others in what is learned and measured; correct or drop it in the source if it is "
+            "a mistake"
+        )
+    elif target.present < _LEAST_ROWS:
+        decisions.append(f"{target.present} rows are too few to learn from and to judge by; bring more")
     if target.missing:
         decisions.append(f"{target.missing} rows have no {target.name} and will be set aside")
     return tuple(decisions)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -12,6 +14,9 @@ from mulgil.drafting.draft import ColumnDraft
 from mulgil.drafting.names import free_name, name_columns
 from mulgil.drafting.profile import ColumnProfile, Kind
 from mulgil.errors import InputError, describe
+
+# Two in each of the three splits that a run makes by itself, and a judgement of the model needs two.
+LEAST_ROWS_OF_A_CLASS = 10
 
 # More different whole numbers are amounts, fewer are classes; chosen by eye.
 _GREATEST_CLASSES = 20
@@ -53,7 +58,28 @@ def draft_target(name: str, profile: ColumnProfile, taken: set[str], task: str |
     if chosen == _BINARY:
         return TargetDraft(chosen, _draft_binary(name, profile, taken))
     keys = {**identity(name, profile), "role": "target", **_type_of(chosen, profile), "description": _MEANING}
-    return TargetDraft(chosen, (ColumnDraft(keys, unread_remarks(profile)),))
+    remarks = unread_remarks(profile)
+    rare = rare_classes(profile) if chosen == _MULTICLASS else {}
+    if rare:
+        # Set aside, not refused: what is left can be learned.
+        keys["categories"] = [word for word in keys["categories"] if word not in rare]
+        keys["missing_codes"] = list(rare)
+        remarks = (*remarks, f"TODO: too few rows to learn from, and set aside: {_shown(rare)}")
+    return TargetDraft(chosen, (ColumnDraft(keys, remarks),))
+
+
+def rare_classes(profile: ColumnProfile) -> dict[str, int]:
+    """Return the classes that cannot be in every split, with their rows, where two others are left."""
+    rare = {word: rows for word, rows in profile.values if rows < LEAST_ROWS_OF_A_CLASS}
+    return rare if len(profile.values) - len(rare) >= 2 else {}
+
+
+def _shown(classes: Mapping[str, int]) -> str:
+    first = [
+        f"{word!r} ({'1 row' if rows == 1 else f'{rows} rows'})" for word, rows in list(classes.items())[:5]
+    ]
+    more = len(classes) - len(first)
+    return ", ".join(first) + (f", and {more} more" if more else "")
 
 
 def is_degree(profile: ColumnProfile) -> bool:
@@ -124,15 +150,21 @@ def _draft_binary(name: str, profile: ColumnProfile, taken: set[str]) -> tuple[C
     # The rarer of the two is what one looks for, as a rule.
     (other, _), (word, rows) = profile.values[:2]
     is_number = profile.kind in (Kind.WHOLE, Kind.NUMBER)
+    if is_number:
+        # As numbers, however the source writes them: 1,5 or $2.
+        values, counts = np.unique(profile.finite, return_counts=True)
+        rarer = int(counts.argmin())
+        word, other, rows = f"{values[rarer]:.17g}", f"{values[1 - rarer]:.17g}", int(counts[rarer])
     kind = {Kind.WHOLE: "integer", Kind.NUMBER: "float"}.get(profile.kind, "category")
     source = {
         **identity(name, profile),
         "role": "ignore",
         "type": kind,
         **({} if is_number else {"categories": [word, other]}),
+        **({"number_signs": list(profile.number_signs)} if profile.number_signs else {}),
         "description": "What the target is derived from.",
     }
-    literal = f"{float(word):g}" if is_number else _literal(word)
+    literal = word if is_number else _literal(word)
     target = {
         "name": free_name(name_columns([f"{name} is {word}"])[f"{name} is {word}"], taken),
         "role": "target",
@@ -168,8 +200,8 @@ def _literal(word: str) -> str:
     return '"' + word.replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
-def _type_of(task: str, profile: ColumnProfile) -> dict[str, object]:
+def _type_of(task: str, profile: ColumnProfile) -> dict[str, Any]:
     if task == _MULTICLASS:
         return {"type": "category", "categories": [word for word, _ in profile.values]}
     declared = declare(profile).keys
-    return {key: value for key, value in declared.items() if key in ("type", "range")}
+    return {key: value for key, value in declared.items() if key in ("type", "range", "number_signs", "unit")}

@@ -13,10 +13,25 @@ import numpy as np
 import numpy.typing as npt
 
 from mulgil.images import decode_image
-from mulgil.preprocessing.fitted import MISSING_CODE, FittedTransform
+from mulgil.preprocessing.fitted import MISSING_CODE, FittedColumn, FittedTransform
 
 # An image is its file, or its pixels from 0 to 255.
 Values = Sequence[float | int | bool | str | None] | Sequence[bytes] | npt.NDArray[Any]
+
+
+def clip_fences(
+    columns: Sequence[FittedColumn],
+) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]] | None:
+    """Return the least and the greatest number that each column keeps; `None` where none clips any.
+
+    Shapes:
+        (columns,) each.
+    """
+    if all(column.low is None and column.high is None for column in columns):
+        return None
+    low = [-np.inf if column.low is None else column.low for column in columns]
+    high = [np.inf if column.high is None else column.high for column in columns]
+    return np.array(low, np.float32), np.array(high, np.float32)
 
 
 class TransformExecutor:
@@ -37,6 +52,7 @@ class TransformExecutor:
         self._numeric = tuple(column.name for column in numeric)
         self._numeric_places = np.array([place_of[name] for name in self._numeric], dtype=np.intp)
         self._fill = np.array(fills, dtype=np.float32)[:, None]
+        self._fences = clip_fences(numeric)
         self._offset = np.array([column.offset for column in numeric], dtype=np.float32)[:, None]
         self._scale = np.array([column.scale for column in numeric], dtype=np.float32)[:, None]
         self._categorical = tuple(
@@ -74,6 +90,9 @@ class TransformExecutor:
             # numpy reads None as NaN.
             numbers = np.array([columns[name] for name in self._numeric], dtype=np.float32)
             np.copyto(numbers, self._fill, where=np.isnan(numbers))
+            if self._fences is not None:
+                low, high = self._fences
+                np.clip(numbers, low[:, None], high[:, None], out=numbers)
             result[:, self._numeric_places] = ((numbers - self._offset) * self._scale).T
         for name, fill, places in self._categorical:
             for row, code in enumerate(columns[name]):

@@ -14,15 +14,18 @@ class FittedColumn(Record):
     """How one raw column becomes numbers.
 
     A missing value (a number: `None` or NaN, a code: `None` or `MISSING_CODE`) is replaced by `fill` first.
-    Then a numeric column gives one number, `(value - offset) * scale` in float32, and a categorical one gives
-    a one-hot vector over `codes`, which is all zeros for a code that is not among them. A missing value
-    without a `fill` was to be refused before: a number stays NaN, a code gives all zeros. An image gives its
-    pixels, row by row, each from 0 to 255 and then like a number.
+    Then a numeric column gives one number: the value, brought between `low` and `high` where there are such,
+    as `(value - offset) * scale` in float32. A categorical one gives a one-hot vector over `codes`, which is
+    all zeros for a code that is not among them. A missing value without a `fill` was to be refused before: a
+    number stays NaN, a code gives all zeros. An image gives its pixels, row by row, each from 0 to 255 and
+    then like a number.
 
     Attributes:
         name: The column.
         is_categorical: One-hot, or else one number.
         fill: What replaces a missing value; `None` where a missing value is refused.
+        low: Of a numeric column whose outliers are clipped: the least that is not.
+        high: And the greatest.
         offset: Of a numeric column, in its own unit.
         scale: Of a numeric column, in the inverse of its unit.
         codes: Of a categorical column, in the order of the vector: those that the training rows have, since
@@ -33,6 +36,8 @@ class FittedColumn(Record):
     name: str
     is_categorical: bool
     fill: float | str | None
+    low: float | None = None
+    high: float | None = None
     offset: float = 0.0
     scale: float = 1.0
     codes: tuple[str, ...] = ()

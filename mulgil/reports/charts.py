@@ -150,6 +150,36 @@ def draw_lines(
     return _picture(title, description, height, parts)
 
 
+def draw_points(
+    title: str,
+    description: str,
+    series: Sequence[tuple[str, str, Sequence[tuple[float, float]]]],
+    *,
+    x: Axis,
+    y: Axis,
+    height: float = 260,
+) -> Markup:
+    """Draw points over two axes.
+
+    Args:
+        title: What the picture is.
+        description: What it shows, for those who do not see it.
+        series: Name, class of the colour and points of each.
+        x: The level axis.
+        y: The upright axis.
+        height: Of the picture, in its units.
+    """
+    frame = _Frame(x, y, height)
+    parts = [frame.axes()]
+    for name, style, points in series:
+        # One path for all: a circle each would make a page of megabytes.
+        marks = "".join(f"M{_n(frame.x(px))} {_n(frame.y(py))}h0" for px, py in points)
+        parts.append(
+            Markup('<path class="points {}" d="{}"><title>{}</title></path>').format(style, marks, name)
+        )
+    return _picture(title, description, height, parts)
+
+
 def draw_bars(
     title: str,
     description: str,

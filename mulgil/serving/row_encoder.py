@@ -15,11 +15,13 @@ import numpy.typing as npt
 
 from mulgil.contract.dictionary import Column
 from mulgil.preprocessing import FittedColumn, FittedTransform
+from mulgil.preprocessing.executor import clip_fences
 from mulgil.serving.typed_values import number_of_code
 
 _subtract, _multiply = np.subtract, np.multiply
 
 Vector = tuple[float, ...]
+Numbers = npt.NDArray[np.float32]
 Pack = Callable[[npt.NDArray[np.float32], int, object], None]
 
 
@@ -35,6 +37,7 @@ class RowEncoder:
         self._width = transform.width
         self._stride = 4 * transform.width
         self._offset, self._scale = _affine(transform)
+        self._fences = clip_fences([column for column in transform.columns for _ in range(column.width)])
         self._pack = _write_pack(transform, columns)
         # Used again for each request of one row: there is one request at a time.
         self._one = np.zeros((1, transform.width), np.float32)
@@ -57,6 +60,8 @@ class RowEncoder:
         if len(rows) == 1:
             numbers = self._row
             self._pack(numbers, 0, rows[0])
+            if self._fences is not None:
+                _clip(numbers, *self._fences)
             _subtract(numbers, self._offset, numbers)
             _multiply(numbers, self._scale, numbers)
             return self._one
@@ -64,9 +69,17 @@ class RowEncoder:
         pack, stride = self._pack, self._stride
         for place, row in enumerate(rows):
             pack(result, place * stride, row)
+        if self._fences is not None:
+            _clip(result, *self._fences)
         np.subtract(result, self._offset, out=result)
         np.multiply(result, self._scale, out=result)
         return result
+
+
+def _clip(numbers: Numbers, low: Numbers, high: Numbers) -> None:
+    # Half the time of np.clip, which is written in Python.
+    np.maximum(numbers, low, out=numbers)
+    np.minimum(numbers, high, out=numbers)
 
 
 def code_vectors(fitted: FittedColumn, column: Column) -> dict[str | int | float | None, Vector]:

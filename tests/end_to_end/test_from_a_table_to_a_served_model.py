@@ -9,6 +9,8 @@ import sys
 from pathlib import Path
 
 import httpx
+import numpy as np
+import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 from heart_rows import write_heart_rows
@@ -337,3 +339,34 @@ def test_a_mistake_on_the_command_line_is_a_message_and_exit_code_2(laptop, word
     assert command.returncode == 2
     assert message in command.stderr
     assert "Traceback" not in command.stderr
+
+
+def test_two_commands_serve_a_model_of_a_table_that_nobody_tuned_for(laptop, tmp_path):
+    """A spreadsheet of another language: its encoding, numbers, names, a typing error, codes for missing."""
+    draw = np.random.default_rng(0)
+    size, age = draw.normal(80, 20, 600), draw.integers(1, 90, 600).astype(float)
+    rent = [
+        f"{9 * s - a + 400:,.2f} €".translate(str.maketrans(",.", ".,"))
+        for s, a in zip(size, age, strict=True)
+    ]
+    size[7] = 1e9
+    frame = pd.DataFrame(
+        {
+            "Größe (m²)": [f"{s:.1f}".replace(".", ",") for s in size],
+            "class": [f"{a:.0f}" if i % 9 else "-999" for i, a in enumerate(age)],
+            "Ort": ["Köln", "München", "k. A."] * 200,
+            "Miete": rent,
+        }
+    )
+    frame.to_csv(tmp_path / "Wohnungen.csv", sep=";", index=False, encoding="cp1252")
+
+    drafted = laptop.mulgil(
+        "init", str(tmp_path / "flats"), "--from", str(tmp_path / "Wohnungen.csv"), "--target", "Miete"
+    )
+    assert drafted.returncode == 0, drafted.stderr
+    run = laptop.mulgil("run", str(tmp_path / "flats"))
+    assert run.returncode == 0, run.stdout + run.stderr
+
+    answer = subprocess.run(curl_of(run.stdout), capture_output=True, text=True, timeout=30, check=True)
+    (rent_foretold,) = json.loads(answer.stdout)["predictions"]
+    assert 300 < rent_foretold < 2_000

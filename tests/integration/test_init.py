@@ -1,10 +1,14 @@
 """`mulgil init`: what it writes of tables that nobody described, and that ingestion takes them by it."""
 
+import contextlib
+import json
 import random
+import sqlite3
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow.parquet as pq
 import pytest
 import yaml
 
@@ -310,3 +314,263 @@ def test_three_hundred_columns_and_odd_names_make_a_dictionary(init, tmp_path):
     ]
     assert len(features) == 300
     assert {c.name for c in features[-4:]} == {"class_value", "column_298", "A_b", "a_b_2"}
+
+
+def driver(rows: int = 240) -> pd.DataFrame:
+    draw = np.random.default_rng(0)
+    return pd.DataFrame(
+        {
+            "driver": np.arange(rows) % 60,
+            "at": pd.date_range("2024-01-01", periods=rows, freq="h").strftime("%Y-%m-%dT%H:%M:%S"),
+            "rate": draw.random(rows).round(3),
+            "trips": np.arange(rows) % 7,
+            "is_good": draw.random(rows) < 0.5,
+        }
+    )
+
+
+def write_json_lines(folder: Path) -> str:
+    driver().to_json(folder / "rows.jsonl", orient="records", lines=True)
+    return str(folder / "rows.jsonl")
+
+
+def write_compressed_json_lines(folder: Path) -> str:
+    driver().to_json(folder / "rows.jsonl.gz", orient="records", lines=True)
+    return str(folder / "rows.jsonl.gz")
+
+
+def write_database(folder: Path) -> str:
+    with contextlib.closing(sqlite3.connect(folder / "rows.db")) as base:
+        driver().to_sql("drivers", base, index=False)
+    return f"sqlite:///{folder / 'rows.db'}"
+
+
+def write_parts(folder: Path) -> str:
+    for part in range(4):
+        rows = driver()[60 * part : 60 * part + 60]
+        rows.to_csv(folder / f"part-{part}.csv", index=False)
+    return str(folder / "part-*.csv")
+
+
+def write_a_folder_of_parquet(folder: Path) -> str:
+    (folder / "parts").mkdir()
+    for part in range(4):
+        rows = driver()[60 * part : 60 * part + 60]
+        # As where a part has no missing value and another one has: of another type.
+        rows = rows.assign(trips=rows["trips"].astype(float if part else int))
+        rows.to_parquet(folder / "parts" / f"{part}.parquet")
+    return str(folder / "parts")
+
+
+@pytest.mark.parametrize(
+    "write",
+    [
+        write_json_lines,
+        write_compressed_json_lines,
+        write_database,
+        write_parts,
+        write_a_folder_of_parquet,
+    ],
+)
+def test_every_kind_of_source_is_seen_whole_and_read_again_as_it_was_drafted(init, tmp_path, write):
+    code, printed = init(write(tmp_path), "--target", "is_good", "--entity", "driver")
+
+    assert code == 0, printed
+    columns = columns_of(tmp_path / "drafted")
+    assert (columns["at"]["role"], columns["trips"]["type"]) == ("event_timestamp", "integer")
+    manifest = ingest(tmp_path / "drafted")
+    assert (manifest.rows_read, manifest.rows_quarantined) == (240, 0)
+
+
+def test_a_database_of_several_tables_needs_a_query(init, tmp_path, monkeypatch):
+    url = write_database(tmp_path)
+    with contextlib.closing(sqlite3.connect(tmp_path / "rows.db")) as base:
+        driver().to_sql("others", base, index=False)
+    monkeypatch.chdir(tmp_path)
+
+    code, printed = init(url, "--target", "is_good")
+    assert code == 2
+    assert "drivers, others" in printed and "--query 'SELECT * FROM drivers'" in printed
+
+    query = "SELECT rate, trips, is_good FROM drivers WHERE trips < 5"
+    code, printed = init("sqlite:///rows.db", "--target", "is_good", "--query", query)
+    assert code == 0, printed
+    assert ingest(tmp_path / "drafted").rows_read == sum(i % 7 < 5 for i in range(240))
+
+
+@pytest.mark.parametrize(
+    ("source", "options", "words"),
+    [
+        ("postgresql://me:secret@host/base", (), "a password does not stand in a file"),
+        ("sqlite:///nothing.db", (), "No such file"),
+        ("nothing/*.csv", (), "No such file"),
+        ("rows.csv", ("--query", "SELECT 1"), "A query goes to a database"),
+        ("sqlite:///rows.db", ("--query", "DELETE FROM drivers"), "cannot be asked so"),
+        ("nosuch://rows", (), "cannot be fetched"),
+    ],
+)
+def test_a_source_that_cannot_be_drafted_from_says_why(init, tmp_path, monkeypatch, source, options, words):
+    monkeypatch.chdir(tmp_path)
+    write_database(tmp_path)
+    driver().to_csv("rows.csv", index=False)
+
+    code, printed = init(source, "--target", "is_good", *options)
+
+    assert code == 2
+    assert words in " ".join(printed.split())
+    assert "secret" not in printed
+    assert not (tmp_path / "drafted").exists()
+
+
+def test_parts_of_other_columns_are_told(init, tmp_path):
+    driver().to_csv(tmp_path / "part-0.csv", index=False)
+    driver().drop(columns="rate").to_csv(tmp_path / "part-1.csv", index=False)
+
+    code, printed = init(tmp_path / "part-*.csv", "--target", "is_good")
+
+    assert code == 2
+    assert "part-1.csv has other columns than" in " ".join(printed.split())
+
+
+def test_numbers_written_as_text_are_numbers_in_every_kind_of_source(init, tmp_path):
+    frame = driver().assign(rate=[str(r) if i % 5 else "" for i, r in enumerate(driver()["rate"])])
+    frame.to_parquet(tmp_path / "rows.parquet")
+
+    init(tmp_path / "rows.parquet", "--target", "is_good")
+
+    rate = columns_of(tmp_path / "drafted")["rate"]
+    assert (rate["type"], rate["missing"]) == ("float", "median")
+    assert ingest(tmp_path / "drafted").rows_quarantined == 0
+
+
+def test_values_of_several_kinds_in_one_column_are_read_or_ignored(init, tmp_path):
+    rows = [
+        {"n": i / 7 if i % 9 else "?", "geo": {"lat": i}, "odd": [i] if i % 2 else i, "x": i % 5, "y": i % 2}
+        for i in range(90)
+    ]
+    (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+    code, printed = init(tmp_path / "rows.jsonl", "--target", "y")
+
+    assert code == 0, printed
+    columns = columns_of(tmp_path / "drafted")
+    assert (columns["n"]["type"], columns["n"]["missing_codes"]) == ("float", ["?"])
+    assert columns["geo"]["role"] == columns["odd"]["role"] == "ignore"
+    assert ingest(tmp_path / "drafted").rows_quarantined == 0
+
+
+def test_numbers_with_currencies_units_and_thousands_are_read(init, tmp_path):
+    draw = np.random.default_rng(1)
+    amounts = draw.normal(50_000, 9_000, 120).round(2)
+    frame = pd.DataFrame(
+        {
+            "price": [f"${a:,.2f}" for a in amounts],
+            "share": [f"{a / 1e3:.1f} %" for a in amounts],
+            "weight": [f"{a / 1e3:.0f}kg" for a in amounts],
+            "people": [f"{a:,.0f}" for a in amounts],
+            "room": [f"{i % 7}{'AB'[i % 2]}" for i in range(120)],
+            "y": amounts + draw.normal(0, 3_000, 120) > 50_000,
+        }
+    )
+    frame.to_csv(tmp_path / "rows.csv", index=False)
+
+    code, printed = init(tmp_path / "rows.csv", "--target", "y")
+
+    assert code == 0, printed
+    columns = columns_of(tmp_path / "drafted")
+    assert columns["room"]["type"] == "category"
+    signs = {name: columns[name].get("number_signs") for name in ("price", "share", "weight", "people")}
+    assert signs == {"price": ["$", ","], "share": ["%"], "weight": ["kg"], "people": [","]}
+    assert (columns["share"]["type"], columns["share"]["unit"]) == ("float", "%")
+    assert ingest(tmp_path / "drafted").rows_quarantined == 0
+    train = pq.read_table(tmp_path / "drafted" / "dataset" / "train.parquet")
+    assert set(train["price"].to_pylist()) <= set(amounts)
+    assert set(train["people"].to_pylist()) <= set(amounts.round())
+
+
+def test_a_german_spreadsheet_with_points_between_thousands_is_read(init, tmp_path):
+    amounts = np.random.default_rng(1).normal(50_000, 9_000, 120).round(2)
+    german = [f"{a:,.2f} €".translate(str.maketrans(",.", ".,")) for a in amounts]
+    frame = pd.DataFrame({"Straße": ["Köln", "München"] * 60, "Umsatz": german, "y": np.arange(120) % 2})
+    frame.to_csv(tmp_path / "rows.csv", index=False, sep=";", encoding="cp1252")
+
+    code, printed = init(tmp_path / "rows.csv", "--target", "y")
+
+    assert code == 0, printed
+    assert "read as cp1252" in printed
+    assert set(columns_of(tmp_path / "drafted")["Umsatz"]["number_signs"]) == {"€", "."}
+    ingest(tmp_path / "drafted")
+    rows = pq.read_table(tmp_path / "drafted" / "dataset" / "train.parquet")["Umsatz"].to_pylist()
+    assert set(rows) <= set(amounts)
+
+
+def test_a_first_line_that_names_the_target_is_a_header(init, tmp_path):
+    driver().rename(columns={"trips": "7", "rate": ""}).to_csv(tmp_path / "rows.csv", index=False)
+
+    code, printed = init(tmp_path / "rows.csv", "--target", "is_good")
+
+    assert code == 0, printed
+    assert columns_of(tmp_path / "drafted")["column_7"]["source_name"] == "7"
+
+
+def test_classes_too_rare_for_every_split_are_set_aside(init, tmp_path):
+    frame = pd.DataFrame({"x": np.arange(90) * 7 % 50 / 3, "kind": ["a", "b", "c"] * 29 + ["d", "d", "é f"]})
+    frame.to_csv(tmp_path / "rows.csv", index=False)
+
+    code, printed = init(tmp_path / "rows.csv", "--target", "kind")
+
+    assert code == 0, printed
+    assert "fewer than 10 rows are set aside (2, 3 rows in all)" in " ".join(printed.split())
+    manifest = ingest(tmp_path / "drafted")
+    assert (manifest.rows_read, manifest.rows_quarantined) == (90, 3)
+
+
+def test_too_few_rows_to_divide_are_a_decision(init, tmp_path):
+    pd.DataFrame({"x": np.arange(12.0), "y": [0, 0, 0, 1] * 3}).to_csv(tmp_path / "rows.csv", index=False)
+
+    _, printed = init(tmp_path / "rows.csv", "--target", "y")
+
+    assert "too few rows to train, to validate and to test on: 0 (9), 1 (3)" in " ".join(printed.split())
+
+
+@pytest.mark.parametrize(
+    ("cells", "source", "derived"),
+    [
+        (["1,5", "2,5", "2,5"], "float", "y == 1.5"),
+        (["1.000", "2.000", "2.000"], "integer", "y == 1000"),
+        (["3 €", "4 €", "4 €"], "integer", "y == 3"),
+    ],
+)
+def test_a_target_of_two_numbers_is_told_apart_however_they_are_written(
+    init, tmp_path, cells, source, derived
+):
+    lines = [f"{i % 7};{i * 7 % 13},25;{cells[i % 3]}" for i in range(90)]
+    (tmp_path / "rows.csv").write_text("\n".join(["grade;x;y", *lines, ""]), encoding="utf-8")
+
+    code, printed = init(tmp_path / "rows.csv", "--target", "y")
+
+    assert code == 0, printed
+    columns = columns_of(tmp_path / "drafted")
+    assert columns["y"]["type"] == source
+    assert [c["derived"] for c in columns.values() if "derived" in c] == [derived]
+    assert ingest(tmp_path / "drafted").rows_quarantined == 0
+
+
+def test_thousands_in_groups_that_are_few_are_asked_about(init, tmp_path):
+    lines = [f'"{1 + i % 4},000",{i % 2}' for i in range(80)]
+    (tmp_path / "rows.csv").write_text("\n".join(["n,y", *lines, ""]), encoding="utf-8")
+
+    code, printed = init(tmp_path / "rows.csv", "--target", "y")
+
+    assert code == 2 or "n" in columns_of(tmp_path / "drafted"), printed
+    assert "Traceback" not in printed
+
+
+def test_a_target_that_one_row_would_decide_is_asked_about(init, tmp_path):
+    draw = np.random.default_rng(0)
+    price = np.append(draw.normal(100, 10, 119), 1e7)
+    pd.DataFrame({"x": draw.normal(size=120), "price": price}).to_csv(tmp_path / "rows.csv", index=False)
+
+    _, printed = init(tmp_path / "rows.csv", "--target", "price")
+
+    assert "price has values far from all that is usual, such as 1e+07" in " ".join(printed.split())

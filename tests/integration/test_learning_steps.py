@@ -1,6 +1,7 @@
 """Train, evaluate and register, on a table with a column of every type and every missing policy."""
 
 import json
+import math
 import os
 import random
 import shutil
@@ -13,10 +14,12 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from ai_edge_litert.interpreter import Interpreter
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from learning_project import CATEGORIES, LearningProject, write_project, write_rows
 from registry_template import write_empty_registry
+from request_strategies import transforms
+from strategies import dictionaries, instances
 from tensorflow_serving import ServedSavedModel
 
 from components.evaluate_model import standing as evaluate_standing
@@ -26,6 +29,7 @@ from components.evaluate_model.core import evaluate_model
 from components.register_model import standing as register_standing
 from components.register_model.core import register_model
 from components.train_model.core import train_model
+from components.train_model.graph_preprocessing import encode
 from mulgil import registry
 from mulgil.artifacts import (
     Background,
@@ -342,6 +346,27 @@ def test_executor_and_litert_equal_the_saved_model_on_every_type_and_missing_pol
     rows = data.draw(st.lists(row, min_size=1, max_size=5))
 
     np.testing.assert_allclose(served.ask_fast(rows), served.ask(rows), rtol=0, atol=1e-5)
+
+
+@settings(max_examples=60, deadline=None)
+@given(data=st.data())
+def test_the_graph_equals_the_executor_on_every_scaling_and_fence(data):
+    dictionary = data.draw(dictionaries())
+    transform = data.draw(transforms(dictionary))
+    rows = data.draw(st.lists(instances(dictionary), min_size=1, max_size=5))
+    # A column without a code gives nothing, and TensorFlow has no constant of no strings.
+    assume(all(column.codes for column in transform.columns if column.is_categorical))
+    columns = {column.name: [row[column.name] for row in rows] for column in transform.columns}
+    tensors = {
+        column.name: tf.constant([MISSING_CODE if v is None else v for v in columns[column.name]])
+        if column.is_categorical
+        else tf.constant([math.nan if v is None else float(v) for v in columns[column.name]], tf.float32)
+        for column in transform.columns
+    }
+
+    np.testing.assert_allclose(
+        encode(transform, tensors).numpy(), TransformExecutor(transform).apply(columns), rtol=1e-6, atol=1e-6
+    )
 
 
 def test_every_type_is_served_with_every_policy_missing_and_not(trained, served):

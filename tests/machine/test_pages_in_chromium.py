@@ -6,15 +6,20 @@ import shutil
 import subprocess
 from pathlib import Path
 
+import numpy as np
+import pyarrow as pa
 import pytest
 from run_folders import EVALUATION, Made, interval, verdict
 
 from mulgil.artifacts import Check
-from mulgil.contract import load_project
+from mulgil.contract import DataDictionary, load_project
+from mulgil.exploration.findings import explore
+from mulgil.exploration.of_project import explored_table
 from mulgil.home import SOURCE_ROOT
 from mulgil.reports.comparison import compare
 from mulgil.reports.comparison_page import render_comparison_page
 from mulgil.reports.dictionary_page import render_dictionary_page
+from mulgil.reports.exploration_page import render_exploration_page
 from mulgil.reports.run_page import render_run_page
 from mulgil.reports.writing import gather
 
@@ -70,7 +75,38 @@ def dictionary():
     return render_dictionary_page(load_project(SOURCE_ROOT / "projects" / "breast_cancer"))
 
 
-@pytest.mark.parametrize("page", [run_that_went_well, run_that_was_rejected, two_runs, dictionary])
+def table_before_learning():
+    """A table of every kind of column, with a map, doubts, samples and what is to be looked at."""
+    draw = np.random.default_rng(0)
+    income = draw.normal(50_000, 9_000, 300)
+    columns = {
+        "at": [f"2024-01-{1 + i % 28:02}" for i in range(300)],
+        "paid_on_the_day_after_the_longest_of_all_names": ["2024-03-01"] * 299 + ["2024-03-02"],
+        "latitude": draw.uniform(33, 38, 300),
+        "longitude": draw.uniform(126, 129, 300),
+        "income": income,
+        "copy": 2 * income,
+        "note": [f"called {i} times about a bill that nobody could understand at all" for i in range(300)],
+        "tariff": draw.choice(["a", "b", "a word of more than twelve letters"], 300).tolist(),
+        "secret": draw.normal(size=300),
+        "left": (income + draw.normal(0, 3_000, 300) > 50_000).tolist(),
+    }
+    cells = {name: pa.chunked_array([pa.array(values)]) for name, values in columns.items()}
+    described = [
+        {"name": "at", "role": "event_timestamp", "type": "timestamp"},
+        {"name": "row", "role": "entity", "type": "integer", "generated": "row_number"},
+        {"name": "income", "type": "float"},
+        {"name": "secret", "type": "float", "sensitive": True},
+        {"name": "left", "role": "target", "type": "boolean"},
+    ]
+    dictionary = DataDictionary.model_validate({"columns": [{**c, "description": "Any."} for c in described]})
+    table = explored_table(dictionary, cells)
+    return render_exploration_page("customers.csv", table, explore(table))
+
+
+@pytest.mark.parametrize(
+    "page", [run_that_went_well, run_that_was_rejected, two_runs, dictionary, table_before_learning]
+)
 def test_a_page_reads_well_at_both_widths_light_and_dark(look, page, tmp_path, monkeypatch):
     monkeypatch.setenv("MULGIL_HOME", str(tmp_path))
 

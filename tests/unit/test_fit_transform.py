@@ -3,6 +3,7 @@ import pytest
 
 from components.train_model.fit_transform import fit_transform
 from mulgil.contract import MissingPolicy
+from mulgil.contract.dictionary import OutlierPolicy, Scaling
 from mulgil.contract.specifications import PreprocessingColumn, PreprocessingSpecification
 from mulgil.errors import InputError
 from mulgil.preprocessing import MISSING_CODE, TransformExecutor
@@ -99,3 +100,65 @@ def test_a_code_that_no_row_has_is_refused_by_name(missing):
 def test_a_number_that_float32_cannot_hold_is_refused_by_name():
     with pytest.raises(InputError, match="x has numbers that float32 cannot hold"):
         fit_number([1.0, float("inf")], "reject")
+
+
+def fit_cleaned(values, missing="reject", constant=None, **cleaning):
+    column = PreprocessingColumn("x", False, MissingPolicy(missing), constant, (), **cleaning)
+    return fit_transform(PreprocessingSpecification((column,)), {"x": np.array(values, np.float32)})
+
+
+@pytest.mark.parametrize(
+    ("scaling", "first", "last"),
+    [
+        (Scaling.NONE, 0, 8),
+        (Scaling.MIN_MAX, 0, 1),
+        (Scaling.ROBUST, -1, 1),
+        (Scaling.STANDARD, -1.5491933, 1.5491933),
+    ],
+)
+def test_numbers_are_brought_to_a_like_size_as_the_dictionary_says(scaling, first, last):
+    values = [0, 1, 2, 3, 4, 5, 6, 7, 8]
+
+    numbers = TransformExecutor(fit_cleaned(values, scaling=scaling)).apply({"x": values})
+
+    assert numbers[[0, -1], 0].tolist() == pytest.approx([first, last])
+
+
+@pytest.mark.parametrize("scaling", Scaling)
+def test_a_scale_is_never_infinite(scaling):
+    for values in ([3, 3, 3], [1, 1, 1, 1, 1, 9], [1e-40, 2e-40]):
+        assert np.isfinite(TransformExecutor(fit_cleaned(values, scaling=scaling)).apply({"x": values})).all()
+
+
+def test_outliers_are_clipped_to_tukeys_outer_fences_and_the_others_are_scaled_as_without_them():
+    usual = [float(v) for v in range(100)]
+    transform = fit_cleaned([*usual, 1e9, -99999], outliers=OutlierPolicy.CLIP)
+    (column,) = transform.columns
+
+    lower, upper = np.quantile([*usual, 1e9, -99999], [0.25, 0.75])
+    assert (column.low, column.high) == pytest.approx(
+        (lower - 3 * (upper - lower), upper + 3 * (upper - lower))
+    )
+    numbers = TransformExecutor(transform).apply({"x": [1e9, 1e30, column.high, -1e30, 99]})[:, 0]
+    assert numbers[0] == numbers[1] == numbers[2] > numbers[4] > numbers[3]
+    assert numbers[4] > 1
+
+
+def test_where_the_quartiles_are_one_only_what_is_beyond_all_training_rows_is_clipped():
+    (column,) = fit_cleaned([0] * 95 + [7, 8, 9, 10, -2], outliers=OutlierPolicy.CLIP).columns
+
+    assert (column.low, column.high) == (-2, 10)
+
+
+def test_a_constant_that_stands_for_missing_is_no_outlier():
+    values = [*range(100, 200), NAN]
+    transform = fit_cleaned(values, "constant", -999.0, outliers=OutlierPolicy.CLIP)
+
+    far, missing = TransformExecutor(transform).apply({"x": [-1e6, None]})[:, 0]
+    assert far == missing
+
+
+def test_a_filling_is_learned_of_clipped_numbers():
+    values = [*range(100), 1e9, NAN]
+
+    assert fit_cleaned(values, "mean", outliers=OutlierPolicy.CLIP).columns[0].fill < 60

@@ -1,0 +1,80 @@
+"""`mulgil explore`: the page of a project and of a bare table."""
+
+import re
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from mulgil import cli
+
+
+@pytest.fixture
+def explore(monkeypatch, capsys, tmp_path):
+    """Run `mulgil explore`; return the exit code, what was written to the terminal, and the page."""
+    monkeypatch.setenv("MULGIL_HOME", str(tmp_path / "home"))
+
+    def run(*words: str) -> tuple[int, str, str]:
+        page = tmp_path / "page.html"
+        monkeypatch.setattr("sys.argv", ["mulgil", "explore", *words, "--output", str(page)])
+        with pytest.raises(SystemExit) as left:
+            cli.main()
+        printed = capsys.readouterr()
+        text = page.read_text(encoding="utf-8") if page.is_file() else ""
+        return left.value.code or 0, printed.out + printed.err, text
+
+    return run
+
+
+@pytest.fixture
+def table(tmp_path):
+    draw = np.random.default_rng(0)
+    income = draw.normal(50_000, 9_000, 200).round(2)
+    frame = pd.DataFrame(
+        {
+            "email": [f"secret{i % 9}@example.org" for i in range(200)],
+            "latitude": draw.uniform(33, 38, 200).round(4),
+            "longitude": draw.uniform(126, 129, 200).round(4),
+            "income": [f"${value:,.2f}" for value in income],
+            "note": [
+                f"<b>called</b> {i} times about a bill that nobody could understand" for i in range(200)
+            ],
+            "left": income + draw.normal(0, 4_000, 200) > 50_000,
+        }
+    )
+    frame.to_csv(tmp_path / "shop.csv", index=False)
+    return tmp_path / "shop.csv"
+
+
+def test_a_bare_table_becomes_a_page_without_network_and_without_what_is_sensitive(explore, table):
+    code, printed, page = explore(str(table), "--target", "left")
+
+    assert code == 0, printed
+    assert "Map of the rows" in page and "income" in page
+    assert not re.findall(r"""(?:src|href)=["'](?!#)""", page) and "<script" not in page
+    assert "secret" not in page
+    assert "&lt;b&gt;called&lt;/b&gt;" in page and "<b>called" not in page
+
+
+def test_a_project_is_explored_by_its_dictionary(explore, table, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(
+        "sys.argv", ["mulgil", "init", str(tmp_path / "shop"), "--from", str(table), "--target", "left"]
+    )
+    with pytest.raises(SystemExit):
+        cli.main()
+    capsys.readouterr()
+
+    code, printed, page = explore(str(tmp_path / "shop"))
+    assert code == 0, printed
+    assert "<h1>shop</h1>" in page
+
+    code, printed, _ = explore(str(tmp_path / "shop"), "--target", "income")
+    assert code == 2
+    assert "A project says itself what its columns are" in printed
+
+
+def test_a_table_without_a_target_is_asked_for_one(explore, table):
+    code, printed, page = explore(str(table))
+
+    assert (code, page) == (2, "")
+    assert "name the column to predict: --target" in printed
