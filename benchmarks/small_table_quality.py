@@ -4,8 +4,8 @@
 
 The project, the heart disease one if none is named, is ingested with ten seeds of the split. For each, the
 components train a model as the pipeline does, and a scikit-learn pipeline (filled, standardised, one-hot
-encoded, logistic or ridge regression) is fitted on the same rows, train and validation; both are scored on the
-same test rows. The differences are paired. No choice here or in the project looks at a test row.
+encoded, logistic or ridge regression) is fitted on the same rows, train and validation; both are scored on
+the same test rows. The differences are paired. No choice here or in the project looks at a test row.
 """
 
 from __future__ import annotations
