@@ -163,7 +163,9 @@ def test_a_disk_that_does_not_answer_any_longer_is_temporary(project, capsys):
     path.unlink()
     path.symlink_to("/proc/self/mem")
 
-    fails(project, path, capsys, 75, "The source broke off while it was read: Input/output error", "run again")
+    fails(
+        project, path, capsys, 75, "The source broke off while it was read: Input/output error", "run again"
+    )
 
 
 def cut(content: bytes) -> bytes:
