@@ -3,10 +3,10 @@
     python -m benchmarks.interval_coverage
 
 Test sets are drawn from a simulation whose truth is known, and the evaluation's own bootstrap gives
-intervals: of each metric, which should hold the truth in 95 % of the repetitions; and of the difference between
-two models that are equally good and err apart (an A/A comparison), which should lie above zero in no more than
-2.5 %, and never in more than the 5 % that a 95 % interval leaves: the upper bound of the share (Clopper &
-Pearson, 95 %) is told.
+intervals: of each metric, which should hold the truth in 95 % of the repetitions; and of the difference
+between two models that are equally good and err apart (an A/A comparison), which should lie above zero in no more
+than 2.5 %, and never in more than the 5 % that a 95 % interval leaves: the upper bound of the share (Clopper
+& Pearson, 95 %) is told.
 """
 
 from __future__ import annotations
