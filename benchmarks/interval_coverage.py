@@ -4,9 +4,9 @@
 
 Test sets are drawn from a simulation whose truth is known, and the evaluation's own bootstrap gives
 intervals: of each metric, which should hold the truth in 95 % of the repetitions; and of the difference
-between two models that are equally good and err apart (an A/A comparison), which should lie above zero in no more
-than 2.5 %, and never in more than the 5 % that a 95 % interval leaves: the upper bound of the share (Clopper
-& Pearson, 95 %) is told.
+between two models that are equally good and err apart (an A/A comparison), which should lie above zero in
+no more than 2.5 %, and never in more than the 5 % that a 95 % interval leaves: the upper bound of the share
+(Clopper & Pearson, 95 %) is told.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -42,11 +42,13 @@ class Scene:
     """What is simulated.
 
     Attributes:
+        name: What it is called.
         task: The task.
         metrics: What is measured.
         draw: Gives the truth of so many rows, and what two equally good models say of them.
     """
 
+    name: str
     task: Task
     metrics: tuple[Metric, ...]
     draw: Callable[[np.random.Generator, int], tuple[npt.NDArray[np.bool_] | Floats, Floats, Floats]]
@@ -61,14 +63,23 @@ def _draw_answers(generator: np.random.Generator, rows: int) -> tuple[npt.NDArra
 
 def _draw_numbers(generator: np.random.Generator, rows: int) -> tuple[Floats, Floats, Floats]:
     level = generator.normal(0, 1, rows)
-    # Heavier tails than a normal distribution's, as the errors of real models have them.
+    target = level + 0.7 * generator.normal(0, 1, rows)
+    one, other = (level + generator.normal(0, 0.4, rows) for _ in range(2))
+    return target, one, other
+
+
+def _draw_heavy_tails(generator: np.random.Generator, rows: int) -> tuple[Floats, Floats, Floats]:
+    level = generator.normal(0, 1, rows)
+    # The cube of an error's square has no mean: few intervals are made for that.
     target = level + 0.6 * generator.standard_t(5, rows)
     one, other = (level + generator.normal(0, 0.4, rows) for _ in range(2))
     return target, one, other
 
 
+_OF_NUMBERS = (Metric.R2, Metric.MAE, Metric.RMSE)
 SCENES = (
     Scene(
+        "answers",
         Task.BINARY_CLASSIFICATION,
         (
             Metric.ROC_AUC,
@@ -82,7 +93,8 @@ SCENES = (
         ),
         _draw_answers,
     ),
-    Scene(Task.SCALAR_REGRESSION, (Metric.R2, Metric.MAE, Metric.RMSE), _draw_numbers),
+    Scene("numbers", Task.SCALAR_REGRESSION, _OF_NUMBERS, _draw_numbers),
+    Scene("heavy_tails", Task.SCALAR_REGRESSION, _OF_NUMBERS, _draw_heavy_tails),
 )
 
 
@@ -91,12 +103,14 @@ class Counts:
     """How a metric's intervals did.
 
     Attributes:
+        scene: What was simulated.
         metric: The metric.
         repetitions: Test sets.
         covered: Whose interval holds the truth.
         called_better: Whose two equal models were told apart, the first as the better one.
     """
 
+    scene: str
     metric: Metric
     repetitions: int
     covered: int
@@ -130,7 +144,9 @@ def measure_scene(scene: Scene, rows: int, repetitions: int, seed: int = 0) -> l
             covered[metric] += interval.low <= truth[metric] <= interval.high
             difference = measured["one"][metric].better_than(measured["other"][metric], metric)
             better[metric] += difference.interval(CONFIDENCE).low > 0
-    return [Counts(metric, repetitions, covered[metric], better[metric]) for metric in scene.metrics]
+    return [
+        Counts(scene.name, metric, repetitions, covered[metric], better[metric]) for metric in scene.metrics
+    ]
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -142,21 +158,22 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--rows", type=int, default=300, help="Of a test set.")
     parser.add_argument(
-        "--tasks", nargs="+", choices=[str(scene.task) for scene in SCENES], help="All, if not given."
+        "--scenes", nargs="+", choices=[scene.name for scene in SCENES], help="All, if not given."
     )
+    parser.add_argument("--metrics", nargs="+", choices=list(Metric), help="All, if not given.")
     parser.add_argument("--repetitions", type=int, default=1000, help="Test sets.")
     arguments = parser.parse_args(argv)
-    wanted = arguments.tasks or [scene.task for scene in SCENES]
-    counts = [
-        one
-        for scene in SCENES
-        if scene.task in wanted
-        for one in measure_scene(scene, arguments.rows, arguments.repetitions)
-    ]
-    print(f"{'metric':<12}{'coverage':>10}{'called better':>15}{'at most':>10}")
+    scenes = [scene for scene in SCENES if not arguments.scenes or scene.name in arguments.scenes]
+    if arguments.metrics:
+        kept = [tuple(metric for metric in scene.metrics if metric in arguments.metrics) for scene in scenes]
+        scenes = [replace(scene, metrics=some) for scene, some in zip(scenes, kept, strict=True) if some]
+    counts = [one for scene in scenes for one in measure_scene(scene, arguments.rows, arguments.repetitions)]
+    print(f"{'scene':<13}{'metric':<12}{'coverage':>10}{'called better':>15}{'at most':>10}")
     for one in counts:
         share = one.called_better / one.repetitions
-        print(f"{one.metric:<12}{one.coverage:>10.3f}{share:>15.3f}{one.most_called_better:>10.3f}")
+        print(
+            f"{one.scene:<13}{one.metric:<12}{one.coverage:>10.3f}{share:>15.3f}{one.most_called_better:>10.3f}"
+        )
     content = {**describe_machine(), "rows": arguments.rows, "samples": [asdict(one) for one in counts]}
     write_text(RESULTS, json.dumps(content, indent=2) + "\n")
     print(

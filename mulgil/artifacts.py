@@ -461,6 +461,24 @@ class CalibrationMap(Record):
     levels: tuple[tuple[float, ...], ...] = ()
 
 
+class TuningTrial(Record):
+    """Settings that were tried.
+
+    Attributes:
+        settings: By name; none are those that the project declares.
+        loss: Mean over the folds, as of `FamilyScore`; `None` where they could not be fitted.
+        losses: Of each fold, in one order for all trials; fewer where it was ended early.
+        seconds: What it took.
+        reason: Why it has no loss, or one of fewer folds.
+    """
+
+    settings: dict[str, Any]
+    loss: float | None = None
+    losses: tuple[float, ...] = ()
+    seconds: float = 0.0
+    reason: str = ""
+
+
 class FamilyScore(Record):
     """How a family of models did in cross-validation.
 
@@ -486,6 +504,9 @@ class TrainingHistory(Record):
     Attributes:
         family: The kind of model.
         candidates: The families that were compared, the simplest first; empty where one was asked for.
+        trials: The settings that were tried, the declared ones first; empty where none were asked for.
+        settings: Those of them that were taken.
+        tuning_warning: Why their score is not to be trusted; empty where it may be.
         loss: Mean loss on the training rows in each epoch, dropout and penalty included. A model that is not
             fitted by epochs has one.
         val_loss: Log loss, or of a number the mean squared error in squares of its standard deviation, on the
@@ -498,6 +519,9 @@ class TrainingHistory(Record):
 
     family: str = "neural_network"
     candidates: tuple[FamilyScore, ...] = ()
+    trials: tuple[TuningTrial, ...] = ()
+    settings: dict[str, Any] = Field(default_factory=dict)
+    tuning_warning: str = ""
     loss: tuple[float, ...]
     val_loss: tuple[float, ...]
     best_epoch: int

@@ -55,7 +55,7 @@ class Recorder:
 def fit_the_first_fold(project, rows):
     """Return what a family would be fitted on in the first fold, and the places that it holds out."""
     training = Training(family="auto", folds=2)
-    held_out = next(comparison._fold(Task.BINARY_CLASSIFICATION, training, rows))[1]
+    held_out = next(comparison.divide(Task.BINARY_CLASSIFICATION, training, rows))[1]
     recorder = Recorder()
     comparison.compare_families(
         lambda family: recorder,
@@ -100,13 +100,13 @@ def test_scaling_by_all_rows_is_found(project, rows, monkeypatch):
         return fit(specification, everything["tensors"])
 
     monkeypatch.setattr(comparison, "fit_transform", leak)
-    fold = comparison._score
+    fold = comparison.score_fold
 
     def remember(learner, task, width, specification, rows, *more):
         everything["tensors"] = rows.tensors
         return fold(learner, task, width, specification, rows, *more)
 
-    monkeypatch.setattr(comparison, "_score", remember)
+    monkeypatch.setattr(comparison, "score_fold", remember)
 
     with pytest.raises(AssertionError, match="not equal"):
         look_for_scaling_by_rows_held_out(project, rows)
