@@ -10,7 +10,7 @@ UV := $(shell command -v uv || echo .tools/uv/bin/uv)
 VALIDATION := components/validate_data
 export PYTHONPATH := $(CURDIR)
 
-.PHONY: help setup run test test-all check format golden bench images pin clean
+.PHONY: help setup run test test-all check format golden bench images pin cluster-up cluster-down clean
 
 help: ## List the verbs
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/make \1|\2/' | column -t -s '|'
@@ -49,7 +49,7 @@ test: setup .tools/bin/kubectl ## Pass the tests, those of the validation enviro
 	.venv/bin/pytest
 	$(VALIDATION)/.venv/bin/pytest -c tests/validation_environment/pytest.ini tests/validation_environment
 
-test-all: test ## Pass the long tests too, and those that need Chromium, npm, redis-server, images
+test-all: test ## Pass the long tests too, and those that need Chromium, npm, redis-server, promtool, images
 	.venv/bin/pytest tests/machine
 
 check: setup ## What CI runs before the tests: lint, types, layers, locks
@@ -57,6 +57,7 @@ check: setup ## What CI runs before the tests: lint, types, layers, locks
 	.venv/bin/ruff check .
 	.venv/bin/mypy
 	.venv/bin/lint-imports
+	.venv/bin/shellcheck --external-sources manifests/kind/cluster.sh
 	$(UV) lock --check --quiet
 	$(UV) lock --check --quiet --project $(VALIDATION)
 
@@ -81,6 +82,12 @@ images: setup ## Build the container images: make images [REGISTRY=ghcr.io/acme]
 
 pin: setup ## Write an overlay's images by digest: make pin REGISTRY=ghcr.io/acme FOLDER=…/images [TAG=…]
 	.venv/bin/python -m images.pinning $(FOLDER) --registry $(REGISTRY) $(if $(TAG),--tag $(TAG))
+
+cluster-up: setup ## A cluster of kind with KFP, KServe and the images, looked at by doctor: [MODE=standard] [DRY=1]
+	@manifests/kind/cluster.sh up $(if $(MODE),--mode $(MODE)) $(if $(DRY),--dry-run)
+
+cluster-down: ## Remove that cluster and all in it: [DRY=1]
+	@manifests/kind/cluster.sh down $(if $(DRY),--dry-run)
 
 clean: ## Stop the serving plane; remove the environments and all state
 	-[ -x .venv/bin/mulgil ] && .venv/bin/mulgil down

@@ -131,9 +131,14 @@ IMAGES = (
 )
 
 
+def refer(image: Image, registry: str, tag: str) -> list[str]:
+    """Return an image's names with registry and tag."""
+    return [f"{registry}{'/' if registry else ''}mulgil/{name}:{tag}" for name in image.names]
+
+
 def build(image: Image, registry: str, tag: str) -> list[str]:
     """Build an image, and return its names with registry and tag."""
-    references = [f"{registry}{'/' if registry else ''}mulgil/{name}:{tag}" for name in image.names]
+    references = refer(image, registry, tag)
     with tempfile.TemporaryDirectory(prefix="mulgil-image-") as folder:
         context = Path(folder)
         for name in ("pyproject.toml", "uv.lock"):
@@ -205,17 +210,21 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--registry", default="", help="put before each name, such as ghcr.io/acme")
     parser.add_argument("--tag", default=__version__, help="default: %(default)s")
     parser.add_argument("--push", action="store_true", help="push them to the registry")
+    parser.add_argument("--list", action="store_true", help="print their names instead of building them")
     flags = parser.parse_args(argv)
     if unknown := set(flags.names) - set(known):
         parser.error(f"there is no image {', '.join(sorted(unknown))}; there are {', '.join(known)}")
     if flags.push and not flags.registry:
         parser.error("--push needs --registry")
+    wanted = [image for image in IMAGES if not flags.names or set(flags.names) & set(image.names)]
+    if flags.list:
+        for image in wanted:
+            print(*refer(image, flags.registry, flags.tag), sep="\n")
+        return 0
     if shutil.which("docker") is None:
         print("Images need a Docker engine; there is no docker here.", file=sys.stderr)
         return 2
-    for image in IMAGES:
-        if flags.names and not set(flags.names) & set(image.names):
-            continue
+    for image in wanted:
         try:
             references = build(image, flags.registry, flags.tag)
             for reference in references if flags.push else ():

@@ -12,7 +12,7 @@ GOLDEN = SOURCE_ROOT / "tests" / "golden" / "manifests"
 KUBECTL = SOURCE_ROOT / ".tools" / "bin" / "kubectl"
 # What is applied as it is; a component is rendered by the test of its own.
 KUSTOMIZATIONS = (
-    *(f"overlays/{name}" for name in ("kind", "staging", "production")),
+    *(f"overlays/{name}" for name in ("kind", "kind-standard", "staging", "production")),
     *(f"endpoint/{name}" for name in ("knative", "standard")),
 )
 COMPONENTS = tuple(sorted(path.name for path in (MANIFESTS / "components").iterdir()))

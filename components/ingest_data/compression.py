@@ -11,6 +11,7 @@ import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
+from components.ingest_data.unreadable import describe_unreadable
 from mulgil.errors import InputError, describe
 
 _OPENERS = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ\x00": lzma.open}
@@ -25,12 +26,13 @@ def open_uncompressed(path: Path, location: str) -> Iterator[io.BufferedReader]:
         location: What messages call it.
 
     Raises:
-        InputError: While it is read: what was compressed is damaged or ends too early.
+        InputError: It cannot be opened; or, while it is read: it was compressed and is damaged.
+        TemporaryError: While it is read: its disk or its server broke off.
     """
-    with path.open("rb") as raw:
-        beginning = raw.read(8)
-    opener = next((opener for magic, opener in _OPENERS.items() if beginning.startswith(magic)), None)
     try:
+        with path.open("rb") as raw:
+            beginning = raw.read(8)
+        opener = next((opener for magic, opener in _OPENERS.items() if beginning.startswith(magic)), None)
         with contextlib.ExitStack() as stack:
             if opener is None:
                 file = stack.enter_context(path.open("rb"))
@@ -42,7 +44,7 @@ def open_uncompressed(path: Path, location: str) -> Iterator[io.BufferedReader]:
     except OSError as exc:
         # Of bzip2's decoder this is all that tells.
         if exc.errno is not None:
-            raise
+            raise describe_unreadable(location, exc) from exc
         raise _damaged(location, exc) from exc
 
 

@@ -14,12 +14,10 @@ import pyarrow as pa
 from components.ingest_data.cells import TextCells
 from components.ingest_data.compression import open_uncompressed
 from components.ingest_data.dialect import DELIMITERS, detect_encoding, is_utf8, marked_encoding
+from components.ingest_data.lines import GREATEST_LINE, describe_endless
 from components.ingest_data.table import BATCH_ROWS, Batch, Misfit, RawTable, rows_that_fit
 from mulgil.contract.sources import CsvSource
 from mulgil.errors import InputError, describe
-
-# A line of a table; more is another kind of file, and would fill the memory.
-_GREATEST_LINE = 1 << 24
 
 _BEGINNING = 1 << 20
 
@@ -92,16 +90,28 @@ class _Rows(Iterator[list[str]]):
             while not (row := next(self._reader)):
                 pass
         except csv.Error as exc:
-            raise InputError(
-                describe(
-                    f"The source cannot be divided into cells at line {self._reader.line_num} of "
-                    f"{self._location}: {exc}",
-                    expected=f"{self._source.delimiter!r} between cells, and a quote within a quoted cell "
-                    'twice: "5"" pipe"',
-                    next_step="correct the line, or `source.delimiter` in project.yaml",
-                )
-            ) from exc
+            raise self._indivisible(exc) from exc
         return row
+
+    def _indivisible(self, exc: csv.Error) -> InputError:
+        line, location = self._reader.line_num, self._location
+        # Of what is wrong with a row csv has one exception, and its words.
+        if "field limit" in str(exc):
+            return InputError(
+                describe(
+                    f"A cell that ends at line {line} of {location}, or later, is too long",
+                    expected=f"cells of at most {csv.field_size_limit():,} characters",
+                    next_step="see whether a quote before it is never closed, or whether the file is damaged",
+                )
+            )
+        return InputError(
+            describe(
+                f"The source cannot be divided into cells at line {line} of {location}: {exc}",
+                expected=f"{self._source.delimiter!r} between cells, and a quote within a quoted cell "
+                'twice: "5"" pipe"',
+                next_step="correct the line, or `source.delimiter` in project.yaml",
+            )
+        )
 
     def _lines(self) -> Iterator[str]:
         with open_uncompressed(self._path, self._location) as file:
@@ -110,24 +120,15 @@ class _Rows(Iterator[list[str]]):
             text = io.TextIOWrapper(file, "utf-8-sig" if is_utf8(encoding) else encoding, newline="")
             number = 0
             try:
-                while line := text.readline(_GREATEST_LINE):
+                while line := text.readline(GREATEST_LINE):
                     number += 1
-                    if len(line) == _GREATEST_LINE and not line.endswith(("\n", "\r")):
-                        raise self._too_long(number)
+                    if len(line) == GREATEST_LINE and not line.endswith(("\n", "\r")):
+                        raise describe_endless(self._location, number)
                     if "\0" in line:
                         self.has_nul = True
                     yield line
             except UnicodeError as exc:
                 raise self._undecodable(encoding, number, exc) from exc
-
-    def _too_long(self, number: int) -> InputError:
-        return InputError(
-            describe(
-                f"Line {number} of {self._location} has no end",
-                expected=f"lines of at most {_GREATEST_LINE:,} characters",
-                next_step="check that the file is delimited text",
-            )
-        )
 
     def _undecodable(self, encoding: str, lines_before: int, exc: UnicodeError) -> InputError:
         name = "UTF-8" if is_utf8(encoding) else encoding

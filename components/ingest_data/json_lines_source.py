@@ -12,11 +12,9 @@ import numpy as np
 
 from components.ingest_data.cells import read_typed_cell
 from components.ingest_data.compression import open_uncompressed
+from components.ingest_data.lines import GREATEST_LINE, describe_endless
 from components.ingest_data.table import BATCH_ROWS, Batch, Misfit, RawTable
 from mulgil.errors import InputError, describe
-
-# A line of a table; more is another kind of file, and would fill the memory.
-_GREATEST_LINE = 1 << 24
 
 # A line that is no object, with what it is instead.
 _NoObject = tuple[str, str]
@@ -74,15 +72,10 @@ def _rows(path: Path, location: str) -> Iterator[dict[str, Any] | _NoObject]:
     """Yield each line that is not empty, as its object."""
     with open_uncompressed(path, location) as file:
         number = 0
-        while line := file.readline(_GREATEST_LINE):
+        while line := file.readline(GREATEST_LINE):
             number += 1
-            if len(line) == _GREATEST_LINE:
-                raise InputError(
-                    describe(
-                        f"Line {number} of {location} has no end",
-                        expected=f"lines of at most {_GREATEST_LINE:,} bytes",
-                    )
-                )
+            if len(line) == GREATEST_LINE and not line.endswith(b"\n"):
+                raise describe_endless(location, number)
             if line.strip():
                 yield _read_line(line)
 

@@ -8,8 +8,10 @@ from pathlib import Path, PurePosixPath
 import fsspec
 import httpx
 
+from components.ingest_data.unreadable import describe_unreadable
 from mulgil.contract.sources import files_at
 from mulgil.errors import InputError, TemporaryError, describe
+from mulgil.full_disk import as_full_disk
 
 # Chosen by eye: a server that says nothing for so long is taken to be down. It bounds every wait for bytes,
 # not the whole download.
@@ -79,6 +81,8 @@ def _copy(url: str, folder: Path) -> list[Path]:
         ) from exc
     # Each store's client has exceptions of its own, of which this module cannot know.
     except Exception as exc:
+        if as_full_disk(exc):
+            raise
         raise InputError(
             describe(
                 f"The source cannot be fetched: {exc}",
@@ -94,14 +98,7 @@ def _require_file(path: Path) -> None:
         with path.open("rb"):
             return
     except OSError as exc:
-        raise InputError(
-            describe(
-                f"The source cannot be read: {exc.strerror}",
-                expected="a file",
-                received=str(path),
-                next_step="correct `source` in project.yaml, or give another file: --source PATH",
-            )
-        ) from exc
+        raise describe_unreadable(str(path), exc) from exc
 
 
 def _download(url: str, path: Path, timeout_seconds: float) -> Path:

@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 
 from components.ingest_data.cells import read_typed_cell
 from components.ingest_data.table import BATCH_ROWS, Cells, RawTable, number_batches
+from components.ingest_data.unreadable import describe_unreadable
 from mulgil.errors import InputError, describe
 
 
@@ -18,12 +19,20 @@ def read_parquet(path: Path, location: str) -> RawTable:
 
     Raises:
         InputError: It is none, or it has no rows. Where a part of it is damaged, the batches say so.
+        TemporaryError: Its disk or its server broke off; the batches say so, too.
     """
     try:
         file = pq.ParquetFile(path)
     except (pa.ArrowException, OSError) as exc:
+        if isinstance(exc, OSError) and exc.errno is not None:
+            raise describe_unreadable(location, exc) from exc
         raise InputError(
-            describe(f"The source is not a Parquet file: {location}", received=str(exc).splitlines()[0])
+            describe(
+                f"The source is not a Parquet file: {location}",
+                expected="a Parquet file, whole",
+                received=str(exc).splitlines()[0],
+                next_step="fetch or write it again, or correct `source` in project.yaml",
+            )
         ) from exc
     if not file.metadata.num_rows:
         file.close()
@@ -40,6 +49,8 @@ def _read(file: pq.ParquetFile, location: str) -> Iterator[tuple[Cells, ...]]:
                 rows += batch.num_rows
                 yield tuple(batch.columns)
     except (pa.ArrowException, OSError) as exc:
+        if isinstance(exc, OSError) and exc.errno is not None:
+            raise describe_unreadable(location, exc) from exc
         raise InputError(
             describe(
                 f"The source is damaged after row {rows}: {location}",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import io
 import re
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
@@ -12,6 +13,7 @@ import pyarrow.csv
 
 from components.ingest_data.compression import open_uncompressed
 from components.ingest_data.dialect import Dialect, detect_dialect, detect_encoding, is_utf8
+from components.ingest_data.lines import GREATEST_LINE, describe_endless
 from components.ingest_data.structure import refuse_repeated_names
 from mulgil.errors import InputError, describe
 
@@ -72,8 +74,13 @@ def read_undescribed_text(
 
 
 def _unpack(path: Path, location: str) -> bytes:
+    unpacked = io.BytesIO()
     with open_uncompressed(path, location) as file:
-        content = file.read()
+        while part := file.read(GREATEST_LINE):
+            if len(part) == GREATEST_LINE and b"\n" not in part and b"\r" not in part:
+                raise describe_endless(location)
+            unpacked.write(part)
+    content = unpacked.getvalue()
     if not content:
         raise InputError(describe(f"The source is empty: {location}", expected="rows"))
     return content

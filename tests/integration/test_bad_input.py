@@ -182,6 +182,11 @@ def _(clinic: Clinic) -> bytes:
     return content[: len(content) // 2]
 
 
+@mistake("a cell without end")
+def _(clinic: Clinic) -> bytes:
+    return clinic.text().encode() + b'"' + b"p,\n" * 50_000
+
+
 @mistake("one line without end")
 def _(clinic: Clinic) -> bytes:
     return clinic.text().encode() + b"1," * (1 << 23) + b"1"
@@ -264,7 +269,7 @@ class Row:
 def read_rows() -> list[Row]:
     lines = [line for line in PAGE.read_text(encoding="utf-8").splitlines() if line.startswith("| ")]
     cells = [[cell.strip() for cell in line.strip("|").split(" | ")] for line in lines]
-    return [Row(row) for row in cells if row[0] != "What is wrong"]
+    return [Row(row) for row in cells if len(row) == 4 and row[0] != "What is wrong"]
 
 
 ROWS = read_rows()
