@@ -14,6 +14,7 @@ import tensorflow as tf
 from components.train_model.calibration import calibrate
 from components.train_model.checkpoints import Checkpoints
 from components.train_model.fitting import find_epochs, fit_network
+from components.train_model.function_names import renumber_functions
 from components.train_model.graph_preprocessing import encode, specify_inputs
 from components.train_model.heads import Head
 from components.train_model.learners import Curve, Examples, Floats
@@ -88,7 +89,7 @@ class FittedNetwork:
     def ask(self, path: Path, transform: FittedTransform, tensors: Tensors, output: str) -> npt.NDArray[Any]:
         """Ask the SavedModel as it was written."""
         serve = tf.saved_model.load(str(path / BUNDLE_SAVED_MODEL)).signatures["serving_default"]
-        answer = serve(**{column.name: tf.constant(tensors[column.name]) for column in transform.columns})
+        answer = serve(**{column.name: tf.constant(tensors[column.name]) for column in transform.inputs})
         return np.asarray(answer[output])
 
 
@@ -100,6 +101,7 @@ def _write_saved_model(path: Path, transform: FittedTransform, network: keras.Mo
     tf.saved_model.save(_owner(network), str(path), signatures={"serving_default": serve})
     # An optional file whose random identifier would be the one difference between two equal bundles.
     (path / "fingerprint.pb").unlink()
+    renumber_functions(path / "saved_model.pb")
 
 
 def _convert_to_litert(network: keras.Model, output: str) -> bytes:
