@@ -7,6 +7,7 @@ name beside its place and renamed, so that a reader sees all of it or none, when
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import json
 import os
@@ -73,11 +74,34 @@ def staged_directory(path: Path) -> Iterator[Path]:
         raise _unwritable(path, exc) from exc
     try:
         yield staged
-        if path.is_dir():
-            shutil.rmtree(path)
-        staged.replace(path)
+        _take_place(staged, path)
     finally:
         shutil.rmtree(staged, ignore_errors=True)
+
+
+def _take_place(staged: Path, path: Path) -> None:
+    while True:
+        try:
+            staged.replace(path)
+        except OSError as exc:
+            if exc.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                raise
+            # Another writer may have been first since the last look, or may be removing the same.
+            with contextlib.suppress(FileNotFoundError):
+                remove_directory(path)
+        else:
+            return
+
+
+def remove_directory(path: Path) -> None:
+    """Remove a directory, out of sight at once: nobody finds a part of it.
+
+    Raises:
+        FileNotFoundError: It is not there.
+    """
+    aside = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
+    path.replace(aside)
+    shutil.rmtree(aside)
 
 
 def _unwritable(path: Path, exc: OSError) -> PermanentError:

@@ -157,7 +157,7 @@ def _check_dictionary(manifest: DatasetManifest, dictionary: DataDictionary) -> 
 
 
 def _check_features(feature_service: FeatureServiceReference, dictionary: DataDictionary) -> None:
-    features = tuple(c.name for c in dictionary.features if c.type is not ColumnType.IMAGE)
+    features = tuple(c.name for c in dictionary.inputs if c.type is not ColumnType.IMAGE)
     if feature_service.features != features:
         raise InputError(
             describe(
