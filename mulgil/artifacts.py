@@ -7,6 +7,7 @@ name beside its place and renamed, so that a reader sees all of it or none, when
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import json
 import os
@@ -73,11 +74,34 @@ def staged_directory(path: Path) -> Iterator[Path]:
         raise _unwritable(path, exc) from exc
     try:
         yield staged
-        if path.is_dir():
-            shutil.rmtree(path)
-        staged.replace(path)
+        _take_place(staged, path)
     finally:
         shutil.rmtree(staged, ignore_errors=True)
+
+
+def _take_place(staged: Path, path: Path) -> None:
+    while True:
+        try:
+            staged.replace(path)
+        except OSError as exc:
+            if exc.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                raise
+            # Another writer may have been first since the last look, or may be removing the same.
+            with contextlib.suppress(FileNotFoundError):
+                remove_directory(path)
+        else:
+            return
+
+
+def remove_directory(path: Path) -> None:
+    """Remove a directory, out of sight at once: nobody finds a part of it.
+
+    Raises:
+        FileNotFoundError: It is not there.
+    """
+    aside = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
+    path.replace(aside)
+    shutil.rmtree(aside)
 
 
 def _unwritable(path: Path, exc: OSError) -> PermanentError:
@@ -367,6 +391,7 @@ BUNDLE_DICTIONARY = "dictionary.json"
 BUNDLE_EXAMPLE = "example.json"
 BUNDLE_BACKGROUND = "background.json"
 BUNDLE_DECISION = "decision.json"
+BUNDLE_CALIBRATION = "calibration.json"
 
 
 def read_bundle(path: Path) -> BundleManifest:
@@ -433,6 +458,31 @@ class DecisionRule(Record):
     unit: str = ""
     rows: int
     points: tuple[ThresholdPoint, ...]
+
+
+class CalibrationMap(Record):
+    """How a model's probabilities were mapped to what comes true; a bundle's `calibration.json`.
+
+    The model's own files do it; this tells of it.
+
+    Attributes:
+        kind: `isotonic`, `platt` or `temperature`.
+        is_of_classes: Whether the probabilities sum to one, as those of several classes do.
+        rows: Validation rows that it was fitted on.
+        slopes: What log odds, or of classes under `temperature` logarithms, are multiplied by; one a column,
+            or one.
+        offsets: What is added to them then.
+        knots: Of `isotonic`, by column, probabilities between which lines are drawn.
+        levels: What each becomes.
+    """
+
+    kind: str
+    is_of_classes: bool
+    rows: int
+    slopes: tuple[float, ...] = ()
+    offsets: tuple[float, ...] = ()
+    knots: tuple[tuple[float, ...], ...] = ()
+    levels: tuple[tuple[float, ...], ...] = ()
 
 
 class FamilyScore(Record):
@@ -713,6 +763,8 @@ class Evaluation(Record):
         slices: The model in each group of rows.
         worst_rows: What it is most wrong about, the worst first.
         decision: What a yes is called by, where the project says so; else from 0.5 on.
+        calibration_error: How far probabilities are from what comes true; `None` of a number, or of too few
+            rows to tell.
     """
 
     bundle_fingerprint: str
@@ -731,3 +783,4 @@ class Evaluation(Record):
     slices: tuple[SliceScore, ...] = ()
     worst_rows: tuple[WorstRow, ...] = ()
     decision: DecisionRule | None = None
+    calibration_error: float | None = None

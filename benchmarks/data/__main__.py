@@ -1,10 +1,11 @@
-"""Does ingestion stay linear and small, and how fast are statistics beside TFDV's own ways?
+"""Do ingestion, statistics and materialization stay linear and small, and how fast are they beside peers?
 
-    python -m benchmarks.data [--rows 100000 1000000 10000000] [--rounds 3]
+    python -m benchmarks.data [--only ingestion statistics materialization] [--rows 100000 1000000 10000000]
 
 A table of 22 columns is ingested at each size in a process of its own. `growth` is the CPU time a row at the
-greatest size over that at the least: 1 and less is linear. Statistics are computed of the training rows of
-the second size, three ways in turn (see `benchmarks/data/statistics.py`).
+greatest size over that at the least: 1 and less is linear. Statistics are computed of the training rows of a
+table of `--statistics-rows`, four ways in turn (see `benchmarks/data/statistics.py`). Materialization is what
+`benchmarks.materialize` measures. Each part can be run alone; what others left in the results stays there.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,10 @@ from mulgil.artifacts import write_text
 from mulgil.home import SOURCE_ROOT
 
 RESULTS = Path(__file__).parent.parent / "results" / "data.json"
+
+# What a part leaves: its samples, and the figures of its result.
+Part = dict[str, Any]
+
 _VALIDATION = SOURCE_ROOT / "components" / "validate_data" / ".venv" / "bin" / "python"
 
 
@@ -37,49 +42,94 @@ def main(argv: Sequence[str] | None = None) -> int:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    parser.add_argument("--only", nargs="+", choices=PARTS, default=list(PARTS), help="default: all")
     parser.add_argument(
         "--rows", type=int, nargs="+", default=[100_000, 1_000_000, 10_000_000], help="default: %(default)s"
     )
-    parser.add_argument("--rounds", type=int, default=3, help="of the statistics; default: %(default)s")
+    parser.add_argument("--statistics-rows", type=int, default=1_000_000, help="default: %(default)s")
+    parser.add_argument(
+        "--entities", type=int, nargs="+", default=[10_000, 100_000, 1_000_000], help="default: %(default)s"
+    )
+    parser.add_argument("--rounds", type=int, default=3, help="default: %(default)s")
     arguments = parser.parse_args(argv)
-    sizes = sorted(arguments.rows)
-    ingestion: dict[int, Any] = {}
-    speeds: dict[str, list[float]] = {}
+    parts = json.loads(RESULTS.read_text(encoding="utf-8")).get("parts", {}) if RESULTS.exists() else {}
     with tempfile.TemporaryDirectory() as work:
-        for rows in sizes:
-            folder = Path(work, str(rows))
-            write_project(folder, rows)
-            ingestion[rows] = _run([sys.executable, "-m", "benchmarks.data.ingestion", str(folder)])
-            print(f"{rows:>12,} rows: {_describe(ingestion[rows])}", flush=True)
-            if rows == sizes[min(1, len(sizes) - 1)]:
-                split = folder / "dataset" / "train.parquet"
-                words = [str(split), str(folder / "few.csv"), str(arguments.rounds)]
-                speeds = _run([str(_VALIDATION), "-m", "benchmarks.data.statistics", *words])
-                for name, samples in speeds.items():
-                    print(f"{name:>12}: {statistics.median(samples):,.0f} rows/s", flush=True)
-            shutil.rmtree(folder)
-    least, greatest = sizes[0], sizes[-1]
-    a_row = {rows: sample["cpu_seconds"] / rows for rows, sample in ingestion.items()}
-    median = {name: statistics.median(samples) for name, samples in speeds.items()}
-    figures = {
-        "stats_vs_tfdv": median["ours"] / median["in_memory"],
-        "stats_vs_tfdv_csv": median["ours"] / median["csv"],
-        f"peak_gb_{_short(greatest)}": ingestion[greatest]["peak_gb"],
-        f"growth_{_short(least)}_to_{_short(greatest)}": a_row[greatest] / a_row[least],
-    }
-    samples = {"ingestion": ingestion, "statistics_rows_a_second": speeds}
-    machine = {"machine": platform.platform(), "cores": os.cpu_count()}
-    write_text(RESULTS, json.dumps({**machine, "samples": samples, "figures": figures}, indent=2) + "\n")
+        for part in arguments.only:
+            parts[part] = PARTS[part](Path(work), arguments)
+            # At once, so that a part that is broken off takes none of the others with it.
+            machine = {"machine": platform.platform(), "cores": os.cpu_count()}
+            write_text(RESULTS, json.dumps({**machine, "parts": parts}, indent=2) + "\n")
+    figures = {name: value for part in arguments.only for name, value in parts[part]["figures"].items()}
     print("result: " + " ".join(f"{name}={value:.3g}" for name, value in figures.items()))
     return 0
 
 
+def _measure_ingestion(work: Path, arguments: argparse.Namespace) -> Part:
+    samples: dict[int, Any] = {}
+    for rows in sorted(arguments.rows):
+        folder = work / str(rows)
+        write_project(folder, rows)
+        samples[rows] = _ingest(folder)
+        shutil.rmtree(folder)
+        print(f"{rows:>12,} rows: {_describe(samples[rows])}", flush=True)
+    least, greatest = min(samples), max(samples)
+    a_row = {rows: sample["cpu_seconds"] / rows for rows, sample in samples.items()}
+    figures = {
+        f"peak_gb_{_short(greatest)}": samples[greatest]["peak_gb"],
+        f"growth_{_short(least)}_to_{_short(greatest)}": a_row[greatest] / a_row[least],
+    }
+    return {"samples": samples, "figures": figures}
+
+
+def _measure_statistics(work: Path, arguments: argparse.Namespace) -> Part:
+    folder = work / "statistics"
+    write_project(folder, arguments.statistics_rows)
+    _ingest(folder)
+    split = folder / "dataset" / "train.parquet"
+    words = [str(split), str(folder / "few.csv"), str(arguments.rounds)]
+    samples = _run([str(_VALIDATION), "-m", "benchmarks.data.statistics", *words])
+    shutil.rmtree(folder)
+    for name, speeds in samples.items():
+        print(f"{name:>12}: {statistics.median(speeds):,.0f} rows/s", flush=True)
+    median = {name: statistics.median(speeds) for name, speeds in samples.items()}
+    figures = {
+        "stats_vs_tfdv": median["ours"] / median["in_memory"],
+        "stats_vs_tfdv_one_process": median["one_process"] / median["in_memory"],
+        "stats_vs_tfdv_csv": median["ours"] / median["csv"],
+    }
+    return {"samples": samples, "figures": figures}
+
+
+def _measure_materialization(work: Path, arguments: argparse.Namespace) -> Part:
+    entities = [str(count) for count in arguments.entities]
+    flags = ["--entities", *entities, "--rounds", str(arguments.rounds)]
+    lines = _lines([sys.executable, "-m", "benchmarks.materialize", *flags])
+    print("\n".join(lines[:-1]), flush=True)
+    pairs = dict(pair.split("=") for pair in lines[-1].removeprefix("result: ").split())
+    return {"samples": lines[:-1], "figures": {name: float(value) for name, value in pairs.items()}}
+
+
+PARTS: dict[str, Callable[[Path, argparse.Namespace], Part]] = {
+    "ingestion": _measure_ingestion,
+    "statistics": _measure_statistics,
+    "materialization": _measure_materialization,
+}
+
+
+def _ingest(folder: Path) -> Any:
+    return _run([sys.executable, "-m", "benchmarks.data.ingestion", str(folder)])
+
+
 def _run(command: Sequence[str]) -> Any:
+    return json.loads(_lines(command)[-1])
+
+
+def _lines(command: Sequence[str]) -> list[str]:
     environment = {**os.environ, "PYTHONPATH": str(SOURCE_ROOT)}
     done = subprocess.run(
         command, cwd=SOURCE_ROOT, env=environment, stdout=subprocess.PIPE, text=True, check=True
     )
-    return json.loads(done.stdout.splitlines()[-1])
+    return done.stdout.splitlines()
 
 
 def _describe(sample: dict[str, float]) -> str:

@@ -1,7 +1,8 @@
-"""Statistics three ways, in the validation environment.
+"""Statistics four ways, in the validation environment.
 
-`python -m benchmarks.data.statistics ROWS CSV ROUNDS`: ours in batches from a split's Parquet file, TFDV's of
-the same rows as one Arrow batch in memory, and TFDV's of a CSV file through Beam's DirectRunner.
+`python -m benchmarks.data.statistics ROWS CSV ROUNDS`: ours in batches from a split's Parquet file, by as
+many processes as are worth it and by one; TFDV's of the same rows as one Arrow batch in memory; and TFDV's of
+a CSV file through Beam's DirectRunner.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import pyarrow.csv
 import pyarrow.parquet as pq
 
 from components.validate_data.dataset import StoredSplit
-from components.validate_data.statistics import compute_statistics
+from components.validate_data.divided_statistics import compute_statistics_of
 from components.validate_data.tfdv import array_util, stats_impl, tfdv
 
 _KEYS = {"who", "seen"}
@@ -28,10 +29,11 @@ def main() -> None:
     stored = StoredSplit(path)
     columns = set(stored.schema.names) - _KEYS
     table = pq.ParquetFile(path).read(columns=sorted(columns))
-    samples: dict[str, list[float]] = {"ours": [], "in_memory": [], "csv": []}
+    samples: dict[str, list[float]] = {"ours": [], "one_process": [], "in_memory": [], "csv": []}
     for turn in range(rounds + 1):
         for name, run in (
-            ("ours", lambda: compute_statistics(stored.batches(columns))),
+            ("ours", lambda: compute_statistics_of(stored, columns)),
+            ("one_process", lambda: compute_statistics_of(stored, columns, 1)),
             ("in_memory", lambda: _at_once(table)),
         ):
             started = time.perf_counter()

@@ -8,6 +8,7 @@ from components.evaluate_model import PROJECT_SECTIONS
 from components.evaluate_model.baselines import predict_linear_model, predict_prior
 from components.evaluate_model.bootstrap import Replicates
 from components.evaluate_model.bundle_dictionary import read_dictionary
+from components.evaluate_model.calibration_error import check_calibration, measure_calibration_error
 from components.evaluate_model.calls import read_decision, replicate_calls, scores_for
 from components.evaluate_model.champion import ChampionAnswer, ask_champion
 from components.evaluate_model.gates import (
@@ -124,6 +125,7 @@ def evaluate_model(
                 project.gates.confidence,
             ),
             "decision": decision,
+            "calibration_error": measure_calibration_error(task, test.target, predicted[MODEL]),
             "worst_rows": find_worst_rows(form, dictionary, test, predicted[MODEL]),
         }
     )
@@ -178,6 +180,8 @@ def _check(evaluation: Evaluation, champion: ChampionAnswer, project: Project) -
         checks.append(pass_without_champion(champion.reason))
     if evaluation.decision is not None:
         checks.append(check_decision(evaluation.decision))
+    if gates.calibration_error is not None:
+        checks.append(check_calibration(evaluation.calibration_error, gates.calibration_error))
     if gates.slice_margin is not None:
         whole = evaluation.metrics[primary].value
         checks.append(check_slices(primary, whole, evaluation.slices, gates.slice_margin))

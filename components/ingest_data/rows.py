@@ -21,6 +21,7 @@ from mulgil.contract.expressions import Expression
 from mulgil.contract.sources import Split
 from mulgil.contract.values import ValueMismatchError, read_json
 from mulgil.errors import InputError, describe
+from mulgil.preprocessing.rows import derive_array
 
 _KEYS = {ColumnRole.TARGET, ColumnRole.ENTITY, ColumnRole.EVENT_TIMESTAMP}
 
@@ -241,16 +242,19 @@ def _refuse_unknown_splits(column: Column, read: ReadColumn) -> None:
 def derive(
     column: Column, expression: Expression, columns: Mapping[str, ReadColumn], rows: int
 ) -> ReadColumn:
-    """Evaluate an expression, once for each different combination of what it reads."""
+    """Evaluate an expression; a target's once for each different combination of what it reads."""
+    if column.is_derived_feature:
+        values = derive_array(expression, {name: columns[name].values for name in expression.columns}, rows)
+        return ReadColumn(values.cast(ARROW_TYPES[column.type]), {})
     operands = sorted(expression.columns)
     wrong = {place for name in operands for place in columns[name].mistakes}
     known: dict[tuple[Any, ...], Any] = {}
-    values: list[Any] = []
+    derived: list[Any] = []
     mistakes: dict[int, ValueMismatchError] = {}
     cells = [columns[name].values.to_pylist() for name in operands]
     for place, key in enumerate(zip(*cells, strict=True) if cells else [()] * rows):
         if place in wrong:
-            values.append(None)
+            derived.append(None)
             continue
         if key not in known:
             known[key] = _evaluate(column, expression, dict(zip(operands, key, strict=True)))
@@ -258,8 +262,8 @@ def derive(
         if isinstance(value, ValueMismatchError):
             mistakes[place] = value
             value = None
-        values.append(value)
-    return ReadColumn(pa.array(values, ARROW_TYPES[column.type]), mistakes)
+        derived.append(value)
+    return ReadColumn(pa.array(derived, ARROW_TYPES[column.type]), mistakes)
 
 
 def _evaluate(column: Column, expression: Expression, row: Mapping[str, Any]) -> Any:

@@ -6,13 +6,14 @@ import time
 from pathlib import Path
 
 from components.train_model import PROJECT_SECTIONS
+from components.train_model.calibration import fit_calibration
 from components.train_model.checkpoints import Checkpoints
 from components.train_model.comparison import choose_simplest, compare_families
 from components.train_model.estimators import Estimators
 from components.train_model.export import write_bundle
 from components.train_model.fit_transform import fit_transform
 from components.train_model.heads import Head, make_head
-from components.train_model.learners import Examples, Learner
+from components.train_model.learners import Examples, FittedModel, Learner
 from components.train_model.network import NetworkBuilder
 from components.train_model.neural_network import NeuralNetwork
 from components.train_model.threshold import choose_threshold
@@ -87,13 +88,21 @@ def train_model(
     learner = make_learner(family, folder, checkpoints)
     examples, held_out = (_encode(first, head, rows) for rows in (train, validation))
     curve = learner.look(head, examples, held_out)
-    decision = None
-    if folder.project.decision is not None:
+    decision, calibration = None, None
+    if folder.project.decision is not None or training.calibration is not None:
         # As the final model is fitted, but on rows that leave some to choose on.
-        probability = learner.fit(head, examples, curve).predict(held_out.numbers)
-        decision = choose_threshold(folder.project.decision, validation.target, probability)
+        first_model: FittedModel = learner.fit(head, examples, curve)
+        if training.calibration is not None:
+            probability = first_model.predict(held_out.numbers)
+            calibration = fit_calibration(training.calibration, head, held_out.target, probability)
+            first_model = first_model.calibrated(calibration)
+        if folder.project.decision is not None:
+            probability = first_model.predict(held_out.numbers)
+            decision = choose_threshold(folder.project.decision, validation.target, probability)
     transform, head = fit_transform(specification, both.tensors), make_head(task, answer_width, both)
-    model = learner.fit(head, _encode(transform, head, both), curve)
+    model: FittedModel = learner.fit(head, _encode(transform, head, both), curve)
+    if calibration is not None:
+        model = model.calibrated(calibration)
     history = TrainingHistory(
         family=family,
         candidates=candidates,
@@ -114,6 +123,7 @@ def train_model(
         data_fingerprint=manifest.fingerprint,
         feature_service=feature_service,
         decision=decision,
+        calibration=calibration,
     )
     history.write(history_path)
     checkpoints.clear()
@@ -147,7 +157,7 @@ def _check_dictionary(manifest: DatasetManifest, dictionary: DataDictionary) -> 
 
 
 def _check_features(feature_service: FeatureServiceReference, dictionary: DataDictionary) -> None:
-    features = tuple(c.name for c in dictionary.features if c.type is not ColumnType.IMAGE)
+    features = tuple(c.name for c in dictionary.inputs if c.type is not ColumnType.IMAGE)
     if feature_service.features != features:
         raise InputError(
             describe(

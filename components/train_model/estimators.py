@@ -22,9 +22,10 @@ from sklearn.neighbors import KNeighborsClassifier, KNeighborsRegressor
 from sklearn.svm import SVC, SVR
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
+from components.train_model.calibration import calibrate
 from components.train_model.heads import Head
 from components.train_model.learners import Curve, Examples, Floats, measure_loss
-from mulgil.artifacts import BUNDLE_ONNX
+from mulgil.artifacts import BUNDLE_ONNX, CalibrationMap
 from mulgil.contract import Task
 from mulgil.contract.learning import Family, Training
 from mulgil.onnx_model import OnnxModel
@@ -68,10 +69,12 @@ class FittedEstimator:
     Attributes:
         estimator: It gives the head's own numbers.
         head: What stands at its end.
+        calibration: How its probabilities are mapped, where they are.
     """
 
     estimator: Any
     head: Head
+    calibration: CalibrationMap | None = None
 
     @property
     def parameters(self) -> int:
@@ -83,14 +86,23 @@ class FittedEstimator:
         if not self.head.task.is_classification:
             return np.asarray(self.estimator.predict(numbers))
         probabilities = np.asarray(self.estimator.predict_proba(numbers))
-        return probabilities[:, 1] if self.head.task is Task.BINARY_CLASSIFICATION else probabilities
+        if self.head.task is Task.BINARY_CLASSIFICATION:
+            probabilities = probabilities[:, 1]
+        if self.calibration is None:
+            return probabilities
+        return np.asarray(calibrate(self.calibration, probabilities, np))
+
+    def calibrated(self, calibration: CalibrationMap) -> FittedEstimator:
+        """Return the estimator with the map behind it."""
+        return FittedEstimator(self.estimator, self.head, calibration)
 
     def write(self, path: Path, transform: FittedTransform, output: str) -> None:
         """Write the ONNX model."""
         # Here and not above: its import takes seconds, and the neural network needs none of it.
         from components.train_model.onnx_export import convert_to_onnx
 
-        (path / BUNDLE_ONNX).write_bytes(convert_to_onnx(self.estimator, self.head, transform.width, output))
+        content = convert_to_onnx(self.estimator, self.head, transform.width, output, self.calibration)
+        (path / BUNDLE_ONNX).write_bytes(content)
 
     def ask(self, path: Path, transform: FittedTransform, tensors: Tensors, output: str) -> npt.NDArray[Any]:
         """Ask the ONNX model as it was written."""

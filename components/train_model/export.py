@@ -13,6 +13,7 @@ import numpy as np
 from components.train_model.learners import FittedModel
 from mulgil.artifacts import (
     BUNDLE_BACKGROUND,
+    BUNDLE_CALIBRATION,
     BUNDLE_DECISION,
     BUNDLE_DICTIONARY,
     BUNDLE_EXAMPLE,
@@ -20,6 +21,7 @@ from mulgil.artifacts import (
     BUNDLE_TRANSFORM,
     Background,
     BundleManifest,
+    CalibrationMap,
     DecisionRule,
     FeatureServiceReference,
     WarmUpExample,
@@ -47,6 +49,7 @@ def write_bundle(
     data_fingerprint: str,
     feature_service: FeatureServiceReference,
     decision: DecisionRule | None = None,
+    calibration: CalibrationMap | None = None,
 ) -> BundleManifest:
     """Write a bundle, whole or not at all.
 
@@ -59,6 +62,7 @@ def write_bundle(
         data_fingerprint: Of the dataset they are from.
         feature_service: What the model reads by entity.
         decision: From which probability on a yes is called, where the project says by what.
+        calibration: How the model maps its probabilities, where it does.
 
     Returns:
         The bundle's manifest.
@@ -75,6 +79,8 @@ def write_bundle(
         WarmUpExample(instance=rows.instance(0), prediction=answer[0].tolist()).write(staged / BUNDLE_EXAMPLE)
         if decision is not None:
             decision.write(staged / BUNDLE_DECISION)
+        if calibration is not None:
+            calibration.write(staged / BUNDLE_CALIBRATION)
         # An image is one column: what it alone has to do with the answer is the whole of it.
         if not any(column.image for column in transform.columns):
             _choose_background(rows, folder.dictionary).write(staged / BUNDLE_BACKGROUND)
@@ -96,7 +102,7 @@ def _choose_background(rows: TrainingRows, dictionary: DataDictionary) -> Backgr
     count = min(len(rows), _BACKGROUND_ROWS)
     instances = [rows.instance(int(place)) for place in np.linspace(0, len(rows) - 1, count).astype(int)]
     random = np.random.default_rng(0)
-    for column in dictionary.features:
+    for column in dictionary.inputs:
         if column.sensitive:
             values = [instance[column.name] for instance in instances]
             for instance, place in zip(instances, random.permutation(count).tolist(), strict=True):

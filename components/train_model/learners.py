@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from components.train_model.heads import Head
+from mulgil.artifacts import CalibrationMap
 from mulgil.contract import Task
 from mulgil.preprocessing import FittedTransform
 from mulgil.preprocessing.rows import Tensors
@@ -68,6 +69,9 @@ class FittedModel(Protocol):
 
     def predict(self, numbers: Floats) -> npt.NDArray[Any]:
         """Compute the head's own numbers: probabilities, or standardised numbers."""
+
+    def calibrated(self, calibration: CalibrationMap) -> FittedModel:
+        """Return the model with its probabilities mapped, in the files that it writes too."""
 
     def write(self, path: Path, transform: FittedTransform, output: str) -> None:
         """Write the files that are served, into the bundle's directory."""

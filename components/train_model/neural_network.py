@@ -11,13 +11,15 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
+from components.train_model.calibration import calibrate
 from components.train_model.checkpoints import Checkpoints
 from components.train_model.fitting import find_epochs, fit_network
+from components.train_model.function_names import renumber_functions
 from components.train_model.graph_preprocessing import encode, specify_inputs
 from components.train_model.heads import Head
 from components.train_model.learners import Curve, Examples, Floats
 from components.train_model.network import NetworkBuilder
-from mulgil.artifacts import BUNDLE_LITERT, BUNDLE_SAVED_MODEL
+from mulgil.artifacts import BUNDLE_LITERT, BUNDLE_SAVED_MODEL, CalibrationMap
 from mulgil.preprocessing import FittedTransform
 from mulgil.preprocessing.rows import Tensors
 
@@ -73,6 +75,11 @@ class FittedNetwork:
         ]
         return np.concatenate(parts)
 
+    def calibrated(self, calibration: CalibrationMap) -> FittedNetwork:
+        """Return the network with the map behind it."""
+        mapped = calibrate(calibration, self.network.output)
+        return FittedNetwork(keras.Model(self.network.input, mapped), self.head)
+
     def write(self, path: Path, transform: FittedTransform, output: str) -> None:
         """Write the SavedModel, on raw columns, and the LiteRT model behind the transform."""
         network = self.head.in_units(self.network)
@@ -82,7 +89,7 @@ class FittedNetwork:
     def ask(self, path: Path, transform: FittedTransform, tensors: Tensors, output: str) -> npt.NDArray[Any]:
         """Ask the SavedModel as it was written."""
         serve = tf.saved_model.load(str(path / BUNDLE_SAVED_MODEL)).signatures["serving_default"]
-        answer = serve(**{column.name: tf.constant(tensors[column.name]) for column in transform.columns})
+        answer = serve(**{column.name: tf.constant(tensors[column.name]) for column in transform.inputs})
         return np.asarray(answer[output])
 
 
@@ -94,6 +101,7 @@ def _write_saved_model(path: Path, transform: FittedTransform, network: keras.Mo
     tf.saved_model.save(_owner(network), str(path), signatures={"serving_default": serve})
     # An optional file whose random identifier would be the one difference between two equal bundles.
     (path / "fingerprint.pb").unlink()
+    renumber_functions(path / "saved_model.pb")
 
 
 def _convert_to_litert(network: keras.Model, output: str) -> bytes:

@@ -10,10 +10,14 @@ from onnx import TensorProto, helper, numpy_helper
 from skl2onnx import to_onnx
 
 from components.train_model.heads import Head
+from components.train_model.onnx_calibration import CALIBRATION_OPSET, map_probabilities
+from mulgil.artifacts import CalibrationMap
 from mulgil.contract import Task
 
 
-def convert_to_onnx(estimator: Any, head: Head, width: int, output: str) -> bytes:
+def convert_to_onnx(
+    estimator: Any, head: Head, width: int, output: str, calibration: CalibrationMap | None = None
+) -> bytes:
     """Convert.
 
     Args:
@@ -21,15 +25,26 @@ def convert_to_onnx(estimator: Any, head: Head, width: int, output: str) -> byte
         head: What its numbers are.
         width: Length of the numeric input.
         output: Name of the output.
+        calibration: What the probabilities are mapped by, if at all.
 
     Returns:
         The model: one float32 input (rows, width), and one float32 output (rows,), or (rows, head.width).
     """
     options = {id(estimator): {"zipmap": False}} if head.task.is_classification else None
-    model = to_onnx(estimator, np.zeros((1, width), np.float32), options=options, name=output)
+    # Else the converter takes the oldest operators that the estimator itself can do with.
+    opset = None if calibration is None else CALIBRATION_OPSET
+    model = to_onnx(
+        estimator, np.zeros((1, width), np.float32), options=options, name=output, target_opset=opset
+    )
     graph = model.graph
     raw = graph.output[-1].name
-    nodes, constants = _tail(head, raw, output)
+    nodes, constants = _tail(head, raw, output if calibration is None else "not_calibrated")
+    if calibration is not None:
+        if raw == output:
+            _rename(graph, raw, "raw_probabilities")
+            nodes[0].input[0] = "raw_probabilities"
+        of_map, more = map_probabilities(calibration, "not_calibrated", output)
+        nodes, constants = [*nodes, *of_map], [*constants, *more]
     graph.node.extend(nodes)
     graph.initializer.extend(constants)
     del graph.output[:]
@@ -41,6 +56,14 @@ def convert_to_onnx(estimator: Any, head: Head, width: int, output: str) -> byte
     onnx.checker.check_model(model)
     content: bytes = model.SerializeToString()
     return content
+
+
+def _rename(graph: Any, name: str, other: str) -> None:
+    for node in graph.node:
+        for names in (node.input, node.output):
+            for place, one in enumerate(names):
+                if one == name:
+                    names[place] = other
 
 
 def _tail(head: Head, raw: str, output: str) -> tuple[list[Any], list[Any]]:

@@ -11,9 +11,10 @@ from tensorflow_metadata.proto.v0 import anomalies_pb2, schema_pb2
 from components.validate_data import PROJECT_SECTIONS
 from components.validate_data.dataset import Dataset, read_dataset
 from components.validate_data.distributions import summarise_distributions
+from components.validate_data.divided_statistics import compute_statistics_of
 from components.validate_data.judgement import judge_dataset
 from components.validate_data.schema import derive_schema
-from components.validate_data.statistics import Statistics, compute_statistics, find_anomalies
+from components.validate_data.statistics import Statistics, find_anomalies
 from mulgil.artifacts import SUMMARY, DistributionSummary, Verdict, staged_directory
 from mulgil.contract import load_project
 from mulgil.contract.specifications import specify_validation
@@ -48,7 +49,7 @@ def validate_data(
     schema = derive_schema(specify_validation(dictionary))
     keys = {dictionary.entity.name, dictionary.event_timestamp.name}
     statistics = {
-        split: compute_statistics(rows.batches(set(rows.schema.names) - keys))
+        split: compute_statistics_of(rows, set(rows.schema.names) - keys)
         for split, rows in dataset.splits.items()
     }
     anomalies = {split: find_anomalies(found, schema) for split, found in statistics.items()}

@@ -23,6 +23,7 @@ _MARKS = {
     State.SKIPPED: "[dim]–[/]",
     State.BLOCKED: "[dim]·[/]",
     State.RETRIED: "[yellow]↻[/]",
+    State.INTERRUPTED: "[yellow]✗[/]",
 }
 
 

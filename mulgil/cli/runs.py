@@ -70,7 +70,7 @@ def _show_task(task: TaskRecord, folder: Path) -> tuple[str, ...]:
     return (
         task.title if task.attempt == 1 else f"{task.title}, attempt {task.attempt}",
         task.state,
-        f"{duration(task):.1f} s" if ran else "",
+        f"{duration(task):.1f} s" if ran and (task.ended_at or not task.state.is_final) else "",
         "" if task.exit_code is None else str(task.exit_code),
         str(log) if ran else "",
     )

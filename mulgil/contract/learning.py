@@ -265,6 +265,11 @@ class Training(Contract):
     patience: int = Field(
         default=20, gt=0, description="Epochs without a better validation loss before it stops."
     )
+    calibration: Literal["isotonic", "platt", "temperature"] | None = Field(
+        default=None,
+        description="How probabilities are mapped to what comes true, fitted on the validation rows; not at "
+        "all if not given. `isotonic` asks for a thousand of them or so.",
+    )
     seed: Seed = Field(default=0, description="Of the initial weights, the shuffles and the dropout.")
 
     @model_validator(mode="after")
@@ -310,6 +315,11 @@ class Gates(Contract):
         ge=0,
         description="How much worse than on all rows the primary metric may surely be in a group of them: by "
         "code, yes or no, or quarter of a number's rows; if not given, groups are measured and not judged.",
+    )
+    calibration_error: Ratio | None = Field(
+        default=None,
+        description="How far probabilities may be from what comes true: the root of the mean squared "
+        "difference over ten groups of rows, less what chance makes of it.",
     )
     confidence: Ratio = Field(default=0.95, description="Of the bootstrap intervals.")
 

@@ -80,6 +80,18 @@ class Project(Contract):
         if self.decision is not None and self.task is not Task.BINARY_CLASSIFICATION:
             text = f"a threshold goes with task=binary_classification; received task={self.task}"
             raise ValidationError.from_exception_data("Project", [mistake(text, "decision")])
+        if not self.task.is_classification:
+            asked = {
+                ("training", "calibration"): self.training.calibration,
+                ("gates", "calibration_error"): self.gates.calibration_error,
+            }
+            wrong = [
+                mistake(f"probabilities are calibrated, and {self.task} has none", *place)
+                for place, value in asked.items()
+                if value is not None
+            ]
+            if wrong:
+                raise ValidationError.from_exception_data("Project", wrong)
         mistakes = [
             mistake(f"{self.task} has the metrics {', '.join(metrics)}; received {metric}", *place)
             for place, metric in named.items()

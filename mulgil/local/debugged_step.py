@@ -6,7 +6,6 @@ It stands in every environment, and so imports nothing heavy.
 
 from __future__ import annotations
 
-import bdb
 import importlib
 import pdb
 import sys
@@ -27,16 +26,26 @@ def main() -> int:
     return run_program(program.build_parser(), lambda: _debugged(program.load_core()), flags)
 
 
+class _Debugger(pdb.Pdb):
+    has_quit = False
+
+    def set_quit(self) -> None:
+        """Note that the user wants no more; `runcall` would return as from a core that ended."""
+        self.has_quit = True
+        super().set_quit()
+
+
 def _debugged(core: Callable[..., Any]) -> Callable[..., Any]:
     def debug(**arguments: Any) -> None:
+        debugger = _Debugger()
         try:
-            pdb.Pdb().runcall(core, **arguments)
-        except bdb.BdbQuit:
-            raise SystemExit(_QUIT) from None
+            debugger.runcall(core, **arguments)
         except Exception as exc:
             traceback.print_exc()
             pdb.post_mortem(exc.__traceback__)
             raise
+        if debugger.has_quit:
+            raise SystemExit(_QUIT)
 
     return debug
 

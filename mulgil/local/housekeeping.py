@@ -12,12 +12,11 @@ from __future__ import annotations
 import os
 import shutil
 import time
-import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from mulgil.artifacts import RegisteredModel
+from mulgil.artifacts import RegisteredModel, remove_directory
 from mulgil.errors import InputError, PermanentError, describe
 from mulgil.home import home
 from mulgil.local.launch import folder_of
@@ -103,10 +102,7 @@ def delete_run(store: RunStore, run: RunRecord, needed: Mapping[str, str]) -> No
     folder = folder_of(run.run_id)
     try:
         if folder.is_dir():
-            # Out of sight at once: nobody finds half a run.
-            aside = folder.with_name(f".{folder.name}.{uuid.uuid4().hex}")
-            folder.replace(aside)
-            shutil.rmtree(aside)
+            remove_directory(folder)
     except OSError as exc:
         raise PermanentError(describe(f"Cannot remove {folder}: {exc.strerror}")) from exc
     store.delete_run(run.run_id)

@@ -31,7 +31,7 @@ def open_run_store() -> RunStore:
     store = RunStore(home() / "runs.sqlite")
     for run in store.list_runs():
         if run.state is State.RUNNING and not _is_held(folder_of(run.run_id)):
-            store.write_run(replace(run, state=State.INTERRUPTED))
+            store.interrupt_run(run.run_id)
     return store
 
 
@@ -212,6 +212,7 @@ def _run(
             state = result.state
         except KeyboardInterrupt:
             state = State.INTERRUPTED
+            store.interrupt_run(run.run_id, time.time())
             raise
         finally:
             run = replace(run, state=state, ended_at=time.time())

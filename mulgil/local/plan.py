@@ -124,13 +124,12 @@ class _Foreteller:
         key = key_of(step, _RUN.run_id, self._fingerprint_environment)
         if key is None:
             return self._note(step, action, ("not all that it reads can be known before",))
-        if not self._store.has(key):
+        folder = TaskFolder(self._folder, step.path)
+        folder.begin()
+        if not self._store.has(key) or not self._store.restore(key, folder.path, is_use=False):
             before = self._store.find_nearest(key)
             reasons = explain_difference(before, key) if before else ["it has never run"]
             return self._note(step, action, tuple(reasons))
-        folder = TaskFolder(self._folder, step.path)
-        folder.begin()
-        self._store.restore(key, folder.path, is_use=False)
         outputs = read_outputs(step, folder)
         try:
             check_reuse(step, key, self._store)

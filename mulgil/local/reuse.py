@@ -47,8 +47,13 @@ def check_reuse(step: Step, key: StepKey, store: OutputStore) -> None:
     Raises:
         NotReconciledError: The step must run, for the reason given.
     """
-    if not step.task.caching_options.enable_cache:
-        compare(store.read_facts(key), observe(step, store.artifacts_of(key)))
+    if step.task.caching_options.enable_cache:
+        return
+    try:
+        outputs = store.artifacts_of(key)
+    except FileNotFoundError as exc:
+        raise NotReconciledError("its outputs are not kept any longer") from exc
+    compare(store.read_facts(key), observe(step, outputs))
 
 
 class StepReuse:
@@ -93,7 +98,8 @@ class StepReuse:
         except NotReconciledError:
             return None
         folder.begin()
-        self._store.restore(key, folder.path)
+        if not self._store.restore(key, folder.path):
+            return None
         outputs = read_outputs(step, folder)
         is_cached = step.task.caching_options.enable_cache
         store = "" if is_cached else ", and the store that it acts on is as it left it"

@@ -183,6 +183,20 @@ class RunStore:
             ).fetchall()
         return [TaskRecord(**{**dict(row), "state": State(row["state"])}) for row in rows]
 
+    def interrupt_run(self, run_id: str, ended_at: float | None = None) -> None:
+        """Note that a run and its attempts go on no longer; one that has ended meanwhile stays as it ended.
+
+        Args:
+            run_id: The run.
+            ended_at: Seconds since the epoch; `None` where nobody saw it end.
+        """
+        with self._connect() as connection:
+            for table in ("runs", "attempts"):
+                connection.execute(
+                    f"UPDATE {table} SET state = ?, ended_at = ? WHERE run_id = ? AND state = ?",
+                    (State.INTERRUPTED, ended_at, run_id, State.RUNNING),
+                )
+
     def delete_run(self, run_id: str) -> None:
         """Remove a run's record and those of its tasks; one that is not there is gone already."""
         with self._connect() as connection:

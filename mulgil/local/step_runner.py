@@ -113,14 +113,17 @@ class StepRunner:
                         exit_code = await process.wait(deadline)
                 except asyncio.CancelledError:
                     exit_code = await process.end()
-                    self._journal.tell_end(attempt, _failure(step, exit_code, folder))
                     raise
             if exit_code == 0:
                 return TaskResult(State.SUCCEEDED, exit_code, read_outputs(step, folder))
+        except asyncio.CancelledError:
+            # Before it had a process, too.
+            self._journal.tell_end(attempt, _unfinished(State.INTERRUPTED, step, exit_code, folder))
+            raise
         except MulgilError as exc:
             folder.note(exc)
             exit_code = exc.exit_code
-        return _failure(step, exit_code, folder)
+        return _unfinished(State.FAILED, step, exit_code, folder)
 
 
 def context_of(step: Step, run: Run, folder: TaskFolder) -> TaskContext:
@@ -137,7 +140,7 @@ def context_of(step: Step, run: Run, folder: TaskFolder) -> TaskContext:
     )
 
 
-def _failure(step: Step, exit_code: int, folder: TaskFolder) -> TaskResult:
+def _unfinished(state: State, step: Step, exit_code: int | None, folder: TaskFolder) -> TaskResult:
     places = {name: folder.place_artifact(name) for name in step.outputs.artifacts}
     written = {name: place for name, place in places.items() if place.exists()}
-    return TaskResult(State.FAILED, exit_code, Values(artifacts=written), failed=(step.path,))
+    return TaskResult(state, exit_code, Values(artifacts=written), failed=(step.path,))

@@ -1,7 +1,8 @@
 """Predictions as CloudEvents to a collector, out of the request path.
 
-A request leaves its events in a buffer and is answered. A task of the same event loop sends them, a few
-hundred at a time; what the collector does not take is sent again, and what finds the buffer full is counted.
+A request leaves what it was in a buffer and is answered. Its events are written with those of a few others
+and a task of the same event loop sends them, a few hundred at a time; what the collector does not take is
+sent again, and what finds the buffer full is counted.
 The events are those of KServe's logger, a request and a response under one id, in the batched form that
 CloudEvents has for HTTP; what KServe's do not say (status, latency, features by entity) stands in
 extension attributes.
@@ -46,12 +47,20 @@ _MOST_BYTES = 64 * 1024 * 1024
 _LONGEST_BODY = 4 * 1024 * 1024
 _LENGTH_LINE = b"Inference-Header-Content-Length: "
 _TICK_SECONDS = 0.1
+# Records that are written one after the other: alone each would find the code for it out of the processor's
+# cache, which costs several times what the writing does. Measured at 16 and 64, which do not differ.
+_TOGETHER = 16
+# But a request of so many bytes is not kept for it.
+_LONG_BODY = 64 * 1024
 _TIMEOUT_SECONDS = 10.0
 _LEAST_WAIT_SECONDS, _GREATEST_WAIT_SECONDS = 0.2, 10.0
 _TELL_SECONDS = 10.0
 # The parts of a time's fraction, which take longer to write than to look up.
 _MILLISECONDS = tuple(b"%03d" % number for number in range(1000))
 _MICROSECONDS = tuple(b"%03dZ" % number for number in range(1000))
+
+# What `PredictionLog.append` takes.
+_Record = tuple[bytes, bytes, Request, Response, float, float]
 
 
 class PredictionLog:
@@ -86,6 +95,8 @@ class PredictionLog:
         self.dropped = 0
         self._is_batch_closed = asyncio.Event()
         self._batches = EventBatches(_MOST_RECORDS, _MOST_BYTES, self._is_batch_closed.set)
+        # That have come, and are not written yet.
+        self._records: list[_Record] = []
         self._collector = _Collector(url)
         self._process, self._counter = os.urandom(8).hex().encode(), itertools.count()
         # perf_counter to the time of day.
@@ -131,7 +142,7 @@ class PredictionLog:
     @property
     def buffered(self) -> int:
         """Records that wait to be sent."""
-        return self._batches.records
+        return self._batches.records + len(self._records)
 
     def append(
         self,
@@ -152,6 +163,23 @@ class PredictionLog:
             begun: By `time.perf_counter`.
             ended: Likewise.
         """
+        records = self._records
+        records.append((protocol, identifier, request, response, begun, ended))
+        if len(records) >= _TOGETHER or len(request.body) > _LONG_BODY:
+            self._write_all()
+
+    def _write_all(self) -> None:
+        """Write the events of the records that have come."""
+        lost = 0
+        for record in self._records:
+            lost += not self._batches.add(self._write(record))
+        self._records.clear()
+        if lost:
+            self._lose(lost)
+
+    def _write(self, record: _Record) -> bytes:
+        """Write a record's two events, with a comma behind each."""
+        protocol, identifier, request, response, begun, ended = record
         headers = request.headers
         if (
             response.status == 200
@@ -164,14 +192,11 @@ class PredictionLog:
         ):
             first, last = self._time(begun), self._time(ended)
             latency = (ended - begun) * 1e6
-            events = self._common % (
+            return self._common % (
                 *(identifier, first, request.body),
                 *(identifier, last, identifier, protocol, latency, response.body),
             )
-        else:
-            events = self._write(protocol, identifier, request, response, begun, ended)
-        if not self._batches.add(events):
-            self._lose(1)
+        return self._write_uncommon(record)
 
     def start(self) -> None:
         """Begin to send, in the running loop."""
@@ -193,6 +218,7 @@ class PredictionLog:
 
     async def _run(self) -> None:
         while True:
+            self._write_all()
             batch = self._batches.first()
             # What comes while a batch is sent waits for the next tick, or for enough of its like.
             while batch is not None:
@@ -225,16 +251,9 @@ class PredictionLog:
             await asyncio.sleep(wait)
             wait = min(2 * wait, _GREATEST_WAIT_SECONDS)
 
-    def _write(
-        self,
-        protocol: bytes,
-        identifier: bytes,
-        request: Request,
-        response: Response,
-        begun: float,
-        ended: float,
-    ) -> bytes:
-        """Write any record's two events, with a comma behind each."""
+    def _write_uncommon(self, record: _Record) -> bytes:
+        """Write the events of any record."""
+        protocol, identifier, request, response, begun, ended = record
         event = b"%b-%x" % (self._process, next(self._counter))
         first, last = self._time(begun), self._time(ended)
         is_plain = response.status == 200 and protocol != b"grpc"

@@ -262,7 +262,9 @@ PUBLISHED = "1988-07-01T00:00:00Z"
          "'num >'"),
         ("derived: num > 0", "derived: exit()", "name: ill", "columns[6] (ill)", "only columns", "exit()"),
         ("role: ignore\n    type: integer", "type: integer\n    derived: age > 3", "name: num",
-         "columns[5] (num)", "only the target can be derived", "role=feature"),
+         "columns[5] (num)", "a derived feature is one of boolean, category, float", "type=integer"),
+        ("role: ignore\n    type: integer", "type: float\n    derived: age / num", "derived",
+         "columns[5] (num).derived", "reads features of the source", "num (derived, too)"),
     ],
 )  # fmt: skip
 def test_a_mistake_in_the_dictionary_is_located(write, old, new, line, place, expected, received):

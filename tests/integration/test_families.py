@@ -18,11 +18,11 @@ from components.train_model.comparison import choose_simplest, compare_families
 from components.train_model.core import make_learner, train_model
 from components.train_model.fit_transform import fit_transform
 from components.train_model.learners import Curve
-from mulgil.artifacts import Evaluation, FamilyScore, TrainingHistory, read_bundle
+from mulgil.artifacts import CalibrationMap, Evaluation, FamilyScore, TrainingHistory, read_bundle
 from mulgil.contract import Task
 from mulgil.contract.learning import Family, Training
 from mulgil.contract.specifications import specify_preprocessing
-from mulgil.errors import InputError
+from mulgil.errors import ContractError, GateRejectedError, InputError
 from mulgil.preprocessing.rows import read_rows
 
 
@@ -220,3 +220,54 @@ def test_a_server_of_litert_loads_no_onnx_runtime():
     code = "import sys, mulgil.serving.model; print('onnxruntime' in sys.modules)"
 
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "False\n"
+
+
+# All kinds on all families and tasks are in tests/machine.
+@pytest.mark.parametrize(
+    ("family", "task", "kind"),
+    [
+        (Family.NEURAL_NETWORK, Task.MULTICLASS_CLASSIFICATION, "isotonic"),
+        (Family.NEURAL_NETWORK, Task.BINARY_CLASSIFICATION, "platt"),
+        (Family.DECISION_TREE, Task.MULTILABEL_CLASSIFICATION, "temperature"),
+        (Family.LINEAR, Task.MULTICLASS_CLASSIFICATION, "platt"),
+    ],
+)
+def test_the_server_answers_calibrated_probabilities(project, family, task, kind, tmp_path):
+    check_served_as_fitted(project(task), family, tmp_path / "bundle", kind)
+
+
+def test_a_calibrated_model_is_trained_judged_and_tells_of_its_map(binary, tmp_path):
+    copy = train(
+        binary,
+        tmp_path,
+        family="decision_tree",
+        calibration="platt",
+        hyperparameters={"max_depth": 20, "min_samples_leaf": 1},
+    )
+    gates = json.loads((copy / "project.yaml").read_text()) | {"gates": {"calibration_error": 0.0001}}
+    (copy / "project.yaml").write_text(json.dumps(gates))
+
+    with pytest.raises(GateRejectedError, match=r"probabilities are 0.\d+ from what comes true"):
+        evaluate_model(
+            project_path=copy,
+            training_rows_path=binary.rows_path,
+            bundle_path=tmp_path / "bundle",
+            evaluation_path=tmp_path / "evaluation.json",
+            verdict_path=tmp_path / "verdict.json",
+        )
+
+    calibration = CalibrationMap.read(tmp_path / "bundle" / "calibration.json")
+    assert calibration.slopes[0] < 0.5, "leaves of one row are all too sure"
+    assert Evaluation.read(tmp_path / "evaluation.json").calibration_error > 0.0001
+
+
+@pytest.mark.parametrize(
+    ("section", "key"),
+    [
+        ({"training": {"calibration": "platt"}}, "calibration"),
+        ({"gates": {"calibration_error": 0.1}}, "calibration_error"),
+    ],
+)
+def test_a_number_has_no_probabilities_to_calibrate(section, key, tmp_path):
+    with pytest.raises(ContractError, match=f"{key}.*probabilities are calibrated, and scalar_regression"):
+        write_task_project(tmp_path, Task.SCALAR_REGRESSION, **section)

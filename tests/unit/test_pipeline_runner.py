@@ -202,7 +202,7 @@ def test_an_interrupt_ends_the_steps(tmp_path):
     with pytest.raises(KeyboardInterrupt):
         runner_of(compiled, tmp_path, observe).run({})
 
-    assert observed[-1].state is State.FAILED
+    assert observed[-1].state is State.INTERRUPTED
     assert observed[-1].exit_code == -signal.SIGTERM
     assert observed[-1].ended_at - observed[-1].started_at < 30
 

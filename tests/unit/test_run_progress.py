@@ -47,6 +47,11 @@ def test_a_graph_that_did_not_run_stands_for_its_tasks(show):
     assert "Deploy" not in screen
 
 
+@pytest.mark.parametrize("state", [state for state in State if state.is_final])
+def test_every_end_is_shown(show, state):
+    assert "Train (1)" in show(LiveProgress, replace(STARTED, state=state, ended_at=103.0))
+
+
 def test_each_attempt_has_a_line_where_the_display_is_plain(show):
     failed = replace(STARTED, state=State.RETRIED, ended_at=101.0, exit_code=75)
     again = replace(STARTED, attempt=2)

@@ -57,6 +57,28 @@ def test_the_newest_run_stands_first(store):
     assert [run.run_id for run in store.list_runs()] == ["run-2", "run-1"]
 
 
+def test_what_ran_when_a_run_was_interrupted_is_interrupted_too_and_the_rest_stays(store):
+    done = TaskRecord("run-1", "ingest-data", State.SUCCEEDED, 101.0, 102.0, exit_code=0)
+    under_way = TaskRecord("run-1", "train-model", State.RUNNING, 103.0)
+    store.write_run(RUN)
+    for task in (done, under_way):
+        store.write_task(task)
+
+    store.interrupt_run("run-1", 104.0)
+
+    assert store.read_run("run-1") == replace(RUN, state=State.INTERRUPTED, ended_at=104.0)
+    assert store.list_tasks("run-1") == [done, replace(under_way, state=State.INTERRUPTED, ended_at=104.0)]
+
+
+def test_a_run_that_ended_while_it_was_looked_at_stays_as_it_ended(store):
+    ended = replace(RUN, state=State.SUCCEEDED, ended_at=104.0)
+    store.write_run(ended)
+
+    store.interrupt_run("run-1")
+
+    assert store.read_run("run-1") == ended
+
+
 def test_an_unknown_run_is_named(store):
     with pytest.raises(InputError, match="run=run-9"):
         store.read_run("run-9")

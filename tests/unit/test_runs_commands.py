@@ -8,6 +8,7 @@ from mulgil.cli import app
 from mulgil.errors import InputError
 from mulgil.local.launch import folder_of, open_run_store
 from mulgil.local.run_names import find_run
+from mulgil.local.run_store import State, TaskRecord
 
 
 @pytest.fixture(autouse=True)
@@ -63,6 +64,16 @@ def test_show_tells_the_disk_use_and_every_step():
 
     assert "KB in " in shown
     assert "deploy-model" in shown
+
+
+def test_what_was_interrupted_unseen_is_said_to_be_and_takes_no_longer():
+    run = Made().write()
+    open_run_store().write_task(TaskRecord(run.run_id, "unseen", State.INTERRUPTED, 100.0))
+
+    line = next(line for line in mulgil("show", run.run_id).splitlines() if line.startswith("unseen"))
+
+    assert line.split()[:2] == ["unseen", "interrupted"]
+    assert " s " not in line
 
 
 def test_the_log_of_a_step_is_printed_as_it_is():

@@ -100,19 +100,27 @@ def test_a_step_that_acts_on_what_all_runs_share_is_run_only_when_told(run, monk
     assert mulgil_step(run, "copy-if", "--act-outside")[0] == 1
 
 
-def test_the_debugger_stops_at_the_cores_first_line_and_where_it_fails():
+def debug(typed):
     flags = ("--project-path", "nowhere", "--dataset-path", "dataset", "--quarantine-path", "quarantine")
-    debugged = subprocess.run(
+    return subprocess.run(
         [sys.executable, "-m", "mulgil.local.debugged_step", "components.ingest_data", *flags],
-        input="c\np 'here'\nq\n",
+        input=typed,
         env={**os.environ, "PYTHONPATH": str(SOURCE_ROOT)},
         capture_output=True,
         text=True,
         timeout=120,
     )
 
+
+def test_the_debugger_stops_at_the_cores_first_line_and_where_it_fails():
+    debugged = debug("c\np 'here'\nq\n")
+
     stopped, *_ = debugged.stdout.split("(Pdb)")
     assert "components/ingest_data/core.py" in stopped
     assert "'here'" in debugged.stdout
     assert "nowhere" in debugged.stderr
     assert debugged.returncode == 2
+
+
+def test_a_step_that_was_left_in_the_debugger_did_not_end_well():
+    assert debug("q\n").returncode == 130

@@ -319,6 +319,37 @@ def test_pruning_removes_what_was_not_used_and_leaves_the_runs_their_own(tmp_pat
     assert set(states.values()) == {State.SUCCEEDED}
 
 
+def test_pruning_leaves_what_is_being_written_and_takes_what_a_killed_writer_left(tmp_path):
+    staged, left = (tmp_path / "cache" / "train_model" / name for name in (".under-way", ".left"))
+    for folder in (staged, left):
+        folder.mkdir(parents=True)
+    os.utime(left, (0, 0))
+
+    OutputStore(tmp_path / "cache").prune(older_than_seconds=-1)
+
+    assert staged.is_dir()
+    assert not left.exists()
+
+
+def test_a_step_runs_whose_outputs_are_pruned_while_they_are_taken(tmp_path, told, monkeypatch):
+    compiled = compile_function(two_steps, tmp_path)
+    # As it was a moment before.
+    monkeypatch.setattr(OutputStore, "has", lambda *_: True)
+
+    assert plan(compiled, tmp_path)["note-count"] == (Action.RUN, ("it has never run",))
+    _, states = start(compiled, tmp_path, "first")
+    assert set(states.values()) == {State.SUCCEEDED}
+
+
+def test_a_plan_takes_no_reason_from_an_entry_that_it_cannot_read(tmp_path, told):
+    compiled = compile_function(two_steps, tmp_path)
+    start(compiled, tmp_path, "first")
+    for key in (tmp_path / "cache").glob("*/*/key.json"):
+        key.write_text('{"of": "another version"}')
+
+    assert plan(compiled, tmp_path, rows=4)["note-count"] == (Action.RUN, ("it has never run",))
+
+
 @dsl.container_component
 def grow(part: dsl.Output[dsl.Artifact], seed: int):
     # Its output is a directory that is incomplete for most of the time.

@@ -8,8 +8,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from components.validate_data.dataset import StoredSplit
+from components.validate_data.divided_statistics import compute_statistics_of, divide
 from components.validate_data.statistics import compute_statistics
 from components.validate_data.tfdv import array_util, stats_impl, tfdv
+from mulgil.errors import InputError
 
 
 def table(rows: int) -> pa.Table:
@@ -98,6 +100,41 @@ def test_a_file_gives_the_same_whatever_its_row_groups(tmp_path, rows, whole):
     assert sorted(found) == ["code", "size"]
     assert found["size"].num_stats.common_stats == whole["size"].num_stats.common_stats
     assert stored["count"].to_pylist() == rows["count"].to_pylist()
+
+
+@pytest.mark.parametrize("processes", [2, 3])
+def test_processes_that_divide_the_columns_find_what_one_finds(tmp_path, rows, processes):
+    pq.write_table(rows, tmp_path / "train.parquet")
+    stored = StoredSplit(tmp_path / "train.parquet")
+    names = set(rows.schema.names)
+
+    one = compute_statistics(stored.batches(names))
+    several = compute_statistics_of(stored, names, processes)
+
+    for statistics in (one, several):
+        # Of thousands of words TFDV's sketch keeps other rare ones each time that it is asked.
+        del features_of(statistics)["word"].string_stats.rank_histogram.buckets[100:]
+    assert several == one
+
+
+def test_a_mistake_in_another_process_is_told_as_in_this_one(tmp_path, rows):
+    pq.write_table(rows, tmp_path / "train.parquet")
+    stored = StoredSplit(tmp_path / "train.parquet")
+    (tmp_path / "train.parquet").unlink()
+
+    with pytest.raises(InputError, match="does not exist"):
+        compute_statistics_of(stored, set(rows.schema.names), 2)
+
+
+@pytest.mark.parametrize("parts", range(1, 6))
+@pytest.mark.parametrize("costs", [[], [1], [3, 3, 1, 1], [1, 1, 1, 100], [100, 1, 1, 1], [2] * 20])
+def test_columns_are_divided_in_their_order_and_evenly(costs, parts):
+    divided = divide(costs, parts)
+
+    assert [cost for part in divided for cost in costs[part]] == costs
+    assert 1 <= len(divided) <= parts
+    assert not costs or all(costs[part] for part in divided)
+    assert max(sum(costs[part]) for part in divided) <= sum(costs) / parts + max(costs, default=0)
 
 
 def test_a_file_without_rows_has_statistics(tmp_path, rows):

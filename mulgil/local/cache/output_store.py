@@ -6,19 +6,23 @@ the cache: a finished artifact never changes.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
-from mulgil.artifacts import staged_directory, write_text
+from mulgil.artifacts import remove_directory, staged_directory, write_text
+from mulgil.errors import InputError
 from mulgil.local.cache.step_key import StepKey, explain_difference
 
 _KEY = "key.json"
 _FACTS = "facts.json"
 _OUTPUTS = ("artifacts", "parameters")
+# What is older was left by a writer that was killed; chosen by eye.
+_LONGEST_WRITE_SECONDS = 3600
 
 
 class OutputStore:
@@ -31,20 +35,27 @@ class OutputStore:
     def __init__(self, root: Path) -> None:
         self._root = root
 
-    def restore(self, key: StepKey, folder: Path, *, is_use: bool = True) -> None:
+    def restore(self, key: StepKey, folder: Path, *, is_use: bool = True) -> bool:
         """Put the outputs of a key into a task's folder.
 
         Args:
-            key: The key; there is an entry for it.
+            key: The key.
             folder: The task's folder.
             is_use: Whether it counts as a use of the entry, from which its age is counted.
+
+        Returns:
+            Whether they are there: another process may replace or prune an entry at any moment.
         """
         entry = self._entry(key)
-        for name in _OUTPUTS:
-            with staged_directory(folder / name) as staged:
-                _link_tree(entry / name, staged)
-        if is_use:
-            os.utime(entry)
+        try:
+            for name in _OUTPUTS:
+                with staged_directory(folder / name) as staged:
+                    _link_tree(entry / name, staged)
+            if is_use:
+                os.utime(entry)
+        except (FileNotFoundError, shutil.Error):
+            return False
+        return True
 
     def has(self, key: StepKey) -> bool:
         """Whether there is an entry for a key."""
@@ -80,11 +91,9 @@ class OutputStore:
     def find_nearest(self, key: StepKey) -> StepKey | None:
         """Return the kept key of the same component that differs least; of equals, the last used."""
         places = (self._root / key.component).glob(f"*/{_KEY}")
-        latest_first = sorted(places, key=lambda place: place.parent.stat().st_mtime, reverse=True)
+        latest_first = sorted(places, key=_last_used, reverse=True)
         return min(
-            (StepKey.read(place) for place in latest_first),
-            key=lambda other: len(explain_difference(other, key)),
-            default=None,
+            _read_keys(latest_first), key=lambda other: len(explain_difference(other, key)), default=None
         )
 
     def prune(self, older_than_seconds: float) -> tuple[int, int]:
@@ -95,12 +104,13 @@ class OutputStore:
         """
         entries, size = 0, 0
         for entry in self._entries():
-            if time.time() - entry.stat().st_mtime > older_than_seconds:
-                size += sum(file.stat().st_size for file in entry.rglob("*") if file.is_file())
-                entries += 1
-                # Without its key it is no entry, whenever the removal is interrupted.
-                (entry / _KEY).unlink(missing_ok=True)
-                shutil.rmtree(entry)
+            least = _LONGEST_WRITE_SECONDS if entry.name.startswith(".") else 0
+            # A run may just have replaced it, or another pruning have been first.
+            with contextlib.suppress(FileNotFoundError):
+                if time.time() - entry.stat().st_mtime > max(older_than_seconds, least):
+                    held = sum(file.stat().st_size for file in entry.rglob("*") if file.is_file())
+                    remove_directory(entry)
+                    entries, size = entries + 1, size + held
         return entries, size
 
     def _entries(self) -> Iterator[Path]:
@@ -110,7 +120,19 @@ class OutputStore:
         return self._root / key.component / key.fingerprint
 
 
+def _last_used(place: Path) -> float:
+    try:
+        return place.parent.stat().st_mtime
+    except FileNotFoundError:
+        return 0.0
+
+
+def _read_keys(places: Iterable[Path]) -> Iterator[StepKey]:
+    for place in places:
+        # One that was pruned meanwhile, or that another version of Mulgil wrote, explains nothing.
+        with contextlib.suppress(InputError):
+            yield StepKey.read(place)
+
+
 def _link_tree(source: Path, target: Path) -> None:
-    target.mkdir(parents=True, exist_ok=True)
-    if source.is_dir():
-        shutil.copytree(source, target, copy_function=os.link, dirs_exist_ok=True)
+    shutil.copytree(source, target, copy_function=os.link, dirs_exist_ok=True)
