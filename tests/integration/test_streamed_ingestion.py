@@ -96,7 +96,10 @@ def write(folder: Path, rows: list[list[str]], kind: str, seed: int) -> None:
 
 def enough(rows: list[list[str]]) -> list[list[str]]:
     """Surely right rows, so many that a random split has both classes everywhere; then those drawn."""
-    right = [[f"p{i}", "2024-01-01", str(i), "1", "1", "yes", "a", "n", str(i % 2)] for i in range(90)]
+    right = [
+        [f"p{i}", f"2024-01-{1 + i // 4:02}", str(i), "1", "1", "yes", "a", "n", str(i % 2)]
+        for i in range(90)
+    ]
     return [*right, *rows]
 
 
@@ -157,8 +160,39 @@ def table_of(folder: Path) -> list[dict]:
     return [row for s in SPLITS for row in pq.read_table(folder / "dataset" / f"{s}.parquet").to_pylist()]
 
 
+def assert_it_is_split_as(kind: str, frame: pd.DataFrame, folder: Path) -> None:
+    """Hold each split against what pandas makes of all rows; a fifth each are for test and validation."""
+    parts = {s: pq.read_table(folder / "dataset" / f"{s}.parquet").to_pandas() for s in SPLITS}
+    sizes = [len(parts[split]) for split in ("validation", "test")]
+    if kind in ("random", "stratified"):
+        assert sizes == [round(len(frame) / 5)] * 2
+    if kind == "stratified":
+        for part in parts.values():
+            assert abs(part["ill"].sum() - frame["ill"].mean() * len(part)) < 2
+    if kind == "group":
+        whose = pd.concat([part[["who"]].assign(split=split) for split, part in parts.items()])
+        assert whose.groupby("who")["split"].nunique().max() == 1
+    if kind == "time":
+        seen = pd.to_datetime(frame["seen"], utc=True).sort_values(ignore_index=True)
+        is_test = seen >= seen[round(len(seen) * 0.8)]
+        is_train = seen < seen[round(len(seen) * 0.6)]
+        expected_times = {
+            "train": seen[is_train],
+            "validation": seen[~is_train & ~is_test],
+            "test": seen[is_test],
+        }
+        for split, times in expected_times.items():
+            assert sorted(parts[split]["seen"]) == list(times)
+
+
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(ROWS, st.sampled_from(["random", "stratified"]), st.integers(0, 3), st.integers(1, 9), st.randoms())
+@given(
+    ROWS,
+    st.sampled_from(["random", "stratified", "group", "time"]),
+    st.integers(0, 3),
+    st.integers(1, 9),
+    st.randoms(),
+)
 def test_batches_of_any_size_give_what_one_row_at_a_time_gives(
     tmp_path, monkeypatch, drawn, kind, seed, size, order
 ):
@@ -180,6 +214,7 @@ def test_batches_of_any_size_give_what_one_row_at_a_time_gives(
         for row in frame.astype(object).to_dict("records")
     ]
     assert found == sorted(wanted)
+    assert_it_is_split_as(kind, frame, tmp_path)
     monkeypatch.setattr(csv_source, "BATCH_ROWS", 1 << 16)
     assert ingest(tmp_path) == manifest
 
