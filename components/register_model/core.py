@@ -86,7 +86,9 @@ def register_model(
 def _parameters(training: Training, history: TrainingHistory) -> dict[str, str]:
     declared = {name: json.dumps(value) for name, value in training.model_dump(mode="json").items()}
     rows = {f"rows_{split}": str(count) for split, count in history.rows.items()}
-    return {**declared, **rows, "epochs": str(history.best_epoch), "parameters": str(history.parameters)}
+    # What was searched among is in `tuning`; this is what was taken.
+    taken = {f"tuned_{name}": json.dumps(value) for name, value in history.settings.items()}
+    return {**declared, **taken, **rows, "epochs": str(history.best_epoch), "parameters": str(history.parameters)}
 
 
 def _metrics(evaluation: Evaluation) -> dict[str, float]:
