@@ -159,12 +159,12 @@ class Scene:
 
         return Clock(now=lambda: self.time, sleep=sleep)
 
-    def drive(self, rollout, most_moves=20_000):
+    def drive(self, rollout, most_moves=20_000, finish=None):
         return drive(
             self.store,
             rollout.rollout_id,
             self.around,
-            finish=self.finished.append,
+            finish=finish or self.finished.append,
             clock=self.clock,
             most_moves=most_moves,
         )

@@ -8,9 +8,9 @@ from api_server_stub import ApiServerStub, refused, serving
 from kserve_cluster import KServeCluster, isvc
 from rollouts import Callers, Scene
 
-from mulgil.rollout.cluster_store import COMMAND_MANAGER, SERVICE_LABEL, ClusterRolloutStore
 from mulgil.errors import InputError, TemporaryError
 from mulgil.rollout import releasing
+from mulgil.rollout.cluster_store import COMMAND_MANAGER, SERVICE_LABEL, ClusterRolloutStore
 from mulgil.rollout.drivers.knative import KnativeDriver
 from mulgil.rollout.record import Phase
 from mulgil.rollout.store import Command
