@@ -49,7 +49,7 @@ test: setup .tools/bin/kubectl ## Pass the tests, those of the validation enviro
 	.venv/bin/pytest
 	$(VALIDATION)/.venv/bin/pytest -c tests/validation_environment/pytest.ini tests/validation_environment
 
-test-all: test ## Pass the long tests too, and those that need Chromium, npm, redis-server, images
+test-all: test ## Pass the long tests too, and those that need Chromium, npm, redis-server, promtool, images
 	.venv/bin/pytest tests/machine
 
 check: setup ## What CI runs before the tests: lint, types, layers, locks

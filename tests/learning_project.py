@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 
 from mulgil.artifacts import SPLITS, DatasetManifest, FeatureServiceReference
 from mulgil.contract import ColumnType, MissingPolicy, ProjectFolder, Task, load_project
+from mulgil.contract.expressions import parse_expression
 
 CATEGORIES = ("low", "3", "é", "물길", "never")
 
@@ -47,6 +48,14 @@ class LearningProject:
         return self.folder.path
 
 
+_DERIVED = (
+    ("share", "float", "float_mean / integer_median", "median"),
+    ("level", "float", "log(abs(float_most_frequent) + 1) - sqrt(float_reject * float_reject)", "mean"),
+    ("is_high", "boolean", "boolean_mean and float_mean > 0.1 or integer_mean >= 7", "most_frequent"),
+    ("band", "category", "bucket(float_median, -9.5, 0, 10)", "new_category"),
+    ("pair", "category", "cross(category_constant, bucket(integer_reject, 0))", "most_frequent"),
+)
+
 CLASSES = ("mild", "물길", "3")
 TARGETS: dict[Task, list[dict[str, object]]] = {
     Task.BINARY_CLASSIFICATION: [{"name": "answer", "type": "boolean"}],
@@ -57,8 +66,8 @@ TARGETS: dict[Task, list[dict[str, object]]] = {
 }
 
 
-def columns(task: Task = Task.BINARY_CLASSIFICATION) -> list[dict[str, object]]:
-    """The dictionary's columns; types take turns, so that numbers and codes alternate in the input."""
+def columns(task: Task = Task.BINARY_CLASSIFICATION, without: str = "") -> list[dict[str, object]]:
+    """The dictionary's columns but one; types take turns, so that numbers and codes alternate."""
     features = [
         {
             "name": f"{kind}_{policy}",
@@ -72,11 +81,17 @@ def columns(task: Task = Task.BINARY_CLASSIFICATION) -> list[dict[str, object]]:
         for place in range(6)
         for kind, policies in _POLICIES.items()
         for policy in policies[place : place + 1]
+        if f"{kind}_{policy}" != without
     ]
     return [
         {"name": "key", "role": "entity", "type": "integer", "description": "Who."},
         {"name": "at", "role": "event_timestamp", "type": "timestamp", "description": "When."},
         *features,
+        *(
+            {"name": name, "type": kind, "derived": derived, "missing": policy, "description": "Made."}
+            for name, kind, derived, policy in _DERIVED
+            if without not in parse_expression(derived).columns
+        ),
         *({**target, "role": "target", "description": "Whether."} for target in TARGETS[task]),
     ]
 
@@ -108,7 +123,7 @@ def write_project(
     # JSON is YAML.
     (path / "project.yaml").write_text(json.dumps(project(task=task, **changes)), encoding="utf-8")
     (path / "data_dictionary.yaml").write_text(
-        json.dumps({"columns": [column for column in columns(task) if column["name"] != without]}),
+        json.dumps({"columns": columns(task, without)}),
         encoding="utf-8",
     )
     folder = load_project(path)
@@ -129,7 +144,7 @@ def write_project(
         store_version="1",
         online_store="nowhere",
         entity="key",
-        features=tuple(column.name for column in folder.dictionary.features),
+        features=tuple(column.name for column in folder.dictionary.inputs),
     ).write(root / "feature_service.json")
     return LearningProject(folder, root / "rows", root / "feature_service.json")
 
@@ -138,13 +153,13 @@ def write_rows(path: Path, folder: ProjectFolder, rows: int, seed: int) -> None:
     """Write one split; the target follows every column a little, and a tenth of the cells is missing."""
     path.parent.mkdir(parents=True, exist_ok=True)
     generator = random.Random(seed)
-    table: dict[str, list[object]] = {column.name: [] for column in folder.dictionary.features}
+    table: dict[str, list[object]] = {column.name: [] for column in folder.dictionary.inputs}
     targets: dict[str, list[object]] = {column.name: [] for column in folder.dictionary.targets}
     for _ in range(rows):
         severity = generator.gauss(0, 1)
         for place, column in enumerate(folder.dictionary.targets):
             targets[column.name].append(_target(column.type, severity, place, generator))
-        for column in folder.dictionary.features:
+        for column in folder.dictionary.inputs:
             is_missing = column.missing is not MissingPolicy.REJECT and generator.random() < 0.1
             # Fewer, or the two dozen columns together would drop every row.
             is_missing = is_missing and (column.missing is not MissingPolicy.DROP_ROW or severity > 1)
@@ -152,7 +167,7 @@ def write_rows(path: Path, folder: ProjectFolder, rows: int, seed: int) -> None:
             table[column.name].append(None if is_missing else _value(column.type, level))
     arrays = {
         column.name: pa.array(table[column.name], _ARROW_TYPES[column.type])
-        for column in folder.dictionary.features
+        for column in folder.dictionary.inputs
     }
     answers = {
         column.name: pa.array(targets[column.name], _ARROW_TYPES[column.type])

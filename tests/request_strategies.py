@@ -31,7 +31,15 @@ def transforms(draw, dictionary):
             if column.missing is MissingPolicy.NEW_CATEGORY:
                 seen.append(MISSING_CODE)
             fill = None if required else draw(st.sampled_from(seen or [None]))
-            columns.append(FittedColumn(name=column.name, is_categorical=True, fill=fill, codes=tuple(seen)))
+            columns.append(
+                FittedColumn(
+                    name=column.name,
+                    is_categorical=True,
+                    fill=fill,
+                    codes=tuple(seen),
+                    derived=column.derived,
+                )
+            )
         else:
             offset, scale, fill = draw(st.tuples(SCALES, SCALES, SCALES))
             fill = None if required else fill
@@ -46,6 +54,7 @@ def transforms(draw, dictionary):
                     high=fences[1],
                     offset=offset,
                     scale=scale,
+                    derived=column.derived,
                 )
             )
     return FittedTransform(columns=tuple(columns))

@@ -151,7 +151,7 @@ class Scene:
             now=self.time,
         )
 
-    def drive(self, rollout, most_moves=20_000):
+    def drive(self, rollout, most_moves=20_000, finish=None):
         def sleep(seconds):
             # Of a window of half a minute a few looks are enough.
             self.time += max(seconds, 5.0)
@@ -161,7 +161,7 @@ class Scene:
             self.store,
             rollout.rollout_id,
             self.around,
-            finish=self.finished.append,
+            finish=finish or self.finished.append,
             clock=clock,
             most_moves=most_moves,
         )

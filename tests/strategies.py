@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import keyword
 import string
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
+from hypothesis import assume
 from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
+from pydantic import ValidationError
 
 from mulgil.contract import Association, Column, ColumnRole, ColumnType, DataDictionary, MissingPolicy
 from mulgil.contract.dictionary import OutlierPolicy, OutOfRangePolicy, Scaling
@@ -136,9 +139,90 @@ def instances(dictionary: DataDictionary) -> SearchStrategy[Row]:
     return _records(
         {
             column.name: values(column) if column.missing.is_value_required else _or_missing(column)
-            for column in dictionary.features
+            for column in dictionary.inputs
         }
     )
+
+
+def derived_features(inputs: Sequence[Column]) -> SearchStrategy[list[Column]]:
+    """Derived features over other columns: of every type, with every policy for missing values."""
+
+    @st.composite
+    def one(draw: st.DrawFn, place: int) -> Column:
+        by_type = {kind: [c.name for c in inputs if c.type is kind] for kind in FEATURE_TYPES}
+        kinds = [ColumnType.FLOAT, ColumnType.BOOLEAN]
+        if by_type[ColumnType.CATEGORY] or by_type[ColumnType.FLOAT] or by_type[ColumnType.INTEGER]:
+            kinds.append(ColumnType.CATEGORY)
+        kind = draw(st.sampled_from(kinds))
+        numbers, truths, texts = _expressions(inputs)
+        text = draw({ColumnType.FLOAT: numbers, ColumnType.BOOLEAN: truths, ColumnType.CATEGORY: texts}[kind])
+        policy = draw(st.sampled_from([one for one in _policies(kind) if one is not MissingPolicy.CONSTANT]))
+        return Column(name=f"made_{place}", type=kind, derived=text, missing=policy, description="Made.")
+
+    return st.integers(1, 3).flatmap(lambda count: st.tuples(*map(one, range(count))).map(list))
+
+
+def _expressions(inputs: Sequence[Column]) -> tuple[SearchStrategy[str], ...]:
+    """Expressions that give a number, truth, and text."""
+    literals = st.sampled_from(("0", "1", "2.5", "-3", "0.1", "100"))
+    names_of = {
+        "number": [c.name for c in inputs if c.type in (ColumnType.FLOAT, ColumnType.INTEGER)],
+        "truth": [c.name for c in inputs if c.type is ColumnType.BOOLEAN],
+        "text": [c.name for c in inputs if c.type is ColumnType.CATEGORY],
+    }
+    number_names = names_of["number"] + names_of["truth"]
+    numbers: SearchStrategy[str] = st.deferred(
+        lambda: (
+            st.sampled_from(number_names)
+            | st.builds(
+                lambda a, sign, b: f"({a} {sign} {b})",
+                numbers,
+                st.sampled_from("+-*/"),
+                st.sampled_from(number_names) | literals,
+            )
+            | st.builds("{}({})".format, st.sampled_from(("abs", "log", "sqrt", "-")), numbers)
+        )
+    )
+    buckets = st.builds("bucket({}, -1, 0.1, 30)".format, numbers)
+    known = [c for c in inputs if c.type is ColumnType.CATEGORY]
+    codes = [f'"{code}"' for c in known for code in c.categories or () if code.isalnum()]
+    texts = st.sampled_from(names_of["text"]) | buckets if names_of["text"] else buckets
+    texts = texts | st.builds("cross({}, {})".format, texts, texts)
+    compared = st.builds(
+        "{} {} {}".format, numbers, st.sampled_from((">", ">=", "<", "<=", "==", "!=")), literals
+    )
+    if names_of["text"] and codes:
+        compared = compared | st.builds(
+            "{} {} {}".format,
+            st.sampled_from(names_of["text"]),
+            st.sampled_from(("==", "!=")),
+            st.sampled_from(codes),
+        )
+    if names_of["truth"]:
+        compared = compared | st.sampled_from(names_of["truth"])
+    truths = compared | st.builds(
+        "({}) {} not ({})".format, compared, st.sampled_from(("and", "or")), compared
+    )
+    return tuple(one.filter(lambda text: len(text) < 150) for one in (numbers, truths, texts))
+
+
+@st.composite
+def dictionaries_with_derived(draw: st.DrawFn) -> DataDictionary:
+    """A valid dictionary with features that are derived."""
+    plain = draw(dictionaries(max_features=4).filter(lambda one: any(_is_number(c) for c in one.inputs)))
+    # Sensitivity is another matter, and what is derived would have to share it.
+    columns = [column.model_copy(update={"sensitive": False}) for column in plain.columns]
+    made = draw(derived_features([c for c in columns if c.role is ColumnRole.FEATURE]))
+    try:
+        return DataDictionary(columns=tuple(draw(st.permutations([*columns, *made]))))
+    except ValidationError as exc:
+        # Two numbers can be one name, in any case.
+        assume("stands once" not in str(exc))
+        raise
+
+
+def _is_number(column: Column) -> bool:
+    return column.type in (ColumnType.FLOAT, ColumnType.INTEGER, ColumnType.BOOLEAN)
 
 
 def values_outside(column: Column) -> SearchStrategy[Value]:

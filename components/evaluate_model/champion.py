@@ -83,11 +83,11 @@ def explain_mismatch(champion: DataDictionary, candidate: DataDictionary) -> str
     if old != new:
         told = [f"{name} ({derived or 'as it stands in the source'})" for name, _, derived, _ in old]
         return f"predicts something else: {', '.join(told)}"
-    types = {column.name: column.type for column in candidate.features}
-    gone = [column.name for column in champion.features if column.name not in types]
+    types = {column.name: column.type for column in candidate.inputs}
+    gone = [column.name for column in champion.inputs if column.name not in types]
     if gone:
         return "reads columns that are not there any more: " + ", ".join(gone)
     changed = [
-        f"{column.name} as {column.type}" for column in champion.features if column.type != types[column.name]
+        f"{column.name} as {column.type}" for column in champion.inputs if column.type != types[column.name]
     ]
     return f"reads {', '.join(changed)}" if changed else None

@@ -41,12 +41,12 @@ def predict(bundle_path: Path, manifest: BundleManifest, tensors: Tensors, answe
         return predicted
     model = tf.saved_model.load(str(bundle_path / BUNDLE_SAVED_MODEL))
     serve = model.signatures["serving_default"]
-    rows = len(tensors[transform.columns[0].name])
+    rows = len(tensors[transform.inputs[0].name])
     parts = [
         serve(
             **{
                 column.name: tf.constant(tensors[column.name][start : start + _ASKED_ROWS])
-                for column in transform.columns
+                for column in transform.inputs
             }
         )
         for start in range(0, rows, _ASKED_ROWS)

@@ -32,7 +32,7 @@ def find_worst_rows(
     losses = _lose(form.task, rows.target, predicted)
     if any(column.sensitive for column in dictionary.targets):
         return ()
-    shown = [column for column in dictionary.features if not column.sensitive]
+    shown = [column for column in dictionary.inputs if not column.sensitive]
     worst = np.argsort(-losses, kind="stable")[:_ROWS]
     found = []
     for place in worst.tolist():

@@ -102,7 +102,7 @@ def _choose_background(rows: TrainingRows, dictionary: DataDictionary) -> Backgr
     count = min(len(rows), _BACKGROUND_ROWS)
     instances = [rows.instance(int(place)) for place in np.linspace(0, len(rows) - 1, count).astype(int)]
     random = np.random.default_rng(0)
-    for column in dictionary.features:
+    for column in dictionary.inputs:
         if column.sensitive:
             values = [instance[column.name] for instance in instances]
             for instance, place in zip(instances, random.permutation(count).tolist(), strict=True):

@@ -37,11 +37,13 @@ def fit_transform(
     """
     return FittedTransform(
         columns=tuple(
-            _fit_image(column)
-            if column.image is not None
-            else _fit_codes(column, columns[column.name])
-            if column.is_categorical
-            else _fit_number(column, columns[column.name])
+            (
+                _fit_image(column)
+                if column.image is not None
+                else _fit_codes(column, columns[column.name])
+                if column.is_categorical
+                else _fit_number(column, columns[column.name])
+            ).model_copy(update={"derived": column.derived})
             for column in specification.columns
         )
     )

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 
 import tensorflow as tf
 
+from components.train_model.graph_derived import derive_tensor
+from mulgil.contract.expressions import parse_expression
 from mulgil.images import GREY_WEIGHTS
 from mulgil.preprocessing import MISSING_CODE, FittedColumn, FittedTransform
 
@@ -20,7 +22,7 @@ def specify_inputs(transform: FittedTransform) -> dict[str, tf.TensorSpec]:
         column.name: tf.TensorSpec(
             [None], tf.string if column.is_categorical or column.image else tf.float32, name=column.name
         )
-        for column in transform.columns
+        for column in transform.inputs
     }
 
 
@@ -30,6 +32,13 @@ def encode(transform: FittedTransform, columns: Mapping[str, tf.Tensor]) -> tf.T
     Shapes:
         (rows,) each in `columns`; returns (rows, width).
     """
+    any_input = columns[transform.inputs[0].name]
+    derived = {
+        column.name: derive_tensor(parse_expression(column.derived), columns, any_input)
+        for column in transform.columns
+        if column.derived is not None
+    }
+    columns = {**columns, **derived}
     parts = [
         _read_images(column, columns[column.name])
         if column.image is not None

@@ -89,7 +89,7 @@ class FittedNetwork:
     def ask(self, path: Path, transform: FittedTransform, tensors: Tensors, output: str) -> npt.NDArray[Any]:
         """Ask the SavedModel as it was written."""
         serve = tf.saved_model.load(str(path / BUNDLE_SAVED_MODEL)).signatures["serving_default"]
-        answer = serve(**{column.name: tf.constant(tensors[column.name]) for column in transform.columns})
+        answer = serve(**{column.name: tf.constant(tensors[column.name]) for column in transform.inputs})
         return np.asarray(answer[output])
 
 

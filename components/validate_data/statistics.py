@@ -33,7 +33,7 @@ def compute_statistics(batches: Iterable[pa.RecordBatch]) -> Statistics:
     # An infinite value has no variance. It is refused later; numpy need not warn of it.
     with np.errstate(over="ignore", invalid="ignore"):
         for batch in batches:
-            examples = _as_examples(batch)
+            examples = as_examples(batch)
             accumulators = [
                 generator.add_input(accumulator, examples)
                 for generator, accumulator in zip(generators, accumulators, strict=True)
@@ -41,7 +41,7 @@ def compute_statistics(batches: Iterable[pa.RecordBatch]) -> Statistics:
         return stats_impl.extract_statistics_output(accumulators, generators)
 
 
-def _as_examples(batch: pa.RecordBatch) -> pa.RecordBatch:
+def as_examples(batch: pa.RecordBatch) -> pa.RecordBatch:
     """Return a batch as TFDV takes it: each value in a list of its own."""
     columns: dict[str, pa.Array] = {}
     for name, column in zip(batch.schema.names, batch.columns, strict=True):

@@ -33,7 +33,7 @@ def read_rows(path: Path, folder: ProjectFolder) -> list[Any]:
 
 
 def _read_image(path: Path, folder: ProjectFolder) -> dict[str, Any]:
-    image = next((c for c in folder.dictionary.features if c.type is ColumnType.IMAGE), None)
+    image = next((c for c in folder.dictionary.inputs if c.type is ColumnType.IMAGE), None)
     if image is None:
         raise InputError(
             describe(f"{path} is an image, and this model reads none", expected="a JSON or CSV file")
@@ -71,7 +71,7 @@ def _read_table(path: Path, folder: ProjectFolder) -> list[dict[str, Any]]:
     table = gather_pixels(read_csv(path, str(path), source, names), folder.dictionary)
     # A file of features by the dictionary's names is as right as one of the source's.
     places = {}
-    for column in folder.dictionary.features:
+    for column in folder.dictionary.inputs:
         found = [name for name in (column.name_in_source, column.name) if name in table.header]
         if found:
             places[column.name] = (column, table.header.index(found[0]))
@@ -79,7 +79,7 @@ def _read_table(path: Path, folder: ProjectFolder) -> list[dict[str, Any]]:
         raise InputError(
             describe(
                 f"{path} has no column that the model reads",
-                expected=", ".join(column.name for column in folder.dictionary.features),
+                expected=", ".join(column.name for column in folder.dictionary.inputs),
                 received=", ".join(table.header)[:200],
             )
         )

@@ -79,12 +79,13 @@ def start_command(
 ) -> None:
     """Start the rollout of a new version; it goes on by itself, whoever started it."""
     store = RolloutStore()
-    settings, policy = source_settings(driver, prometheus_url), policy_of(project)
+    platform, policy = open_driver(driver), policy_of(project)
+    settings = source_settings(driver, prometheus_url)
     rollout = start_rollout(
         store,
         policy,
         read_manifest(manifest),
-        open_driver(driver),
+        platform,
         open_source(settings),
         labels=open_labels(policy, driver),
         source_settings=settings,
@@ -145,8 +146,9 @@ def drive_command(rollout_id: Annotated[str, typer.Argument(metavar="ROLLOUT")])
     store = RolloutStore()
 
     def conclude(record: RolloutRecord) -> None:
-        finish(record)
+        # The page first: it tells how it ended, whatever the registry says to it.
         _write_page(store, record)
+        finish(record)
 
     with surroundings(store.read(rollout_id)) as around:
         drive(store, rollout_id, around, finish=conclude)
@@ -194,7 +196,8 @@ def simulate_command(
     namespace: Annotated[str, typer.Option("--namespace", "-n", help="Its namespace.")] = "default",
     project: ProjectOption = None,
     seconds: Annotated[
-        float, typer.Option(help="For so long its traffic is measured; on a cluster a minute at least.")
+        float,
+        typer.Option(min=0.1, help="For so long its traffic is measured; on a cluster a minute at least."),
     ] = 10.0,
     rate: Annotated[
         float | None, typer.Option(min=0, help="Requests a second, in place of the measured rate.")
@@ -215,7 +218,7 @@ def simulate_command(
             describe(
                 f"{service} gets no requests, so nothing can be expected of a rollout",
                 expected="some traffic while it is measured",
-                received=f"no request in {seconds:g} s",
+                received=f"no request in {seconds:g} s" if rate is None else f"--rate {rate:g}",
                 next_step="send it requests, or give --rate",
             )
         )

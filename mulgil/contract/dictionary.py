@@ -115,6 +115,18 @@ class MissingPolicy(StrEnum):
         return self in (MissingPolicy.REJECT, MissingPolicy.DROP_ROW)
 
 
+_NOT_WHERE_ONE_ROW_IS_SERVED = {
+    "forward_fill": "the row before is not there where a single row is served",
+    "knn": "the training rows, among which neighbours are looked for, are not there where a row is served",
+}
+
+
+def _missing(value: Any) -> Any:
+    if reason := _NOT_WHERE_ONE_ROW_IS_SERVED.get(value) if isinstance(value, str) else None:
+        raise ValueError(f"{reason}; take median or most_frequent instead; received missing={value}")
+    return value
+
+
 class Association(StrEnum):
     """The direction in which a column is known to move with the target."""
 
@@ -132,6 +144,18 @@ class OutOfRangePolicy(StrEnum):
     REFUSE = "refuse"
     CLIP = "clip"
     PASS = "pass"
+
+
+class ViolationPolicy(StrEnum):
+    """What happens where a column of the training data is not as the dictionary says.
+
+    `block`: validation fails. `quarantine`: the rows whose value lies outside the range or the categories are
+    set aside at ingestion, with the reason; all else fails. `warn`: validation tells, and the run goes on.
+    """
+
+    BLOCK = "block"
+    QUARANTINE = "quarantine"
+    WARN = "warn"
 
 
 class Scaling(StrEnum):
@@ -232,6 +256,13 @@ _KINDS = {
     ColumnType.TIMESTAMP: Kind.MOMENT,
 }
 
+# What an expression gives, by the type of the feature that it is.
+_KINDS_OF_DERIVED = {
+    ColumnType.FLOAT: {Kind.NUMBER, Kind.TRUTH},
+    ColumnType.BOOLEAN: {Kind.TRUTH},
+    ColumnType.CATEGORY: {Kind.TEXT},
+}
+
 _POLICIES_FOR_TEXT = {
     MissingPolicy.REJECT,
     MissingPolicy.DROP_ROW,
@@ -271,6 +302,11 @@ class Column(Contract):
     categories: Categories | None = Field(
         default=None, description="Valid codes and what each means, or a plain list of codes."
     )
+    on_violation: ViolationPolicy = Field(
+        default=ViolationPolicy.BLOCK,
+        description="What happens where the data is not as this says: block the run, quarantine the rows "
+        "whose value is outside range or categories, or warn.",
+    )
     image: ImageForm | None = Field(
         default=None, description="Size and colours that every image is brought to."
     )
@@ -282,7 +318,11 @@ class Column(Contract):
     expects: Association | None = Field(
         default=None, description="Direction of association with the target, checked at validation."
     )
-    derived: str | None = Field(default=None, description="Expression over other columns, such as `num > 0`.")
+    derived: str | None = Field(
+        default=None,
+        description="Expression over others, such as `num > 0`: a target's over columns of the source, "
+        "a feature's over other features, which is computed in training and where a model is served alike.",
+    )
     generated: Literal["row_number"] | datetime | None = Field(
         default=None,
         description=(
@@ -290,7 +330,9 @@ class Column(Contract):
             "a date and time stands in every row."
         ),
     )
-    missing: MissingPolicy = Field(default=MissingPolicy.REJECT, description="What happens without a value.")
+    missing: Annotated[MissingPolicy, BeforeValidator(_missing, json_schema_input_type=MissingPolicy)] = (
+        Field(default=MissingPolicy.REJECT, description="What happens without a value.")
+    )
     missing_constant: float | bool | str | None = Field(
         default=None, description="The value of `missing: constant`."
     )
@@ -339,6 +381,15 @@ class Column(Contract):
         return parse_expression(self.derived) if self.derived is not None else None
 
     @property
+    def is_derived_feature(self) -> bool:
+        """Whether it is computed from other features, in training and where a model is served."""
+        return self.derived is not None and self.role is ColumnRole.FEATURE
+
+    @property
+    def _awaits_categories(self) -> bool:
+        return self.is_derived_feature and self.type is ColumnType.CATEGORY and not self.categories
+
+    @property
     def fill_constant(self) -> float | str:
         """The value of `missing: constant` in the form that preprocessing takes: number or code."""
         if self.type is ColumnType.CATEGORY:
@@ -382,11 +433,13 @@ class Column(Contract):
                 "`scaling` goes with a feature that is a number: float, integer or boolean; "
                 f"received role={self.role} type={self.type}"
             )
-        if (self.type is ColumnType.CATEGORY) != bool(self.categories):
+        # A derived category's codes follow from its expression, once all columns are known.
+        if (self.type is ColumnType.CATEGORY) != bool(self.categories) and not self._awaits_categories:
             raise ValueError("`categories` is needed for type=category, and goes with no other type")
         self._check_image()
         if self.missing is MissingPolicy.CONSTANT:
-            self._check_constant()
+            if not self._awaits_categories:
+                self._check_constant()
         elif self.missing_constant is not None:
             raise ValueError(
                 f"`missing_constant` goes with missing=constant; received missing={self.missing}"
@@ -423,14 +476,43 @@ class Column(Contract):
         if self.derived is not None and self.generated is not None:
             raise ValueError("`derived` and `generated` exclude each other")
         if self.derived is not None:
-            if self.role is ColumnRole.FEATURE:
-                raise ValueError("only the target can be derived in this version; received role=feature")
             parse_expression(self.derived)
+            self._check_derived()
         if self.generated is not None:
             self._check_generated()
+        self._check_violation_policy()
         if self.source_name is not None and not self.is_in_source:
             raise ValueError(f"ingestion makes this column; received source_name={self.source_name}")
         return self
+
+    def _check_violation_policy(self) -> None:
+        if self.on_violation is ViolationPolicy.WARN and self.role is not ColumnRole.FEATURE:
+            raise ValueError(
+                "a warning is for a feature: a target or a key must be as it should; "
+                f"received on_violation=warn role={self.role}"
+            )
+        if self.on_violation is ViolationPolicy.QUARANTINE and (
+            (self.range is None and self.type is not ColumnType.CATEGORY) or self.role is ColumnRole.IGNORE
+        ):
+            raise ValueError(
+                "rows are set aside by a range or categories, which this column has not; "
+                f"received on_violation=quarantine role={self.role}"
+            )
+
+    def _check_derived(self) -> None:
+        if self.role is ColumnRole.IGNORE:
+            raise ValueError("a derived column is a target or a feature; received role=ignore")
+        if self.role is not ColumnRole.FEATURE:
+            return
+        if self.type not in _KINDS_OF_DERIVED:
+            raise ValueError(
+                f"a derived feature is one of {_list(set(_KINDS_OF_DERIVED))}; received type={self.type}"
+            )
+        if self.out_of_range is not OutOfRangePolicy.REFUSE:
+            raise ValueError(
+                "a request does not carry this column, so that there is nothing to refuse, clip or pass; "
+                f"received out_of_range={self.out_of_range}"
+            )
 
     def _check_image(self) -> None:
         if (self.type is ColumnType.IMAGE) != (self.image is not None):
@@ -480,6 +562,8 @@ class DataDictionary(Contract):
         mistakes = [*self._names_that_clash(), *self._roles_that_are_wrong(), *self._wrong_expressions()]
         if mistakes:
             raise ValidationError.from_exception_data("DataDictionary", mistakes)
+        # The model is frozen for those who have it; here it is still being made.
+        object.__setattr__(self, "columns", self._with_derived_categories())
         return self
 
     def _names_that_clash(self) -> list[InitErrorDetails]:
@@ -548,6 +632,9 @@ class DataDictionary(Contract):
             if column.expression is None:
                 continue
             place = (*self._place(column.name), "derived")
+            if column.role is ColumnRole.FEATURE:
+                mistakes += [mistake(text, *place) for text in self._wrong_feature(column)]
+                continue
             if unknown := column.expression.columns - kinds.keys():
                 names = ", ".join(sorted(unknown))
                 mistakes.append(mistake(f"it reads columns of the source; received {names}", *place))
@@ -557,6 +644,59 @@ class DataDictionary(Contract):
             except ValueError as exc:
                 mistakes.append(mistake(str(exc), *place))
         return mistakes
+
+    def _wrong_feature(self, column: Column) -> list[str]:
+        """Say what is wrong with a derived feature's expression."""
+        expression = column.expression
+        assert expression is not None
+        # What a request carries, whether a model is trained or served.
+        operands = {one.name: one for one in self.inputs if one.type in _KINDS}
+        if unknown := sorted(expression.columns - operands.keys()):
+            roles = {one.name: f"role={one.role}" for one in self.columns}
+            roles |= {one.name: "derived, too" for one in self.columns if one.is_derived_feature}
+            told = ", ".join(f"{name} ({roles.get(name, 'no such column')})" for name in unknown)
+            return [f"a derived feature reads features of the source, which a request has; received {told}"]
+        if not expression.columns:
+            return [f"a derived feature reads a column; received {column.derived}"]
+        secret = sorted(name for name in expression.columns if operands[name].sensitive)
+        if secret and not column.sensitive:
+            return [f"what is derived of a sensitive column is sensitive; received it of {', '.join(secret)}"]
+        categories = {name: tuple(one.categories or ()) for name, one in operands.items()}
+        try:
+            kind = expression.kind({name: _KINDS[one.type] for name, one in operands.items()})
+            if kind not in _KINDS_OF_DERIVED[column.type]:
+                return [f"it gives {kind}; received type={column.type}"]
+            if kind is Kind.TEXT:
+                codes = expression.codes(categories)
+                if column.categories is not None and set(column.categories) != set(codes):
+                    return [
+                        f"it gives {', '.join(codes)}; leave `categories` out, or name exactly these; "
+                        f"received {', '.join(column.categories)}"
+                    ]
+                self._with_categories(column, codes)
+        except ValueError as exc:
+            return [exc.errors()[0]["msg"] if isinstance(exc, ValidationError) else str(exc)]
+        return []
+
+    def _with_derived_categories(self) -> tuple[Column, ...]:
+        categories = {column.name: tuple(column.categories or ()) for column in self.inputs}
+        return tuple(
+            self._with_categories(column, column.expression.codes(categories))
+            if column.is_derived_feature
+            and column.expression is not None
+            and column.type is ColumnType.CATEGORY
+            and not column.categories
+            else column
+            for column in self.columns
+        )
+
+    @staticmethod
+    def _with_categories(column: Column, codes: Iterable[str]) -> Column:
+        if column.categories:
+            return column
+        return Column.model_validate(
+            {**column.model_dump(exclude_unset=True), "categories": dict.fromkeys(codes, "")}
+        )
 
     def _place(self, name: str) -> tuple[str, int]:
         """Where the last column of a name stands in the file."""
@@ -572,6 +712,11 @@ class DataDictionary(Contract):
     def features(self) -> tuple[Column, ...]:
         """The columns a model reads, in dictionary order."""
         return tuple(column for column in self.columns if column.role is ColumnRole.FEATURE)
+
+    @property
+    def inputs(self) -> tuple[Column, ...]:
+        """The features that a request carries and that are stored: all but the derived ones."""
+        return tuple(column for column in self.features if column.derived is None)
 
     @property
     def targets(self) -> tuple[Column, ...]:

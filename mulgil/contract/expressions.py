@@ -1,36 +1,46 @@
 """Derived columns: a small expression language over other columns.
 
-Python's own syntax, but only column names, literals, arithmetic, comparisons, `and`, `or` and `not`. It is
-read into a tree once and never evaluated by Python, so that a dictionary from a stranger cannot run code.
-A missing operand makes the result missing.
+Python's own syntax, but only column names, literals, arithmetic, comparisons, `and`, `or`, `not` and five
+functions. It is read into a tree once and never evaluated by Python, so that a dictionary from a stranger
+cannot run code. A missing operand makes the result missing.
+
+What an operator does is left to an algebra: this module has the one of single values, preprocessing that of
+numpy's arrays, and training that of a TensorFlow graph.
 """
 
 from __future__ import annotations
 
 import ast
+import math
 import operator
-from collections.abc import Callable, Mapping
+from bisect import bisect_right
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import Any
+from itertools import pairwise, product
+from typing import Any, Protocol
 
 Scalar = float | int | bool | str | datetime | None
 
-_ARITHMETIC: dict[type[ast.AST], Callable[[Any, Any], Any]] = {
-    ast.Add: operator.add,
-    ast.Sub: operator.sub,
-    ast.Mult: operator.mul,
-    ast.Div: operator.truediv,
-}
-_ORDER: dict[type[ast.AST], Callable[[Any, Any], Any]] = {
-    ast.Gt: operator.gt,
-    ast.GtE: operator.ge,
-    ast.Lt: operator.lt,
-    ast.LtE: operator.le,
-}
-_EQUALITY: dict[type[ast.AST], Callable[[Any, Any], Any]] = {ast.Eq: operator.eq, ast.NotEq: operator.ne}
-_BINARY = _ARITHMETIC | _ORDER | _EQUALITY
+_ARITHMETIC: dict[type[ast.AST], str] = {ast.Add: "+", ast.Sub: "-", ast.Mult: "*", ast.Div: "/"}
+_ORDER: dict[type[ast.AST], str] = {ast.Gt: ">", ast.GtE: ">=", ast.Lt: "<", ast.LtE: "<="}
+_EQUALITY: dict[type[ast.AST], str] = {ast.Eq: "==", ast.NotEq: "!="}
+_SYMBOLS = _ARITHMETIC | _ORDER | _EQUALITY
+
+# Functions of one number; a logarithm and a root of what has none are missing.
+_OF_A_NUMBER = ("abs", "log", "sqrt")
+_BUCKET, _CROSS = "bucket", "cross"
+_FUNCTIONS = (*_OF_A_NUMBER, _BUCKET, _CROSS)
+
+# Between the codes that are crossed.
+CROSSED_BY = " & "
+
+# A one-hot vector of more numbers learns nothing from a table that a laptop holds. Chosen by eye.
+_MOST_CODES = 1000
+
+# What a model computes in: https://numpy.org/doc/2.2/reference/generated/numpy.finfo.html
+GREATEST_FLOAT32 = 3.4028234663852886e38
 
 # Ample for a rule that a person reads, and far from the depth at which walking the tree would fail.
 _GREATEST_LENGTH = 200
@@ -47,6 +57,25 @@ class Kind(StrEnum):
 
 # True and false count as 1 and 0.
 _NUMERIC = {Kind.NUMBER, Kind.TRUTH}
+
+
+class Algebra(Protocol):
+    """What operators and functions do with operands of one form; a missing operand makes a result missing."""
+
+    def constant(self, value: float | bool | str) -> Any:
+        """Return a literal as an operand."""
+
+    def combine(self, symbol: str, left: Any, right: Any) -> Any:
+        """Apply an operator of two: + - * / > >= < <= == != and or."""
+
+    def apply(self, name: str, operand: Any) -> Any:
+        """Apply an operator or a function of one: - not abs log sqrt."""
+
+    def bucket(self, number: Any, bounds: Sequence[float], labels: Sequence[str]) -> Any:
+        """Return the label of the interval that a number lies in; a bound belongs to the one above it."""
+
+    def cross(self, codes: Sequence[Any]) -> Any:
+        """Return codes as one, joined by `CROSSED_BY`."""
 
 
 @dataclass(frozen=True)
@@ -70,6 +99,24 @@ class Expression:
         """
         return _infer(self._tree, columns)
 
+    def codes(self, categories: Mapping[str, Sequence[str]]) -> tuple[str, ...]:
+        """Return every code that an expression which gives text can give, in order.
+
+        Args:
+            categories: Codes of the columns it reads.
+
+        Raises:
+            ValueError: They are too many to learn from.
+        """
+        codes = _codes(self._tree, categories)
+        if len(codes) > _MOST_CODES:
+            raise ValueError(f"it gives at most {_MOST_CODES} codes; received {len(codes)}")
+        return codes
+
+    def compute(self, columns: Mapping[str, Any], algebra: Algebra) -> Any:
+        """Compute the value from operands of the algebra's form."""
+        return _compute(self._tree, columns, algebra)
+
     def evaluate(self, row: Mapping[str, Scalar]) -> Scalar:
         """Compute the value for one row; `None` where a column it reads is missing.
 
@@ -77,10 +124,24 @@ class Expression:
             ValueError: There is no value, as in a division by zero.
         """
         try:
-            result: Scalar = _evaluate(self._tree, row)
-        except ArithmeticError as exc:
+            result: Scalar = _compute(self._tree, row, _SCALARS)
+        except (ArithmeticError, ValueError) as exc:
             raise ValueError(f"{self.text} has no value: {exc}") from exc
         return result
+
+    def evaluate_feature(self, row: Mapping[str, float | str | None]) -> float | str | None:
+        """Compute a feature's value for one row; `None` where there is none.
+
+        Args:
+            row: Numbers as float32 has them, which is what a model's graph gets; truth as 1 and 0.
+        """
+        try:
+            value = _compute(self._tree, row, _SCALARS)
+        except (ArithmeticError, ValueError):
+            return None
+        if value is None or isinstance(value, str):
+            return value
+        return float(value) if abs(value) <= GREATEST_FLOAT32 else None
 
 
 def parse_expression(text: str) -> Expression:
@@ -96,13 +157,25 @@ def parse_expression(text: str) -> Expression:
     except SyntaxError as exc:
         raise ValueError(f"not an expression: {exc.msg}; received {text!r}") from exc
     _check(tree)
-    return Expression(text, frozenset(n.id for n in ast.walk(tree) if isinstance(n, ast.Name)), tree)
+    return Expression(text, frozenset(_names(tree)), tree)
+
+
+def _names(tree: ast.expr) -> list[str]:
+    called = {id(node.func) for node in ast.walk(tree) if isinstance(node, ast.Call)}
+    return [n.id for n in ast.walk(tree) if isinstance(n, ast.Name) and id(n) not in called]
 
 
 def _check(node: ast.expr) -> None:
     match node:
-        case ast.Name() | ast.Constant(value=bool() | int() | float() | str()):
+        case ast.Name() | ast.Constant(value=bool() | str()):
             return
+        case ast.Constant(value=int() | float() as number):
+            if not abs(number) <= GREATEST_FLOAT32:
+                raise ValueError(f"a number is at most 3.4e38 in size; received {ast.unparse(node)}")
+        case ast.Call(ast.Name(id=name), args, []) if name in _FUNCTIONS:
+            for argument in args:
+                _check(argument)
+            _check_call(node, name, args)
         case ast.BinOp(left, op, right) if type(op) in _ARITHMETIC:
             _check(left)
             _check(right)
@@ -117,8 +190,60 @@ def _check(node: ast.expr) -> None:
         case _:
             raise ValueError(
                 f"{ast.unparse(node)!r} is not allowed: only columns, literals, + - * /, "
-                "one comparison at a time, and, or, not"
+                f"one comparison at a time, and, or, not, and {', '.join(_FUNCTIONS)}"
             )
+
+
+def _check_call(node: ast.expr, name: str, arguments: Sequence[ast.expr]) -> None:
+    if name in _OF_A_NUMBER:
+        is_right, takes = len(arguments) == 1, f"{name}(number)"
+    elif name == _CROSS:
+        is_right, takes = len(arguments) >= 2, "cross(category, category)"
+    else:
+        bounds = [_literal(argument) for argument in arguments[1:]]
+        numbers = [bound for bound in bounds if bound is not None]
+        is_right = bool(bounds) and len(numbers) == len(bounds) and numbers == sorted(set(numbers))
+        takes = "bucket(number, 18, 65): bounds from the least to the greatest"
+    if not is_right:
+        raise ValueError(f"{name} is written as {takes}; received {ast.unparse(node)!r}")
+
+
+def _literal(node: ast.expr) -> float | None:
+    match node:
+        case ast.Constant(value=int() | float() as number) if not isinstance(number, bool):
+            return number
+        case ast.UnaryOp(ast.USub(), ast.Constant(value=int() | float() as number)):
+            return None if isinstance(number, bool) else -number
+    return None
+
+
+def _bounds(arguments: Sequence[ast.expr]) -> list[float]:
+    return [bound for bound in map(_literal, arguments) if bound is not None]
+
+
+def _labels(bounds: Sequence[float]) -> tuple[str, ...]:
+    written = [f"{bound:g}" if float(f"{bound:g}") == bound else repr(bound) for bound in bounds]
+    between = (f"{low} to {high}" for low, high in pairwise(written))
+    return f"under {written[0]}", *between, f"{written[-1]} or more"
+
+
+def _codes(node: ast.expr, categories: Mapping[str, Sequence[str]]) -> tuple[str, ...]:
+    match node:
+        case ast.Name(id=name):
+            return tuple(categories[name])
+        case ast.Constant(value=str() as text):
+            return (text,)
+        case ast.Call(ast.Name(id=name), [_, *bounds]) if name == _BUCKET:
+            return _labels(_bounds(bounds))
+        case ast.Call(_, arguments):
+            every = [_codes(argument, categories) for argument in arguments]
+            # Counted before they are written down.
+            if math.prod(map(len, every)) > _MOST_CODES:
+                raise ValueError(
+                    f"it gives at most {_MOST_CODES} codes; received {math.prod(map(len, every))}"
+                )
+            return tuple(dict.fromkeys(CROSSED_BY.join(codes) for codes in product(*every)))
+    raise AssertionError(f"not text: {ast.dump(node)}")
 
 
 def _infer(node: ast.expr, columns: Mapping[str, Kind]) -> Kind:
@@ -154,6 +279,13 @@ def _infer(node: ast.expr, columns: Mapping[str, Kind]) -> Kind:
         case ast.UnaryOp(_, operand):
             _require(node, _infer(operand, columns) in _NUMERIC, "a number")
             return Kind.NUMBER
+        case ast.Call(ast.Name(id=name), arguments):
+            kinds = {_infer(argument, columns) for argument in arguments}
+            if name == _CROSS:
+                _require(node, kinds == {Kind.TEXT}, "categories; bucket makes one of a number")
+                return Kind.TEXT
+            _require(node, kinds <= _NUMERIC, "a number")
+            return Kind.TEXT if name == _BUCKET else Kind.NUMBER
     raise AssertionError(f"unchecked expression: {ast.dump(node)}")
 
 
@@ -162,23 +294,77 @@ def _require(node: ast.expr, is_right: bool, operands: str) -> None:
         raise ValueError(f"the operator takes {operands}; received {ast.unparse(node)!r}")
 
 
-def _evaluate(node: ast.expr, row: Mapping[str, Scalar]) -> Any:
+def _compute(node: ast.expr, columns: Mapping[str, Any], algebra: Algebra) -> Any:
     match node:
         case ast.Name(id=name):
-            return row[name]
+            return columns[name]
         case ast.Constant(value=value):
-            return value
+            return algebra.constant(value)  # type: ignore[arg-type]
         case ast.BinOp(left, op, right) | ast.Compare(left, [op], [right]):
-            a, b = _evaluate(left, row), _evaluate(right, row)
-            return None if a is None or b is None else _BINARY[type(op)](a, b)
+            operands = (_compute(one, columns, algebra) for one in (left, right))
+            return algebra.combine(_SYMBOLS[type(op)], *operands)
         case ast.BoolOp(op=op, values=values):
-            results = [_evaluate(value, row) for value in values]
-            if None in results:
-                return None
-            return all(results) if isinstance(op, ast.And) else any(results)
+            result, *others = (_compute(value, columns, algebra) for value in values)
+            for other in others:
+                result = algebra.combine("and" if isinstance(op, ast.And) else "or", result, other)
+            return result
         case ast.UnaryOp(op=op, operand=operand):
-            value = _evaluate(operand, row)
-            if value is None:
-                return None
-            return -value if isinstance(op, ast.USub) else not value
+            sign = "-" if isinstance(op, ast.USub) else "not"
+            return algebra.apply(sign, _compute(operand, columns, algebra))
+        case ast.Call(ast.Name(id=name), [first, *others]):
+            operand = _compute(first, columns, algebra)
+            if name == _BUCKET:
+                bounds = _bounds(others)
+                return algebra.bucket(operand, bounds, _labels(bounds))
+            if name == _CROSS:
+                return algebra.cross([operand, *(_compute(one, columns, algebra) for one in others)])
+            return algebra.apply(name, operand)
     raise AssertionError(f"unchecked expression: {ast.dump(node)}")
+
+
+class _Scalars:
+    """The algebra of single values, `None` where there is none."""
+
+    _TWO: Mapping[str, Callable[[Any, Any], Any]] = {
+        "+": operator.add,
+        "-": operator.sub,
+        "*": operator.mul,
+        "/": operator.truediv,
+        ">": operator.gt,
+        ">=": operator.ge,
+        "<": operator.lt,
+        "<=": operator.le,
+        "==": operator.eq,
+        "!=": operator.ne,
+        "and": lambda left, right: bool(left and right),
+        "or": lambda left, right: bool(left or right),
+    }
+    _ONE: Mapping[str, Callable[[Any], Any]] = {
+        "-": operator.neg,
+        "not": operator.not_,
+        "abs": abs,
+        "log": math.log,
+        "sqrt": math.sqrt,
+    }
+
+    def constant(self, value: float | bool | str) -> Any:
+        return value
+
+    def combine(self, symbol: str, left: Any, right: Any) -> Any:
+        if left is None or right is None:
+            return None
+        result = self._TWO[symbol](left, right)
+        # Infinity less infinity.
+        return None if result != result else result
+
+    def apply(self, name: str, operand: Any) -> Any:
+        return None if operand is None else self._ONE[name](operand)
+
+    def bucket(self, number: Any, bounds: Sequence[float], labels: Sequence[str]) -> Any:
+        return None if number is None else labels[bisect_right(bounds, number)]
+
+    def cross(self, codes: Sequence[Any]) -> Any:
+        return None if None in codes else CROSSED_BY.join(codes)
+
+
+_SCALARS = _Scalars()

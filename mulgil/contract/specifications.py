@@ -75,7 +75,7 @@ class FeatureSpecification:
         entity: The entity's column.
         entity_type: Its type, integer or text.
         event_timestamp: The column that says when a row became true.
-        features: In the model's order; an image is none of them.
+        features: In the model's order; an image is none of them, and what is derived is computed of them.
     """
 
     entity: str
@@ -104,6 +104,7 @@ class PreprocessingColumn:
         categories: Valid codes, in dictionary order.
         scaling: How numbers are brought to a like size.
         outliers: What becomes of a number far from the others.
+        derived: The expression that gives it; `None` where it is an input.
         image: What an image is brought to.
     """
 
@@ -114,6 +115,7 @@ class PreprocessingColumn:
     categories: tuple[str, ...]
     scaling: Scaling = Scaling.STANDARD
     outliers: OutlierPolicy = OutlierPolicy.KEEP
+    derived: str | None = None
     image: ImageForm | None = None
 
 
@@ -140,7 +142,7 @@ def specify_features(dictionary: DataDictionary) -> FeatureSpecification:
         event_timestamp=dictionary.event_timestamp.name,
         features=tuple(
             Feature(c.name, c.type, c.description)
-            for c in dictionary.features
+            for c in dictionary.inputs
             if c.type is not ColumnType.IMAGE
         ),
     )
@@ -158,6 +160,7 @@ def specify_preprocessing(dictionary: DataDictionary) -> PreprocessingSpecificat
                 categories=tuple(column.categories or ()),
                 scaling=column.scaling,
                 outliers=column.outliers,
+                derived=column.derived,
                 image=column.image,
             )
             for column in dictionary.features

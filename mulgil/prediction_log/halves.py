@@ -103,12 +103,12 @@ class ModelColumns:
     def __init__(self, description: dict[str, Any], key: bytes | None) -> None:
         dictionary = DataDictionary.model_validate(description["dictionary"])
         self.fingerprint = dictionary.fingerprint[:16]
-        self.columns = (dictionary.entity, *dictionary.features)
+        self.columns = (dictionary.entity, *dictionary.inputs)
         self._entity = dictionary.entity
-        self._features = {column.name: column for column in dictionary.features}
-        self._image = next((column for column in dictionary.features if column.image), None)
+        self._features = {column.name: column for column in dictionary.inputs}
+        self._image = next((column for column in dictionary.inputs if column.image), None)
         self._form = RowForm(
-            [(c.name, FEAST_TYPES[c.type]) for c in dictionary.features if c.type in FEAST_TYPES]
+            [(c.name, FEAST_TYPES[c.type]) for c in dictionary.inputs if c.type in FEAST_TYPES]
         )
         self._key = key
 

@@ -12,7 +12,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from mulgil.contract.expressions import parse_expression
 from mulgil.images import decode_image
+from mulgil.preprocessing.derived import derive_values
 from mulgil.preprocessing.fitted import MISSING_CODE, FittedColumn, FittedTransform
 
 # An image is its file, or its pixels from 0 to 255.
@@ -46,7 +48,10 @@ class TransformExecutor:
         fills = [np.nan if column.fill is None else column.fill for column in numeric]
         starts = np.cumsum([0, *(column.width for column in transform.columns)]).tolist()
         place_of = dict(zip((column.name for column in transform.columns), starts, strict=False))
-        self._first = transform.columns[0].name
+        self._first = transform.inputs[0].name
+        self._derived = {c.name: parse_expression(c.derived) for c in transform.columns if c.derived}
+        self._operands = {name for expression in self._derived.values() for name in expression.columns}
+        self._codes = {column.name for column in transform.columns if column.is_categorical}
         self._width = transform.width
         # The numeric columns are computed together: one numpy call a column would cost more than the model.
         self._numeric = tuple(column.name for column in numeric)
@@ -86,6 +91,8 @@ class TransformExecutor:
             UnreadableImageError: An image's file is none.
         """
         result = np.zeros((len(columns[self._first]), self._width), dtype=np.float32)
+        if self._derived:
+            columns = {**columns, **self.derive(columns)}
         if self._numeric:
             # numpy reads None as NaN.
             numbers = np.array([columns[name] for name in self._numeric], dtype=np.float32)
@@ -108,3 +115,14 @@ class TransformExecutor:
             np.subtract(pixels, np.float32(column.offset), out=pixels)
             np.multiply(pixels, np.float32(column.scale), out=pixels)
         return result
+
+    def derive(self, columns: Mapping[str, Values]) -> dict[str, npt.NDArray[Any]]:
+        """Compute the derived columns, from raw columns as `apply` takes them."""
+        operands = {
+            name: np.array([MISSING_CODE if code is None else code for code in columns[name]], dtype=object)
+            if name in self._codes
+            else np.array(columns[name], dtype=np.float32)
+            for name in self._operands
+        }
+        rows = len(columns[self._first])
+        return {name: derive_values(expression, operands, rows) for name, expression in self._derived.items()}

@@ -20,6 +20,8 @@ class FittedColumn(Record):
     number stays NaN, a code gives all zeros. An image gives its pixels, row by row, each from 0 to 255 and
     then like a number.
 
+    A derived column's value is first computed from other columns of the transform, as they came.
+
     Attributes:
         name: The column.
         is_categorical: One-hot, or else one number.
@@ -31,6 +33,7 @@ class FittedColumn(Record):
         codes: Of a categorical column, in the order of the vector: those that the training rows have, since
             nothing can be learned of the others.
         image: What an image is brought to; `None` for any other column.
+        derived: The expression that gives it; `None` where it is an input.
     """
 
     name: str
@@ -42,6 +45,7 @@ class FittedColumn(Record):
     scale: float = 1.0
     codes: tuple[str, ...] = ()
     image: ImageForm | None = None
+    derived: str | None = None
 
     @property
     def width(self) -> int:
@@ -59,6 +63,11 @@ class FittedTransform(Record):
     """
 
     columns: tuple[FittedColumn, ...]
+
+    @property
+    def inputs(self) -> tuple[FittedColumn, ...]:
+        """The columns that are not computed from others."""
+        return tuple(column for column in self.columns if column.derived is None)
 
     @property
     def width(self) -> int:

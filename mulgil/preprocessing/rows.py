@@ -6,6 +6,7 @@ Kept out of the package's own names: whoever only serves does not load Arrow.
 from __future__ import annotations
 
 from base64 import b64encode
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -19,7 +20,9 @@ import pyarrow.parquet as pq
 
 from mulgil.artifacts import DATASET_MANIFEST, DatasetManifest, Instance
 from mulgil.contract import Column, ColumnType, DataDictionary, MissingPolicy
+from mulgil.contract.expressions import Expression
 from mulgil.errors import InputError, describe
+from mulgil.preprocessing.derived import derive_values, is_missing
 from mulgil.preprocessing.fitted import MISSING_CODE
 
 Tensors = dict[str, npt.NDArray[Any]]
@@ -42,11 +45,13 @@ class TrainingRows:
         target: The truth: yes or no, the place of a class among the dictionary's categories, or a number; of
             several targets a column each.
         left_out: How many rows lacked a value whose policy is `drop_row`; they are not among `features`.
+        derived: Which of the features are computed from the others.
     """
 
     features: pa.Table
     target: npt.NDArray[Any]
     left_out: int
+    derived: frozenset[str] = frozenset()
 
     def __len__(self) -> int:
         return len(self.target)
@@ -67,12 +72,16 @@ class TrainingRows:
         return {
             name: {"b64": b64encode(value).decode()} if isinstance(value, bytes) else value
             for name, value in values.items()
+            if name not in self.derived
         }
 
     def take(self, places: npt.NDArray[np.intp]) -> TrainingRows:
         """Return some of the rows, in this order."""
         return TrainingRows(
-            self.features.take(pa.array(places)).combine_chunks(), self.target[places], left_out=0
+            self.features.take(pa.array(places)).combine_chunks(),
+            self.target[places],
+            left_out=0,
+            derived=self.derived,
         )
 
     def joined(self, other: TrainingRows) -> TrainingRows:
@@ -81,6 +90,7 @@ class TrainingRows:
             features=pa.concat_tables([self.features, other.features]).combine_chunks(),
             target=np.concatenate([self.target, other.target]),
             left_out=self.left_out + other.left_out,
+            derived=self.derived,
         )
 
 
@@ -106,7 +116,7 @@ def read_rows(training_rows_path: Path, split: str, dictionary: DataDictionary) 
             numbers.
     """
     path = training_rows_path / f"{split}.parquet"
-    table = _read(path, [*dictionary.features, *dictionary.targets])
+    table = _derive(_read(path, [*dictionary.inputs, *dictionary.targets]), dictionary)
     required = [c.name for c in dictionary.features if c.missing is MissingPolicy.REJECT]
     for name in [*required, *(column.name for column in dictionary.targets)]:
         if table[name].null_count:
@@ -124,7 +134,32 @@ def read_rows(training_rows_path: Path, split: str, dictionary: DataDictionary) 
     targets = [_read_target(path, column, kept[column.name]) for column in dictionary.targets]
     target = targets[0] if len(targets) == 1 else np.stack(targets, axis=1)
     features = kept.select([column.name for column in dictionary.features])
-    return TrainingRows(features.combine_chunks(), target, left_out=len(table) - len(kept))
+    return TrainingRows(
+        features.combine_chunks(),
+        target,
+        left_out=len(table) - len(kept),
+        derived=frozenset(column.name for column in dictionary.features if column.is_derived_feature),
+    )
+
+
+def derive_array(
+    expression: Expression, columns: Mapping[str, pa.Array | pa.ChunkedArray], rows: int
+) -> pa.Array:
+    """Compute a derived feature of Arrow's columns: a number, or a code, and null where there is none."""
+    derived = derive_values(expression, {name: _tensor(values) for name, values in columns.items()}, rows)
+    return pa.array(derived, mask=is_missing(derived))
+
+
+def _derive(table: pa.Table, dictionary: DataDictionary) -> pa.Table:
+    """Append the derived features."""
+    for column in dictionary.features:
+        if not column.is_derived_feature:
+            continue
+        assert column.expression is not None
+        operands = {name: table[name] for name in column.expression.columns}
+        values = derive_array(column.expression, operands, len(table))
+        table = table.append_column(column.name, values.cast(_ARROW_TYPES[column.type]))
+    return table
 
 
 def _read(path: Path, columns: list[Column]) -> pa.Table:
@@ -201,7 +236,8 @@ def _check_counts(path: Path, column: Column, counts: dict[str, int]) -> None:
         )
 
 
-def _tensor(values: pa.ChunkedArray) -> npt.NDArray[Any]:
+def _tensor(values: pa.Array | pa.ChunkedArray) -> npt.NDArray[Any]:
+    values = values if isinstance(values, pa.ChunkedArray) else pa.chunked_array([values])
     if pa.types.is_binary(values.type):
         return np.array(values.to_pylist(), dtype=object)
     if pa.types.is_string(values.type):

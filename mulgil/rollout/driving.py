@@ -56,7 +56,7 @@ def drive(
             try:
                 moved = move(rollout, around, store.read_command(rollout_id), clock.now())
                 if moved.phase.is_over:
-                    finish(moved)
+                    moved = _finish(moved, finish, clock.now())
                     store.write_verdict(verdict_of(moved))
                 wait = _LOOK_SECONDS
             except MulgilError as exc:
@@ -70,6 +70,17 @@ def drive(
             if not rollout.phase.is_over and (not has_changed or wait > _LOOK_SECONDS):
                 clock.sleep(wait)
         return rollout
+
+
+def _finish(rollout: RolloutRecord, finish: Callable[[RolloutRecord], None], now: float) -> RolloutRecord:
+    """Do what is to be done at the end. What can never be done is told: the traffic is where it is to be."""
+    try:
+        finish(rollout)
+    except TemporaryError:
+        raise
+    except MulgilError as exc:
+        return rollout.note(now, f"Not done: {exc}")
+    return rollout
 
 
 def _take(rollout: RolloutRecord, exc: MulgilError, now: float) -> RolloutRecord:

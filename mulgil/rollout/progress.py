@@ -79,23 +79,27 @@ def move(rollout: RolloutRecord, around: Surroundings, command: Command | None, 
     """
     if rollout.phase.is_over:
         return rollout
-    if rollout.phase not in (Phase.PROMOTING, Phase.ROLLING_BACK):
-        decided = _by_hand(rollout, command, now) or _by_deadline(rollout, now)
-        if decided is not None:
-            return decided
+    if around.driver.read(rollout.service, rollout.namespace) is None:
+        # Who deleted it does not want it back for a rollout.
+        reason = f"{rollout.namespace}/{rollout.service} was deleted."
+        return conclude(rollout, Phase.ROLLED_BACK, reason, now)
+    decided = _by_hand(rollout, command, now) or _by_deadline(rollout, now)
+    if decided is not None:
+        return decided
     return _MOVES[rollout.phase](rollout, around, now)
 
 
 def _by_hand(rollout: RolloutRecord, command: Command | None, now: float) -> RolloutRecord | None:
-    if command is Command.PROMOTE:
+    if command is Command.PROMOTE and rollout.phase is not Phase.PROMOTING:
         return conclude(rollout, Phase.PROMOTING, "A person promoted it.", now, is_by_hand=True)
-    if command is Command.ABORT:
+    if command is Command.ABORT and rollout.phase is not Phase.ROLLING_BACK:
         return conclude(rollout, Phase.ROLLING_BACK, "A person aborted it.", now, is_by_hand=True)
     return None
 
 
 def _by_deadline(rollout: RolloutRecord, now: float) -> RolloutRecord | None:
-    if now < rollout.deadline_at or rollout.phase is Phase.PAUSED:
+    is_decided = rollout.phase in (Phase.PAUSED, Phase.PROMOTING, Phase.ROLLING_BACK)
+    if now < rollout.deadline_at or is_decided:
         return None
     decision = rollout.steps[-1].decision if rollout.steps else None
     still = f" Last: {decision.reason}" if decision else " No step had begun."
@@ -113,7 +117,8 @@ def conclude(
     steps = rollout.steps
     if steps and steps[-1].ended_at is None:
         steps = (*steps[:-1], steps[-1].model_copy(update={"ended_at": now}))
-    return rollout.enter(phase, now, reason, reason=reason, is_by_hand=is_by_hand, steps=steps)
+    # A person may turn one that was on its way to the other end.
+    return rollout.enter(phase, now, reason, reason=reason, is_by_hand=is_by_hand, steps=steps, restoring=0)
 
 
 def _place(rollout: RolloutRecord, around: Surroundings, now: float) -> RolloutRecord:
@@ -379,6 +384,7 @@ def _roll_back(rollout: RolloutRecord, around: Surroundings, now: float) -> Roll
     form = around.driver.form(rollout.candidate)
     objects = form.restore(rollout.stable, rollout.candidate)
     sight = _write(rollout, around, objects[rollout.restoring])
+    rollout = _count_rest(rollout, around, now)
     if rollout.restoring + 1 < len(objects):
         # The first of several takes the traffic away, and waits for nobody: the candidate may never be ready.
         is_done = rollout.restoring == 0 or sight.is_settled
@@ -388,6 +394,28 @@ def _roll_back(rollout: RolloutRecord, around: Surroundings, now: float) -> Roll
     return rollout.enter(
         Phase.ROLLED_BACK, now, f"Version {rollout.stable_version} has all the traffic again."
     )
+
+
+def _count_rest(rollout: RolloutRecord, around: Surroundings, now: float) -> RolloutRecord:
+    """Add what the candidate served since the last look, so that the verdict tells of all whom it touched."""
+    if rollout.cursor is None:
+        return rollout
+    try:
+        traffic, cursor = around.source.read(_arms(rollout), rollout.cursor, now)
+    except MulgilError:
+        # No number that is missing keeps a candidate where it is.
+        return rollout
+    rest = traffic.canary
+    if not rest.requests:
+        return rollout
+    *before, step = rollout.steps
+    step = step.model_copy(
+        update={
+            "canary_requests": step.canary_requests + rest.requests,
+            "canary_errors": step.canary_errors + rest.errors,
+        }
+    )
+    return rollout.model_copy(update={"cursor": cursor, "steps": (*before, step)})
 
 
 def _split(rollout: RolloutRecord, around: Surroundings, percent: int) -> Sight:

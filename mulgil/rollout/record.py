@@ -209,7 +209,7 @@ class RolloutVerdict(Record):
         reason: Why, in words.
         stable_version: The version before.
         candidate_version: The one that was tried.
-        exposed_requests: That the candidate served to callers before it was decided.
+        exposed_requests: That the candidate served to callers, those until its share was taken included.
         failed_requests: How many of them failed.
         seconds: From the start to the decision.
         replay: What the replay showed.

@@ -107,6 +107,7 @@ class Application:
         api = describe_api(
             self.metadata,
             columns=columns,
+            features=tuple(model.features.values()),
             entity=model.store.entity,
             answers=model.answers,
             most_explained=_MOST_EXPLAINED,
@@ -332,7 +333,7 @@ class Application:
                 "which is all that a request may take: ask for fewer at once.",
             )
         request.warning = write_warnings(warnings)
-        return json_response(protocol_v1.answer_explained(explanations, self._model.columns, self.answers))
+        return json_response(protocol_v1.answer_explained(explanations, self._model.features, self.answers))
 
     def _read_rows(self, keys: Sequence[int | str], request: Request) -> Rows:
         """Return the rows of entities, which the request keeps."""

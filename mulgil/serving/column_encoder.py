@@ -13,11 +13,12 @@ import numpy as np
 import numpy.typing as npt
 
 from mulgil.contract.dictionary import Column, ColumnType
+from mulgil.contract.expressions import GREATEST_FLOAT32
 from mulgil.contract.values import GREATEST_WHOLE
 from mulgil.preprocessing import FittedTransform, TransformExecutor
+from mulgil.preprocessing.derived import is_missing
 from mulgil.preprocessing.executor import Values
-from mulgil.serving.contract_check import GREATEST_FLOAT32
-from mulgil.serving.typed_values import number_of_code
+from mulgil.serving.derivation import codes_by_value
 
 ArrayColumns = Mapping[str, npt.NDArray[Any] | Sequence[str | None]]
 
@@ -32,14 +33,18 @@ class ColumnEncoder:
 
     def __init__(self, transform: FittedTransform, columns: Sequence[Column]) -> None:
         self._executor = TransformExecutor(transform)
-        self._numeric = [column for column in columns if column.type is not ColumnType.CATEGORY]
+        inputs = [column for column in columns if not column.is_derived_feature]
+        self._must_derive = [
+            column.name
+            for column in columns
+            if column.is_derived_feature and column.missing.is_value_required
+        ]
+        self._numeric = [column for column in inputs if column.type is not ColumnType.CATEGORY]
         bounds = [_bounds(column) for column in self._numeric]
         self._least, self._greatest = np.array(bounds, np.float64).reshape(-1, 2, 1).transpose(1, 0, 2)
         self._is_whole = np.array([c.type is not ColumnType.FLOAT for c in self._numeric], np.bool_)
         self._is_required = np.array([c.missing.is_value_required for c in self._numeric], np.bool_)
-        self._codes = {
-            column.name: _codes(column) for column in columns if column.type is ColumnType.CATEGORY
-        }
+        self._codes = {column.name: _codes(column) for column in inputs if column.type is ColumnType.CATEGORY}
 
     def encode(self, columns: ArrayColumns, rows: int) -> npt.NDArray[np.float32] | None:
         """Encode rows, or return `None` where the contract check is to judge.
@@ -64,7 +69,13 @@ class ColumnEncoder:
                 encoded[name] = [codes[value] for value in _plain(received, rows)]
             except KeyError:
                 return None
+        if self._must_derive and self._lacks_derived(encoded):
+            return None
         return self._executor.apply(encoded)
+
+    def _lacks_derived(self, columns: Mapping[str, Values]) -> bool:
+        derived = self._executor.derive(columns)
+        return any(is_missing(derived[name]).any() for name in self._must_derive)
 
     def _read_numbers(self, columns: ArrayColumns, rows: int) -> npt.NDArray[np.float64] | None:
         numbers = np.full((len(self._numeric), rows), np.nan)
@@ -74,12 +85,12 @@ class ColumnEncoder:
                 numbers[place] = received
             elif received is not None:
                 return None
-        is_missing = np.isnan(numbers)
+        is_absent = np.isnan(numbers)
         is_outside = (numbers < self._least) | (numbers > self._greatest)
-        if is_outside.any() or is_missing[self._is_required].any():
+        if is_outside.any() or is_absent[self._is_required].any():
             return None
         whole = numbers[self._is_whole]
-        if (np.floor(whole) != whole)[~is_missing[self._is_whole]].any():
+        if (np.floor(whole) != whole)[~is_absent[self._is_whole]].any():
             return None
         return numbers
 
@@ -96,10 +107,7 @@ def _plain(received: npt.NDArray[Any] | Sequence[str | None] | None, rows: int) 
 
 def _codes(column: Column) -> dict[Any, str | None]:
     """Return the code that each value means: itself as text, or the number that is written so."""
-    codes = tuple(column.categories or ())
-    result: dict[Any, str | None] = {number_of_code(code): code for code in codes}
-    result.pop(None, None)
-    result |= {code: code for code in codes}
+    result: dict[Any, str | None] = {**codes_by_value(column)}
     if not column.missing.is_value_required:
         result[None] = None
     return result

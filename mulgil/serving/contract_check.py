@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from itertools import islice
 from typing import cast
 
 from mulgil.contract.dictionary import Column, ColumnType, DataDictionary, OutOfRangePolicy
+from mulgil.contract.expressions import GREATEST_FLOAT32
 from mulgil.contract.values import (
     Value,
     ValueMismatchError,
@@ -17,12 +19,10 @@ from mulgil.contract.values import (
     read_json,
 )
 from mulgil.preprocessing.executor import Values
+from mulgil.serving.derivation import Derivation
 
 # Enough to mend a request by, and a bound on what a hostile one costs. Chosen by eye.
 MOST_VIOLATIONS = 10
-
-# What the model computes in: https://numpy.org/doc/2.2/reference/generated/numpy.finfo.html
-GREATEST_FLOAT32 = 3.4028234663852886e38
 
 
 class Outcome(StrEnum):
@@ -84,7 +84,12 @@ class ContractCheck:
     """
 
     def __init__(self, dictionary: DataDictionary) -> None:
-        self._columns = dictionary.features
+        self._columns = dictionary.inputs
+        self._must_derive = [
+            Derivation(column, dictionary.features)
+            for column in dictionary.features
+            if column.is_derived_feature and column.missing.is_value_required
+        ]
         self.names = tuple(column.name for column in self._columns)
 
     def check(
@@ -98,11 +103,11 @@ class ContractCheck:
             warnings: Gets the values that are out of range and that the dictionary says to take nonetheless.
 
         Returns:
-            Every feature's values, in dictionary order; `None` is missing and will be filled.
+            Every input's values, in dictionary order; `None` is missing and will be filled.
 
         Raises:
             ContractViolationError: A column is unknown, or values are not of their column's type or
-                domain, or are missing where the dictionary needs one.
+                domain, or are missing where the dictionary needs one, or give none that it needs.
         """
         refuse_unknown(columns, self.names, instance=0)
         violations: list[Violation] = []
@@ -111,9 +116,18 @@ class ContractCheck:
         for column in self._columns:
             raw = columns.get(column.name) or [None] * rows
             checked[column.name] = _check_column(column, raw, violations, warnings)
+        if not violations and self._must_derive:
+            violations = list(islice(self._find_underivable(checked, rows), MOST_VIOLATIONS))
         if violations:
             raise ContractViolationError(violations)
         return checked
+
+    def _find_underivable(self, columns: Mapping[str, Values], rows: int) -> Iterator[Violation]:
+        for derivation in self._must_derive:
+            for row in range(rows):
+                if derivation.of_columns(columns, row) is None:
+                    expected = f"values of which {derivation.column.derived} can be computed"
+                    yield Violation(row, derivation.column.name, expected, "none")
 
 
 def refuse_unknown(names: Iterable[str], known: Sequence[str], instance: int) -> None:

@@ -139,7 +139,8 @@ class ServedModel:
         dictionary: The bundle's.
         answers: What the model answers.
         store: Features by entity.
-        columns: The model's, by name.
+        columns: What a request carries, by name.
+        features: What the model reads: these, and what is derived of them.
         image: Its image, where it reads one; `None` of a table.
         decision: From which probability on a yes is called; `None` where the project does not say.
 
@@ -155,17 +156,18 @@ class ServedModel:
         self.dictionary = dictionary
         self.answers = _read_answers(path, manifest.task, dictionary)
         self.store = OnlineStore(manifest.feature_service, dictionary)
-        self.columns: dict[str, Column] = {column.name: column for column in dictionary.features}
+        self.columns: dict[str, Column] = {column.name: column for column in dictionary.inputs}
+        self.features: dict[str, Column] = {column.name: column for column in dictionary.features}
         self._check = ContractCheck(dictionary)
         self._transform = TransformExecutor(transform)
         # Two, so that requests of one row and of many do not resize each other's.
         self._model, self._model_of_one = (_load_numeric_model(path, self.answers.width) for _ in range(2))
         encoded = [column.name for column in transform.columns]
-        if encoded != list(self.columns) or transform.width != self._model.width:
+        if encoded != list(self.features) or transform.width != self._model.width:
             raise InputError(
                 describe(
                     f"The parts of the bundle {path} do not go together",
-                    expected=f"columns={','.join(self.columns)} width={self._model.width}",
+                    expected=f"columns={','.join(self.features)} width={self._model.width}",
                     received=f"columns={','.join(encoded)} width={transform.width}",
                     next_step="train again: dictionary, transform and model come from one run",
                 )
@@ -176,7 +178,7 @@ class ServedModel:
             self._images = ImageEncoder(transform, self.image)
         else:
             self._encoder = RowEncoder(transform, dictionary.features)
-            self._instances = InstanceReader(dictionary.features)
+            self._instances = InstanceReader(dictionary.inputs)
             self._column_encoder = ColumnEncoder(transform, dictionary.features)
         decision = path / BUNDLE_DECISION
         self.decision = DecisionRule.read(decision) if decision.exists() else None

@@ -81,7 +81,7 @@ class OnlineStore:
         self.fills_unknown = reference.unknown_entity == "fill"
         self.observe: Callable[[float], None] = lambda _: None
         # A request carries an image itself.
-        columns = [column for column in dictionary.features if column.type is not ColumnType.IMAGE]
+        columns = [column for column in dictionary.inputs if column.type is not ColumnType.IMAGE]
         self._names = tuple(column.name for column in columns)
         self._form = RowForm([(column.name, FEAST_TYPES[column.type]) for column in columns])
         self._decode = msgspec.msgpack.Decoder(row_types(columns)[1]).decode

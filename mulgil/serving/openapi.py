@@ -78,6 +78,7 @@ def describe_api(
     metadata: Mapping[str, Any],
     *,
     columns: Sequence[Column],
+    features: Sequence[Column],
     entity: Column,
     answers: AnswerForm,
     most_explained: int,
@@ -86,7 +87,8 @@ def describe_api(
 
     Args:
         metadata: What V2 says of the model.
-        columns: What it reads, in order.
+        columns: What a request carries, in order.
+        features: What the model reads: these, and what is derived of them.
         entity: The column of its keys.
         answers: What it answers.
         most_explained: How many instances `:explain` takes.
@@ -114,7 +116,7 @@ def describe_api(
                 **request_schemas.instance_schemas(columns, entity),
                 "PredictRequest": request_schemas.predict_request_schema(),
                 "PredictResponse": _object(predictions=_list(_prediction_schema(answers))),
-                "ExplainResponse": _explain_response_schema(columns, answers),
+                "ExplainResponse": _explain_response_schema(features, answers),
                 **tensors,
                 "InferRequest": request_schemas.infer_request_schema(
                     columns, [output.name for output in answers.tensors], tensors

@@ -6,8 +6,8 @@ import json
 from html import escape
 from typing import Any
 
+from mulgil.contract.expressions import GREATEST_FLOAT32
 from mulgil.contract.values import GREATEST_WHOLE
-from mulgil.serving.contract_check import GREATEST_FLOAT32
 
 HTML = b"text/html; charset=utf-8"
 

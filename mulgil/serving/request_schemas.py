@@ -14,8 +14,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from mulgil.contract.dictionary import Column, ColumnType, OutOfRangePolicy
+from mulgil.contract.expressions import GREATEST_FLOAT32
 from mulgil.contract.values import GREATEST_WHOLE, describe_range
-from mulgil.serving.contract_check import GREATEST_FLOAT32
 from mulgil.serving.typed_values import number_of_code
 
 Schema = dict[str, Any]

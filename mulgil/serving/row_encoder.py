@@ -16,6 +16,7 @@ import numpy.typing as npt
 from mulgil.contract.dictionary import Column
 from mulgil.preprocessing import FittedColumn, FittedTransform
 from mulgil.preprocessing.executor import clip_fences
+from mulgil.serving.derivation import Derivation
 from mulgil.serving.typed_values import number_of_code
 
 _subtract, _multiply = np.subtract, np.multiply
@@ -54,7 +55,8 @@ class RowEncoder:
             (rows, width).
 
         Raises:
-            KeyError: A code is not written as the dictionary writes it.
+            KeyError: A code is not written as the dictionary writes it, or a derived column that must have a
+                value has none.
             OverflowError: A filling does not fit float32.
         """
         if len(rows) == 1:
@@ -119,6 +121,9 @@ def _write_pack(transform: FittedTransform, columns: Sequence[Column]) -> Pack:
     arguments = []
     for place, (fitted, column) in enumerate(zip(transform.columns, columns, strict=True)):
         value = f"row.{column.name}"
+        if column.is_derived_feature:
+            names[f"derive_{place}"] = Derivation(column, columns).of_instance
+            value = f"derive_{place}(row)"
         if fitted.is_categorical:
             names[f"vectors_{place}"] = code_vectors(fitted, column)
             arguments.append(f"*vectors_{place}[{value}]")

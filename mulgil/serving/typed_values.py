@@ -16,8 +16,8 @@ from typing import Annotated, Any
 import msgspec
 
 from mulgil.contract.dictionary import Column, ColumnType, canonical_code
+from mulgil.contract.expressions import GREATEST_FLOAT32
 from mulgil.contract.values import GREATEST_WHOLE
-from mulgil.serving.contract_check import GREATEST_FLOAT32
 
 
 def json_type(column: Column) -> Any:

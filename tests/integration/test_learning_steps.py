@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from learning_project import CATEGORIES, LearningProject, write_project, write_rows
 from registry_template import write_empty_registry
 from request_strategies import transforms
-from strategies import dictionaries, instances
+from strategies import dictionaries, dictionaries_with_derived, instances
 from tensorflow_serving import ServedSavedModel
 
 from components.evaluate_model import standing as evaluate_standing
@@ -134,7 +134,7 @@ def test_a_bundle_carries_rows_to_explain_against(trained):
     background = Background.read(trained.bundle_path / "background.json")
 
     assert 0 < len(background.instances) <= 32
-    names = [column.name for column in trained.project.folder.dictionary.features]
+    names = [column.name for column in trained.project.folder.dictionary.inputs]
     assert all(list(instance) == names for instance in background.instances)
 
 
@@ -152,7 +152,7 @@ def test_the_signature_takes_the_raw_columns_by_name(trained):
 
     assert {name: (spec.dtype, spec.shape.as_list()) for name, spec in inputs.items()} == {
         column.name: (tf.string if column.type is ColumnType.CATEGORY else tf.float32, [None])
-        for column in trained.project.folder.dictionary.features
+        for column in trained.project.folder.dictionary.inputs
     }
     assert {name: (spec.dtype, spec.shape.as_list()) for name, spec in serve.structured_outputs.items()} == {
         "probability": (tf.float32, [None])
@@ -167,7 +167,7 @@ def as_tensorflow_serving_takes_it(value):
 def test_the_saved_model_alone_answers_tensorflow_servings_rows_as_our_server_does(trained):
     rows = read_rows(trained.project.rows_path, "test", trained.project.folder.dictionary)
     instances = [rows.instance(place) for place in range(len(rows))]
-    features = trained.project.folder.dictionary.features
+    features = trained.project.folder.dictionary.inputs
     missing = {c.name: MISSING_CODE if c.type is ColumnType.CATEGORY else float("nan") for c in features}
     body = {
         "signature_name": "serving_default",
@@ -191,7 +191,7 @@ def test_the_saved_model_alone_answers_tensorflow_servings_rows_as_our_server_do
 def test_the_example_is_a_training_row_and_the_saved_models_answer(trained):
     example = WarmUpExample.read(trained.bundle_path / "example.json")
 
-    assert set(example.instance) == {column.name for column in trained.project.folder.dictionary.features}
+    assert set(example.instance) == {column.name for column in trained.project.folder.dictionary.inputs}
     assert Served(trained.bundle_path).ask([example.instance])[0] == pytest.approx(
         example.prediction, abs=1e-7
     )
@@ -305,13 +305,13 @@ class Served:
             else tf.constant(
                 [float("nan") if row[column.name] is None else row[column.name] for row in rows], tf.float32
             )
-            for column in self.transform.columns
+            for column in self.transform.inputs
         }
         return self._model.signatures["serving_default"](**tensors)["probability"].numpy()
 
     def ask_fast(self, rows):
         numbers = self._executor.apply(
-            {column.name: [row[column.name] for row in rows] for column in self.transform.columns}
+            {column.name: [row[column.name] for row in rows] for column in self.transform.inputs}
         )
         (input_,), (output,) = self._interpreter.get_input_details(), self._interpreter.get_output_details()
         self._interpreter.resize_tensor_input(input_["index"], numbers.shape)
@@ -341,7 +341,7 @@ def cells(column):
 @settings(max_examples=150, deadline=None)
 @given(data=st.data())
 def test_executor_and_litert_equal_the_saved_model_on_every_type_and_missing_policy(trained, served, data):
-    features = trained.project.folder.dictionary.features
+    features = trained.project.folder.dictionary.inputs
     row = st.fixed_dictionaries({column.name: cells(column) for column in features})
     rows = data.draw(st.lists(row, min_size=1, max_size=5))
 
@@ -350,18 +350,18 @@ def test_executor_and_litert_equal_the_saved_model_on_every_type_and_missing_pol
 
 @settings(max_examples=60, deadline=None)
 @given(data=st.data())
-def test_the_graph_equals_the_executor_on_every_scaling_and_fence(data):
-    dictionary = data.draw(dictionaries())
+def test_the_graph_equals_the_executor_on_every_scaling_fence_and_derived_column(data):
+    dictionary = data.draw(dictionaries() | dictionaries_with_derived())
     transform = data.draw(transforms(dictionary))
     rows = data.draw(st.lists(instances(dictionary), min_size=1, max_size=5))
     # A column without a code gives nothing, and TensorFlow has no constant of no strings.
     assume(all(column.codes for column in transform.columns if column.is_categorical))
-    columns = {column.name: [row[column.name] for row in rows] for column in transform.columns}
+    columns = {column.name: [row[column.name] for row in rows] for column in transform.inputs}
     tensors = {
         column.name: tf.constant([MISSING_CODE if v is None else v for v in columns[column.name]])
         if column.is_categorical
         else tf.constant([math.nan if v is None else float(v) for v in columns[column.name]], tf.float32)
-        for column in transform.columns
+        for column in transform.inputs
     }
 
     np.testing.assert_allclose(
@@ -371,7 +371,7 @@ def test_the_graph_equals_the_executor_on_every_scaling_and_fence(data):
 
 def test_every_type_is_served_with_every_policy_missing_and_not(trained, served):
     generator = random.Random(0)
-    features = trained.project.folder.dictionary.features
+    features = trained.project.folder.dictionary.inputs
     base = {
         column.name: generator.choice(CATEGORIES) if column.type is ColumnType.CATEGORY else True
         for column in features

@@ -18,6 +18,7 @@ from mulgil.rollout.drivers.standard import StandardDriver
 from mulgil.rollout.labels import LabelFiles
 from mulgil.rollout.record import Phase, RolloutVerdict
 from mulgil.rollout.store import VERDICT, Command
+from mulgil.rollout.traffic import ArmTraffic, Traffic
 
 # Each driver, and whether it is given objects of the Standard form; this machine takes both.
 PLATFORMS = {
@@ -170,18 +171,18 @@ def test_a_move_whose_writing_down_was_lost_is_made_again_to_the_same_end(open_s
 
 
 def test_without_traffic_it_holds_until_the_deadline_and_then_goes_back(open_scene):
-    scene = open_scene(Rollout(deadline_hours=1, replay=None), rate=0.0)
+    scene = open_scene(Rollout(deadline_hours=0.2, replay=None), rate=0.0)
 
     rollout = scene.drive(scene.start(version(scene, "2")))
 
     assert rollout.phase is Phase.ROLLED_BACK
-    assert "Undecided after 1 hours" in rollout.reason
+    assert "Undecided after 0.2 hours" in rollout.reason
 
 
 def test_a_deadline_may_leave_the_decision_to_a_person(open_scene):
     policy = Rollout(deadline_hours=0.1, on_deadline=DeadlineOutcome.PAUSE, minimum_requests=10**9)
     scene = open_scene(policy)
-    rollout = scene.drive(scene.start(version(scene, "2")), most_moves=2000)
+    rollout = scene.drive(scene.start(version(scene, "2")), most_moves=300)
     assert rollout.phase is Phase.PAUSED
     assert shares(scene) == (95, 5)
 
@@ -204,6 +205,91 @@ def test_a_person_may_abort_it_at_any_time(open_scene, moves):
     assert rollout.phase is Phase.ROLLED_BACK
     assert shares(scene) == (100, 0)
     assert json.loads((scene.store.path(rollout.rollout_id) / VERDICT).read_text())["is_by_hand"]
+
+
+@pytest.mark.parametrize(
+    ("errors", "phase", "command", "end", "expected"),
+    [
+        (0.01, Phase.PROMOTING, Command.ABORT, Phase.ROLLED_BACK, (100, 0)),
+        (0.06, Phase.ROLLING_BACK, Command.PROMOTE, Phase.PROMOTED, (0, 100)),
+    ],
+)
+def test_a_person_may_turn_one_that_is_on_its_way_to_the_other_end(
+    open_scene, errors, phase, command, end, expected
+):
+    scene = open_scene(errors=errors)
+    rollout = scene.start(version(scene, "2"))
+    while rollout.phase is not phase:
+        rollout = scene.drive(rollout, most_moves=1)
+
+    scene.store.command(rollout.rollout_id, command)
+    rollout = scene.drive(rollout)
+
+    assert rollout.phase is end
+    assert rollout.is_by_hand
+    assert shares(scene) == expected
+
+
+def test_callers_since_the_last_look_count_among_those_that_it_touched(open_scene):
+    scene = open_scene(Rollout(minimum_requests=10**9))
+    rollout = scene.start(version(scene, "2"))
+    while not rollout.exposed:
+        rollout = scene.drive(rollout, most_moves=1)
+    looked, rest = rollout.exposed, [ArmTraffic(requests=37, errors=2)]
+
+    def read(arms, cursor, now):
+        return Traffic(canary=rest.pop() if rest else ArmTraffic(), stable=ArmTraffic()), now
+
+    scene.callers.read = read
+    scene.store.command(rollout.rollout_id, Command.ABORT)
+    rollout = scene.drive(rollout)
+
+    verdict = RolloutVerdict.read(scene.store.path(rollout.rollout_id) / VERDICT)
+    assert verdict.exposed_requests == looked + 37
+    assert verdict.failed_requests >= 2
+
+
+def test_a_source_that_does_not_answer_keeps_no_candidate_from_going(open_scene):
+    scene = open_scene()
+    rollout = scene.start(version(scene, "2"))
+    while not rollout.exposed:
+        rollout = scene.drive(rollout, most_moves=1)
+
+    def read(arms, cursor, now):
+        raise TemporaryError("it does not answer")
+
+    scene.callers.read = read
+    scene.store.command(rollout.rollout_id, Command.ABORT)
+
+    assert scene.drive(rollout).phase is Phase.ROLLED_BACK
+
+
+def test_a_service_that_is_deleted_meanwhile_is_not_brought_back(open_scene):
+    scene = open_scene(Rollout(minimum_requests=10**9))
+    rollout = scene.drive(scene.start(version(scene, "2")), most_moves=40)
+    assert rollout.phase is Phase.STEPPING
+    cluster = scene.callers.cluster
+    writes = cluster.writes
+    scene.driver.read = lambda name, namespace: None
+
+    rollout = scene.drive(rollout)
+
+    assert rollout.phase is Phase.ROLLED_BACK
+    assert rollout.reason == "default/heart was deleted."
+    assert cluster.writes == writes
+
+
+def test_what_can_never_be_done_at_the_end_is_told_and_the_rollout_is_over(open_scene):
+    scene = open_scene()
+
+    def finish(rollout):
+        raise PermanentError("there is no such model version")
+
+    rollout = scene.drive(scene.start(version(scene, "2")), finish=finish)
+
+    assert rollout.phase is Phase.PROMOTED
+    assert rollout.events[-1].text == "Not done: there is no such model version"
+    assert (scene.store.path(rollout.rollout_id) / VERDICT).exists()
 
 
 def test_a_replay_in_which_the_candidate_fails_ends_it_before_the_first_percent(open_scene):

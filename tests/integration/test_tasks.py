@@ -78,7 +78,7 @@ def raw_rows(dictionary, count):
             column.name: None
             if not column.missing.is_value_required and generator.random() < 0.3
             else values[column.type]()
-            for column in dictionary.features
+            for column in dictionary.inputs
         }
         for _ in range(count)
     ]
@@ -91,7 +91,7 @@ def test_the_server_answers_what_the_saved_model_does_on_every_type_and_missing_
         column.name: tf.constant([MISSING_CODE if v is None else v for v in columns[column.name]])
         if column.type is ColumnType.CATEGORY
         else tf.constant([np.nan if v is None else v for v in columns[column.name]], tf.float32)
-        for column in run.dictionary.features
+        for column in run.dictionary.inputs
     }
     trained = tf.saved_model.load(str(run.root / "bundle" / "saved_model")).signatures["serving_default"]
     expected = trained(**tensors)[TASK_FORMS[run.task].output].numpy().tolist()

@@ -96,7 +96,9 @@ def _images(value):
 
 
 def test_model_servers_speak_tls_by_a_component_and_are_probed_so(tmp_path):
-    runtimes = [m for m in _build(tmp_path / "tls", ["server-tls"]) if m["kind"] == "ServingRuntime"]
+    runtimes = [
+        m for m in _build(tmp_path / "tls", ["endpoint-auth", "server-tls"]) if m["kind"] == "ServingRuntime"
+    ]
 
     assert len(runtimes) == 2
     for runtime in runtimes:

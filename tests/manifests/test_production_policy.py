@@ -283,7 +283,9 @@ def test_alerts_and_dashboard_ask_for_metrics_that_the_server_has():
         if m["kind"] == "PrometheusRule" or m["metadata"]["name"] == "mulgil-dashboard"
     ]
     asked = {
-        name.removesuffix("_bucket") for text in texts for name in re.findall(r"\b(mulgil_\w+)[\[{]", text)
+        name.removesuffix("_bucket").removesuffix("_count")
+        for text in texts
+        for name in re.findall(r"\b(mulgil_\w+)[\[{)]", text)
     }
 
     assert len(texts) == 2

@@ -223,7 +223,18 @@ def test_the_form_is_told_by_kserves_annotation():
         (changed("metadata.annotations", {"serving.kserve.io/stop": "true"}), "kserve.io/stop", "left out"),
         (
             changed("metadata.annotations", {"autoscaling.knative.dev/target": "5"}),
-            "autoscaling.knative.dev/target",
+            "metadata.annotations.autoscaling.knative.dev/target",
+            "left out",
+        ),
+        (
+            changed("spec.predictor.annotations", {"autoscaling.knative.dev/min-scale": "3"}),
+            "spec.predictor.annotations.autoscaling.knative.dev/min-scale",
+            "left out",
+        ),
+        (
+            # KServe reads these of the object alone.
+            changed("spec.predictor.annotations", {MODE_ANNOTATION: "Standard"}),
+            f"spec.predictor.annotations.{MODE_ANNOTATION}",
             "left out",
         ),
     ],

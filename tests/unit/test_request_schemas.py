@@ -26,6 +26,7 @@ def validator(dictionary, request):
     page = describe_api(
         metadata,
         columns=dictionary.features,
+        features=dictionary.features,
         entity=dictionary.entity,
         answers=answers,
         most_explained=1,

@@ -302,7 +302,7 @@ class ServingPlane:
                 raise TemporaryError(
                     describe(
                         f"{namespace}/{name} is not ready after {timeout_seconds:g} s",
-                        received=self._newest_log_tail(key) or "an empty log",
+                        received=self._newest_log_tail(key) or _last_failure(state) or "an empty log",
                         next_step=f"read {self._log_path}",
                     )
                 )
@@ -454,6 +454,11 @@ def _workload_names(content: dict[str, Any]) -> set[str]:
     except InputError:
         # Another version of Mulgil took it, and this one does not.
         return set()
+
+
+def _last_failure(state: ServiceState) -> str:
+    failure = None if state.newest is None else state.newest.last_failure
+    return "" if failure is None else failure.message
 
 
 def _has_begun(state: ServiceState, wanted: Wanted) -> bool:

@@ -297,8 +297,11 @@ class InferenceService(_Part):
 
     @model_validator(mode="after")
     def _has_one_form(self) -> Self:
-        _check_annotations(self.metadata.annotations)
+        _check_annotations(self.metadata.annotations, "metadata", (MODE_ANNOTATION, TAGS_ANNOTATION))
         predictor = self.spec.predictor
+        _check_annotations(predictor.annotations, "spec.predictor")
+        for index, canary in enumerate(self.spec.canary):
+            _check_annotations(canary.predictor.annotations, f"spec.canary.{index}.predictor")
         if self.mode is DeploymentMode.KNATIVE:
             standard_form = f"annotation {MODE_ANNOTATION}: {DeploymentMode.STANDARD}"
             if self.spec.canary:
@@ -339,18 +342,18 @@ def parse_inference_service(manifest: object) -> InferenceService:
         ) from exc
 
 
-def _check_annotations(annotations: Mapping[str, str]) -> None:
+def _check_annotations(annotations: Mapping[str, str], path: str, honoured: tuple[str, ...] = ()) -> None:
     mode = annotations.get(MODE_ANNOTATION)
-    if mode is not None and mode not in MODES:
+    if MODE_ANNOTATION in honoured and mode is not None and mode not in MODES:
         raise _wrong(f"{MODE_ANNOTATION}={mode}", " or ".join(DeploymentMode))
     for name, value in annotations.items():
-        is_honoured = name in (MODE_ANNOTATION, TAGS_ANNOTATION) or (
+        is_honoured = name in honoured or (
             # Who scales, where nobody does.
             name == _AUTOSCALER_ANNOTATION and value in ("none", "external")
         )
         if _MEANINGFUL.fullmatch(name) and not is_honoured:
             raise _wrong(
-                f"metadata.annotations.{name}={value}",
+                f"{path}.annotations.{name}={value}",
                 "the annotation to be left out: the local serving plane does not honour it",
             )
 

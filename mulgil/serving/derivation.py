@@ -1,0 +1,83 @@
+"""A derived column of one row, from values as a request has them."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from mulgil.contract.dictionary import Column, ColumnType
+from mulgil.serving.typed_values import number_of_code
+
+# A model's graph gets its numbers as float32, and a comparison must fall on the same side here.
+_SINGLE = struct.Struct("=f")
+
+
+class Derivation:
+    """Computes a derived column.
+
+    Args:
+        column: The column.
+        features: The dictionary's features, those that it reads among them.
+
+    Attributes:
+        column: The column.
+        operands: Names of the columns that it reads.
+    """
+
+    def __init__(self, column: Column, features: Sequence[Column]) -> None:
+        assert column.expression is not None
+        self.column = column
+        self.operands = tuple(sorted(column.expression.columns))
+        self._expression = column.expression
+        by_name = {feature.name: feature for feature in features}
+        self._readers = [(name, _reader(by_name[name])) for name in self.operands]
+
+    def compute(self, values: Sequence[Any]) -> float | str | None:
+        """Compute the column's value from the operands' in their order; `None` is missing.
+
+        Raises:
+            KeyError: A code is not written as the dictionary writes it.
+            OverflowError: A number does not fit float32.
+        """
+        row = {
+            name: None if value is None else read(value)
+            for (name, read), value in zip(self._readers, values, strict=True)
+        }
+        return self._expression.evaluate_feature(row)
+
+    def of_instance(self, instance: object) -> float | str | None:
+        """Compute the column's value of an instance with an attribute a column.
+
+        Raises:
+            KeyError: As of `compute`; or there is no value, and the dictionary requires one.
+            OverflowError: As of `compute`.
+        """
+        value = self.compute([getattr(instance, name) for name in self.operands])
+        if value is None and self.column.missing.is_value_required:
+            raise KeyError(self.column.name)
+        return value
+
+    def of_columns(self, columns: Mapping[str, Any], row: int) -> float | str | None:
+        """Compute the column's value of one of many rows.
+
+        Raises:
+            KeyError: As of `compute`.
+            OverflowError: As of `compute`.
+        """
+        return self.compute([columns[name][row] for name in self.operands])
+
+
+def codes_by_value(column: Column) -> dict[str | int | float, str]:
+    """Return a category's codes by themselves, and by the numbers that mean them."""
+    codes = tuple(column.categories or ())
+    numbers: dict[str | int | float, str] = {
+        number: code for code in codes if (number := number_of_code(code)) is not None
+    }
+    return numbers | {code: code for code in codes}
+
+
+def _reader(column: Column) -> Callable[[Any], float | str]:
+    if column.type is ColumnType.CATEGORY:
+        return codes_by_value(column).__getitem__
+    return lambda value: _SINGLE.unpack(_SINGLE.pack(value))[0]
