@@ -254,6 +254,7 @@ class Check(Record):
         value: The number it was decided by, where there is one.
         limit: The number it was held against, where there is one.
         reason: The answer in a sentence for the reader of the verdict.
+        is_blocking: Whether the gate says no where the answer is no; else it warns.
     """
 
     name: str
@@ -261,6 +262,7 @@ class Check(Record):
     value: float | None = None
     limit: float | None = None
     reason: str
+    is_blocking: bool = True
 
 
 class Verdict(Record):
@@ -269,7 +271,7 @@ class Verdict(Record):
     Attributes:
         gate: The step that decided, such as `evaluate_model`.
         subject: Fingerprint of what was judged: a dataset's or a bundle's.
-        is_approved: Whether every check passed.
+        is_approved: Whether every check passed that can say no.
         checks: Every check, passed or not.
     """
 
@@ -280,14 +282,19 @@ class Verdict(Record):
 
     @classmethod
     def of(cls, gate: str, subject: str, checks: list[Check]) -> Self:
-        """Decide: approved where every check passed and there was at least one."""
-        approved = bool(checks) and all(check.is_passed for check in checks)
+        """Decide: approved where every check passed that can say no, and there was at least one check."""
+        approved = bool(checks) and all(check.is_passed or not check.is_blocking for check in checks)
         return cls(gate=gate, subject=subject, is_approved=approved, checks=tuple(checks))
 
     @property
     def reasons(self) -> tuple[str, ...]:
-        """The reasons of the checks that failed."""
-        return tuple(check.reason for check in self.checks if not check.is_passed)
+        """The reasons of the checks that failed and can say no."""
+        return tuple(check.reason for check in self.checks if not check.is_passed and check.is_blocking)
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """The reasons of the checks that failed and only warn."""
+        return tuple(check.reason for check in self.checks if not check.is_passed and not check.is_blocking)
 
     def require_approval(self) -> None:
         """Raise where the gate said no.
@@ -485,6 +492,24 @@ class CalibrationMap(Record):
     levels: tuple[tuple[float, ...], ...] = ()
 
 
+class TuningTrial(Record):
+    """Settings that were tried.
+
+    Attributes:
+        settings: By name; none are those that the project declares.
+        loss: Mean over the folds, as of `FamilyScore`; `None` where they could not be fitted.
+        losses: Of each fold, in one order for all trials; fewer where it was ended early.
+        seconds: What it took.
+        reason: Why it has no loss, or one of fewer folds.
+    """
+
+    settings: dict[str, Any]
+    loss: float | None = None
+    losses: tuple[float, ...] = ()
+    seconds: float = 0.0
+    reason: str = ""
+
+
 class FamilyScore(Record):
     """How a family of models did in cross-validation.
 
@@ -510,6 +535,9 @@ class TrainingHistory(Record):
     Attributes:
         family: The kind of model.
         candidates: The families that were compared, the simplest first; empty where one was asked for.
+        trials: The settings that were tried, the declared ones first; empty where none were asked for.
+        settings: Those of them that were taken.
+        tuning_warning: Why their score is not to be trusted; empty where it may be.
         loss: Mean loss on the training rows in each epoch, dropout and penalty included. A model that is not
             fitted by epochs has one.
         val_loss: Log loss, or of a number the mean squared error in squares of its standard deviation, on the
@@ -522,6 +550,9 @@ class TrainingHistory(Record):
 
     family: str = "neural_network"
     candidates: tuple[FamilyScore, ...] = ()
+    trials: tuple[TuningTrial, ...] = ()
+    settings: dict[str, Any] = Field(default_factory=dict)
+    tuning_warning: str = ""
     loss: tuple[float, ...]
     val_loss: tuple[float, ...]
     best_epoch: int

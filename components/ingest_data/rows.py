@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -16,10 +17,17 @@ from components.ingest_data.columns import ARROW_TYPES, ReadColumn, read_column
 from components.ingest_data.identity import Identities, identify_rows
 from components.ingest_data.table import Batch, Cells, FileOfRows
 from mulgil.artifacts import SPLITS
-from mulgil.contract.dictionary import Column, ColumnRole, ColumnType, DataDictionary, MissingPolicy
+from mulgil.contract.dictionary import (
+    Column,
+    ColumnRole,
+    ColumnType,
+    DataDictionary,
+    MissingPolicy,
+    ViolationPolicy,
+)
 from mulgil.contract.expressions import Expression
 from mulgil.contract.sources import Split
-from mulgil.contract.values import ValueMismatchError, read_json
+from mulgil.contract.values import ValueMismatchError, check_domain, read_json
 from mulgil.errors import InputError, describe
 from mulgil.preprocessing.rows import derive_array
 
@@ -120,6 +128,7 @@ class RowReader:
         # What is ignored and no derived column needs may hold anything, and is only compared.
         self._read = [(c, at) for c, at in in_source if c.role is not ColumnRole.IGNORE or c.name in operands]
         self._unread = [at for c, at in in_source if c.role is ColumnRole.IGNORE and c.name not in operands]
+        self._bounded = [c for c in dictionary.kept if c.on_violation is ViolationPolicy.QUARANTINE]
         self._header = tuple(header)
         self._read_cell = read_cell
         self._kept = dictionary.kept
@@ -134,6 +143,8 @@ class RowReader:
         for column in self._generated:
             columns[column.name] = ReadColumn(_generate(column, batch), {})
         self._refuse_the_future(columns)
+        for column in self._bounded:
+            _refuse_outside(column, columns[column.name])
         if self._key is not None and self._is_predefined:
             _refuse_unknown_splits(self._key, columns[self._key.name])
         mistakes = self._collect_mistakes(columns)
@@ -237,6 +248,25 @@ def _refuse_unknown_splits(column: Column, read: ReadColumn) -> None:
     for place in np.flatnonzero(is_unknown.to_numpy(zero_copy_only=False)):
         received = read.values[int(place)].as_py()
         read.mistakes[int(place)] = ValueMismatchError(column, "one of " + ", ".join(SPLITS), received)
+
+
+def _refuse_outside(column: Column, read: ReadColumn) -> None:
+    """Refuse what lies outside the column's range or categories."""
+    if column.categories is not None:
+        is_inside = pc.is_in(read.values, value_set=pa.array(list(column.categories), pa.string()))
+    else:
+        low, high = column.range or (None, None)
+        numbers = read.values.cast(pa.float64())
+        is_inside = pc.and_(
+            pc.greater_equal(numbers, -math.inf if low is None else low),
+            pc.less_equal(numbers, math.inf if high is None else high),
+        )
+    is_outside = pc.and_(pc.is_valid(read.values), pc.invert(is_inside))
+    for place in np.flatnonzero(pc.fill_null(is_outside, False).to_numpy(zero_copy_only=False)):
+        try:
+            check_domain(column, read.values[int(place)].as_py())
+        except ValueMismatchError as exc:
+            read.mistakes[int(place)] = exc
 
 
 def derive(

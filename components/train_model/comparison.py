@@ -57,7 +57,7 @@ def compare_families(
         A score for each family. The first is compared whatever the time.
     """
     begun = clock()
-    folds = list(_fold(task, training, rows))
+    folds = list(divide(task, training, rows))
     scores = []
     for family in Family:
         if family is Family.AUTO:
@@ -71,7 +71,7 @@ def compare_families(
                 break
             try:
                 losses.append(
-                    _score(learner_of(family), task, answer_width, specification, rows, fold, training)
+                    score_fold(learner_of(family), task, answer_width, specification, rows, fold, training)
                 )
             except InputError as exc:
                 reason = str(exc).splitlines()[0]
@@ -105,7 +105,8 @@ def choose_simplest(scores: Sequence[FamilyScore]) -> FamilyScore:
     return next(score for loss, score in compared if loss <= bound)
 
 
-def _fold(task: Task, training: Training, rows: TrainingRows) -> Iterator[Fold]:
+def divide(task: Task, training: Training, rows: TrainingRows) -> Iterator[Fold]:
+    """Divide rows into folds, by class where there are classes: what is fitted on, and what is held out."""
     is_stratified = task in (Task.BINARY_CLASSIFICATION, Task.MULTICLASS_CLASSIFICATION)
     folds = training.folds
     if is_stratified:
@@ -117,7 +118,7 @@ def _fold(task: Task, training: Training, rows: TrainingRows) -> Iterator[Fold]:
     return KFold(folds, shuffle=True, random_state=training.seed).split(rows.target)
 
 
-def _score(
+def score_fold(
     learner: Learner,
     task: Task,
     answer_width: int,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from pathlib import Path
 
 from components.train_model import PROJECT_SECTIONS
@@ -23,10 +24,11 @@ from mulgil.artifacts import (
     FamilyScore,
     FeatureServiceReference,
     TrainingHistory,
+    fingerprint_json,
 )
 from mulgil.contract import ColumnType, DataDictionary, ProjectFolder, load_project
 from mulgil.contract.answers import AnswerForm
-from mulgil.contract.learning import Family
+from mulgil.contract.learning import Family, Training
 from mulgil.contract.specifications import specify_preprocessing
 from mulgil.errors import InputError, describe
 from mulgil.home import home
@@ -85,6 +87,20 @@ def train_model(
             both,
         )
         family = Family(choose_simplest(candidates).family)
+    tuned, search = None, None
+    if training.tuning is not None:
+        # Here and not above: its import takes seconds, and no other training needs it.
+        from components.train_model.tuning import CrossValidation, forget, tune
+
+        known = [training.model_dump(mode="json"), manifest.fingerprint, dictionary.fingerprint]
+        search = home() / "tuning" / fingerprint_json(known)[:32]
+
+        def learner_of(tried: Training) -> Learner:
+            return make_learner(family, _with_training(folder, tried), checkpoints)
+
+        scoring = CrossValidation(learner_of, task, answer_width, specification, both)
+        tuned = tune(training, scoring, search)
+        folder = _with_training(folder, tuned.training)
     learner = make_learner(family, folder, checkpoints)
     examples, held_out = (_encode(first, head, rows) for rows in (train, validation))
     curve = learner.look(head, examples, held_out)
@@ -106,6 +122,9 @@ def train_model(
     history = TrainingHistory(
         family=family,
         candidates=candidates,
+        trials=tuned.trials if tuned else (),
+        settings=tuned.settings if tuned else {},
+        tuning_warning=tuned.warning if tuned else "",
         loss=curve.loss,
         val_loss=curve.val_loss,
         best_epoch=curve.best_epoch,
@@ -127,8 +146,14 @@ def train_model(
     )
     history.write(history_path)
     checkpoints.clear()
+    if search is not None:
+        forget(search)
     _print_summary(history, both, bundle)
     return bundle
+
+
+def _with_training(folder: ProjectFolder, training: Training) -> ProjectFolder:
+    return replace(folder, project=folder.project.model_copy(update={"training": training}))
 
 
 def make_learner(family: Family, folder: ProjectFolder, checkpoints: Checkpoints) -> Learner:
@@ -176,6 +201,13 @@ def _print_summary(history: TrainingHistory, rows: TrainingRows, bundle: BundleM
         )
         chosen = ", taken" if score.family == history.family else ""
         print(f"  {score.family:<22} {told} ({score.seconds:.1f} s){chosen}")
+    for trial in history.trials:
+        settings = ", ".join(f"{name}={value}" for name, value in trial.settings.items()) or "as declared"
+        told = f"loss {trial.loss:.4f}" if trial.loss is not None else ""
+        taken = ", taken" if trial.settings == history.settings else ""
+        print(f"  {settings}: {told}{', ' if told and trial.reason else ''}{trial.reason}{taken}")
+    if history.tuning_warning:
+        print(f"Warning: {history.tuning_warning}")
     if len(history.loss) > 1:
         print(
             f"Early stopping: epoch {history.best_epoch} of {len(history.loss)} has the least validation "

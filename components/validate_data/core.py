@@ -90,3 +90,5 @@ def _print_summary(dataset: Dataset, verdict: Verdict) -> None:
     print(f"Validated {sum(dataset.manifest.rows.values())} rows ({rows}).")
     asked, failed = len(verdict.checks), len(verdict.reasons)
     print(f"Rejected by {failed} of {asked} checks." if failed else f"Approved by {asked} checks.")
+    for warning in verdict.warnings:
+        print(f"  warning: {warning}")

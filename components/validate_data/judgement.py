@@ -18,6 +18,7 @@ from components.validate_data.rows import judge_rows
 from components.validate_data.structure import find_structure_problems
 from mulgil.artifacts import SPLITS, Check
 from mulgil.contract import Column, ColumnRole, ColumnType, DataDictionary
+from mulgil.contract.dictionary import ViolationPolicy
 
 # A column's values by split; NaN is missing.
 Numbers = Mapping[str, npt.NDArray[np.float64]]
@@ -40,7 +41,11 @@ def judge_dataset(
     """
     columns = {column.name: column for column in dictionary.kept}
     problems = find_structure_problems(columns, {split: table.schema for split, table in splits.items()})
-    checks = judge_columns(columns, splits, anomalies, problems)
+    checks = [
+        check if name in problems else _weigh(columns[name], check)
+        for check in judge_columns(columns, splits, anomalies, problems)
+        for name in [check.name.removeprefix("column:")]
+    ]
 
     sound = [column for column in dictionary.kept if column.name not in problems]
     answers = {
@@ -60,9 +65,10 @@ def judge_dataset(
             )
         elif column.role is ColumnRole.FEATURE:
             values = _as_numbers(column, splits)
-            against_training += _judge_against_training(column, values)
+            against_training += [_weigh(column, check) for check in _judge_against_training(column, values)]
             for target, found in against_target.items():
-                found += _judge_against_target(column, values, columns[target], answers[target])
+                judged = _judge_against_target(column, values, columns[target], answers[target])
+                found += [_weigh(column, check) for check in judged]
     checks += against_training
     for target, by_split in answers.items():
         for split, among in by_split.items():
@@ -70,6 +76,11 @@ def judge_dataset(
             checks.append(judge_rows(name, split, columns[target], among))
         checks += against_target[target]
     return checks
+
+
+def _weigh(column: Column, check: Check) -> Check:
+    """Let a check of a column that is to be warned of not decide."""
+    return check.model_copy(update={"is_blocking": column.on_violation is not ViolationPolicy.WARN})
 
 
 def _as_numbers(column: Column, splits: Mapping[str, Rows]) -> Numbers:

@@ -115,6 +115,18 @@ class MissingPolicy(StrEnum):
         return self in (MissingPolicy.REJECT, MissingPolicy.DROP_ROW)
 
 
+_NOT_WHERE_ONE_ROW_IS_SERVED = {
+    "forward_fill": "the row before is not there where a single row is served",
+    "knn": "the training rows, among which neighbours are looked for, are not there where a row is served",
+}
+
+
+def _missing(value: Any) -> Any:
+    if reason := _NOT_WHERE_ONE_ROW_IS_SERVED.get(value) if isinstance(value, str) else None:
+        raise ValueError(f"{reason}; take median or most_frequent instead; received missing={value}")
+    return value
+
+
 class Association(StrEnum):
     """The direction in which a column is known to move with the target."""
 
@@ -132,6 +144,18 @@ class OutOfRangePolicy(StrEnum):
     REFUSE = "refuse"
     CLIP = "clip"
     PASS = "pass"
+
+
+class ViolationPolicy(StrEnum):
+    """What happens where a column of the training data is not as the dictionary says.
+
+    `block`: validation fails. `quarantine`: the rows whose value lies outside the range or the categories are
+    set aside at ingestion, with the reason; all else fails. `warn`: validation tells, and the run goes on.
+    """
+
+    BLOCK = "block"
+    QUARANTINE = "quarantine"
+    WARN = "warn"
 
 
 class Scaling(StrEnum):
@@ -278,6 +302,11 @@ class Column(Contract):
     categories: Categories | None = Field(
         default=None, description="Valid codes and what each means, or a plain list of codes."
     )
+    on_violation: ViolationPolicy = Field(
+        default=ViolationPolicy.BLOCK,
+        description="What happens where the data is not as this says: block the run, quarantine the rows "
+        "whose value is outside range or categories, or warn.",
+    )
     image: ImageForm | None = Field(
         default=None, description="Size and colours that every image is brought to."
     )
@@ -301,7 +330,9 @@ class Column(Contract):
             "a date and time stands in every row."
         ),
     )
-    missing: MissingPolicy = Field(default=MissingPolicy.REJECT, description="What happens without a value.")
+    missing: Annotated[MissingPolicy, BeforeValidator(_missing, json_schema_input_type=MissingPolicy)] = (
+        Field(default=MissingPolicy.REJECT, description="What happens without a value.")
+    )
     missing_constant: float | bool | str | None = Field(
         default=None, description="The value of `missing: constant`."
     )
@@ -449,9 +480,24 @@ class Column(Contract):
             self._check_derived()
         if self.generated is not None:
             self._check_generated()
+        self._check_violation_policy()
         if self.source_name is not None and not self.is_in_source:
             raise ValueError(f"ingestion makes this column; received source_name={self.source_name}")
         return self
+
+    def _check_violation_policy(self) -> None:
+        if self.on_violation is ViolationPolicy.WARN and self.role is not ColumnRole.FEATURE:
+            raise ValueError(
+                "a warning is for a feature: a target or a key must be as it should; "
+                f"received on_violation=warn role={self.role}"
+            )
+        if self.on_violation is ViolationPolicy.QUARANTINE and (
+            (self.range is None and self.type is not ColumnType.CATEGORY) or self.role is ColumnRole.IGNORE
+        ):
+            raise ValueError(
+                "rows are set aside by a range or categories, which this column has not; "
+                f"received on_violation=quarantine role={self.role}"
+            )
 
     def _check_derived(self) -> None:
         if self.role is ColumnRole.IGNORE:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, ValidationError, model_validator
 
 from mulgil.contract.dictionary import ColumnType, Contract, DataDictionary, ImageForm, mistake
+from mulgil.contract.tuning import Tuning
 
 Ratio = Annotated[float, Field(gt=0, lt=1)]
 # What numpy, scikit-learn and Keras all take.
@@ -201,6 +203,13 @@ HYPERPARAMETERS: dict[Family, dict[str, Domain]] = {
 }
 
 
+# What of `training` may be tuned: of any network, and of one that is described here.
+TUNED_OF_A_FIT = frozenset({"batch_size", "learning_rate", "schedule"})
+TUNED_OF_A_NETWORK = frozenset(
+    {"activation", "batch_normalization", "convolutions", "dropout", "hidden_units", "l1", "l2"}
+)
+
+
 class Augmentation(Contract):
     """How training images are varied, anew in each epoch; what is served sees them as they are."""
 
@@ -270,6 +279,9 @@ class Training(Contract):
         description="How probabilities are mapped to what comes true, fitted on the validation rows; not at "
         "all if not given. `isotonic` asks for a thousand of them or so.",
     )
+    tuning: Tuning | None = Field(
+        default=None, description="Which settings are tried beside these; none if not given."
+    )
     seed: Seed = Field(default=0, description="Of the initial weights, the shuffles and the dropout.")
 
     @model_validator(mode="after")
@@ -293,6 +305,53 @@ class Training(Contract):
         if mistakes:
             raise ValidationError.from_exception_data("Training", mistakes)
         return self
+
+    @model_validator(mode="after")
+    def _tunes_what_there_is(self) -> Self:
+        if self.tuning is None:
+            return self
+        if self.family is Family.AUTO:
+            raise ValueError("`tuning` goes with one family; received family=auto")
+        if self.tuning.method == "hyperband" and self.family is not Family.NEURAL_NETWORK:
+            raise ValueError(f"hyperband goes by epochs, and family={self.family} has none")
+        known = set(HYPERPARAMETERS[self.family])
+        if self.family is Family.NEURAL_NETWORK:
+            known = set(TUNED_OF_A_FIT if self.builder else TUNED_OF_A_FIT | TUNED_OF_A_NETWORK)
+        mistakes = []
+        for name, values in self.tuning.space.items():
+            is_the_builders = self.builder is not None and name not in type(self).model_fields
+            if name not in known and not is_the_builders:
+                text = f"{self.family} is tuned by {', '.join(sorted(known))}; received {name}"
+                mistakes.append(mistake(text, "tuning", "space", name))
+                continue
+            for value in values.ends:
+                try:
+                    self.with_settings({name: value})
+                except ValidationError as exc:
+                    text = f"{exc.errors()[0]['msg'].removeprefix('Value error, ')}; received {value}"
+                    mistakes.append(mistake(text, "tuning", "space", name))
+        if mistakes:
+            raise ValidationError.from_exception_data("Training", mistakes)
+        return self
+
+    def with_settings(self, settings: Mapping[str, Any]) -> Self:
+        """Return these with others in place of some, and nothing left to tune.
+
+        Raises:
+            pydantic.ValidationError: A value is not allowed.
+        """
+        declared = self.model_dump() | {"tuning": None}
+        of_family = dict(self.hyperparameters)
+        for name, value in settings.items():
+            (declared if name in type(self).model_fields else of_family)[name] = value
+        return self.model_validate(declared | {"hyperparameters": of_family})
+
+    def is_whole(self, name: str) -> bool:
+        """Return whether a setting is a whole number."""
+        if name in HYPERPARAMETERS[self.family]:
+            return HYPERPARAMETERS[self.family][name].is_whole
+        field = type(self).model_fields.get(name)
+        return field is not None and field.annotation is int
 
 
 class Gates(Contract):

@@ -150,7 +150,7 @@ def _answers(evidence: RunEvidence) -> dict[str, str]:
             if verdict is evidence.judgement or not check.is_passed:
                 value = f" ({format_number(check.value)})" if check.value is not None else ""
                 answers[f"{verdict.gate} {check.name}"] = (
-                    f"{'passed' if check.is_passed else 'failed'}{value}"
+                    f"{'passed' if check.is_passed else 'failed' if check.is_blocking else 'warned'}{value}"
                 )
     return answers
 

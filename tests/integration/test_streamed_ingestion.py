@@ -8,6 +8,7 @@ import shutil
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
@@ -20,8 +21,8 @@ from components.ingest_data.core import ingest_data
 from components.ingest_data.identity import find_repetitions, identify_rows
 from mulgil.artifacts import SPLITS, DatasetManifest
 from mulgil.contract import ColumnRole, MissingPolicy, load_project
-from mulgil.contract.dictionary import canonical_code
-from mulgil.contract.values import ValueMismatchError, read_text
+from mulgil.contract.dictionary import ViolationPolicy, canonical_code
+from mulgil.contract.values import ValueMismatchError, check_domain, read_text
 
 PROJECT = """\
 name: streamed
@@ -36,13 +37,15 @@ columns:
   - {name: who, role: entity, type: text, description: d}
   - {name: seen, role: event_timestamp, type: timestamp, description: d}
   - {name: size, type: float, missing: mean, missing_codes: [-999], description: d}
-  - {name: weight, type: float, description: d}
+  - {name: weight, type: float, range: [-100, 1.0e+30], on_violation: quarantine, description: d}
   - {name: count, type: integer, missing: median, description: d}
   - {name: flag, type: boolean, missing: most_frequent, description: d}
-  - {name: code, type: category, categories: [1, a], missing: new_category, description: d}
+  - {name: code, type: category, categories: [1, a], missing: new_category, description: d,
+     on_violation: quarantine}
   - {name: note, role: ignore, type: text, description: d}
   - {name: status, role: ignore, type: integer, description: d}
   - {name: ill, role: target, type: boolean, derived: status > 0, description: d}
+  - {name: share, type: float, missing: mean, derived: weight / count, description: d}
 """
 
 # What is read by Arrow, what is left to the contract's reader, and what no reader takes.
@@ -106,13 +109,15 @@ def expected(folder: Path, rows: list[list[str]]) -> tuple[pd.DataFrame, list[in
     kept, aside, seen = [], [], set()
     for number, cells in enumerate((row for row in rows if row), start=1):
         values, is_wrong = {}, len(cells) != len(CELLS)
-        for column, cell in [] if is_wrong else zip(dictionary.columns[:-1], cells, strict=True):
+        for column, cell in [] if is_wrong else zip(dictionary.columns[:-2], cells, strict=True):
             if column.name == "note":
                 values[column.name] = cell
                 continue
             text = cell.strip()
             try:
                 value = None if text in ("", "?", *column.missing_codes) else read_text(column, text)
+                if column.on_violation is ViolationPolicy.QUARANTINE and value is not None:
+                    check_domain(column, value)
             except ValueMismatchError:
                 is_wrong = True
                 continue
@@ -132,9 +137,15 @@ def expected(folder: Path, rows: list[list[str]]) -> tuple[pd.DataFrame, list[in
         identity = tuple(values.values())
         if identity not in seen:
             seen.add(identity)
-            kept.append({**values, "ill": values["status"] > 0})
+            kept.append({**values, "ill": values["status"] > 0, "share": share_of(values)})
     names = [column.name for column in dictionary.kept]
     return pd.DataFrame(kept)[names], aside, len([r for r in rows if r]) - len(kept) - len(aside)
+
+
+def share_of(values: dict) -> float | None:
+    """Divide as a model's graph does: float32's numbers, in float64."""
+    weight, count = (None if values[n] is None else float(np.float32(values[n])) for n in ("weight", "count"))
+    return None if count is None or count == 0 else float(np.float32(weight / count))
 
 
 def ingest(folder: Path) -> DatasetManifest:
@@ -196,7 +207,7 @@ def test_batches_of_any_size_give_what_one_row_at_a_time_gives(
 
     assert [json.loads(line)["row_number"] for line in lines] == aside
     assert (manifest.rows_quarantined, manifest.rows_deduplicated) == (len(aside), repeated)
-    key = ["who", "seen", "size", "weight", "count", "flag", "code", "ill"]
+    key = ["who", "seen", "size", "weight", "count", "flag", "code", "ill", "share"]
     found = sorted(json.dumps([row[k] for k in key], default=str) for row in table_of(tmp_path))
     wanted = [
         json.dumps([None if pd.isna(row[k]) else row[k] for k in key], default=str)

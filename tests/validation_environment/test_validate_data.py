@@ -186,6 +186,32 @@ def test_a_declared_limit_on_skew_is_held(tmp_path: Path) -> None:
     assert undeclared.value > 0.1
 
 
+def test_a_column_that_is_to_be_warned_of_is_told_and_rejects_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    project = tmp_path / "project"
+    project.mkdir()
+    text = (HEART / "data_dictionary.yaml").read_text()
+    softened = text.replace("unit: mg/dl", "unit: mg/dl\n    skew: 0.1\n    on_violation: warn")
+    (project / "data_dictionary.yaml").write_text(softened)
+    (project / "project.yaml").write_text((HEART / "project.yaml").read_text())
+    splits = split_rows(DICTIONARY, heart_rows())
+    splits["test"] = replace(splits["test"], "chol", pc.add(splits["test"]["chol"], 600))
+    write_dataset(tmp_path / "dataset", splits)
+    verdict = validate_data(**flags(tmp_path, project))
+    warned = [check.name for check in verdict.checks if not check.is_passed]
+    assert (verdict.is_approved, verdict.reasons) == (True, ())
+    assert warned == ["column:chol", "skew:chol:test"]
+    assert [warning.partition(":")[0] for warning in verdict.warnings] == ["chol", "chol"]
+    assert "  warning: chol: expected 80 to 700 mg/dl; received" in capsys.readouterr().out
+
+    for name, split in splits.items():
+        splits[name] = split.drop(["chol"])
+    write_dataset(tmp_path / "gone" / "dataset", splits)
+    with pytest.raises(GateRejectedError, match="chol"):
+        validate_data(**flags(tmp_path / "gone", project))
+
+
 def test_a_missing_or_unreadable_file_is_the_users_mistake_and_leaves_no_verdict(tmp_path: Path) -> None:
     write_heart(tmp_path)
     parquet = tmp_path / "dataset" / "test.parquet"

@@ -1,0 +1,181 @@
+"""Tuning: what is proposed, what ends early, what goes on after a kill, and when its score is doubted."""
+
+import numpy as np
+import pytest
+from learning_project import write_project, write_task_project
+
+from components.train_model.core import train_model
+from components.train_model.tuning import CrossValidation, doubt_best, is_surely_worse, tune
+from mulgil.artifacts import TrainingHistory, TuningTrial
+from mulgil.contract import Task
+from mulgil.contract.learning import Training
+from mulgil.errors import ContractError, InputError
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path, monkeypatch):
+    monkeypatch.setenv("MULGIL_HOME", str(tmp_path / "home"))
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+
+
+class Valley(CrossValidation):
+    """Losses that are least at max_depth 7, over folds of which each is as hard for all."""
+
+    def __init__(self, dies_after=None):
+        super().__init__(None, Task.BINARY_CLASSIFICATION, 1, None, None)
+        object.__setattr__(self, "asked", [])
+        object.__setattr__(self, "dies_after", dies_after)
+
+    def score(self, training, settings, best):
+        if len(self.asked) == self.dies_after:
+            raise KeyboardInterrupt
+        depth = training.hyperparameters.get("max_depth", 50)
+        self.asked.append(depth)
+        if depth == 13:
+            raise InputError("of no luck")
+        losses = tuple(fold + abs(depth - 7) for fold in (0.1, 0.2, 0.3))
+        return TuningTrial(settings=settings, loss=float(np.mean(losses)), losses=losses)
+
+
+def training(method="random", trials=12, **more):
+    space = {"max_depth": {"low": 1, "high": 30}}
+    return Training(
+        family="decision_tree", tuning={"method": method, "trials": trials, "space": space, **more}
+    )
+
+
+@pytest.mark.parametrize(("method", "trials"), [("random", 12), ("bayesian", 5)])
+def test_the_setting_of_the_least_loss_is_taken(method, trials, tmp_path):
+    scoring = Valley()
+    tuned = tune(training(method, trials), scoring, tmp_path / "search")
+
+    assert tuned.trials[0].settings == {}
+    assert len(tuned.trials) == trials + 1
+    best = min((depth for depth in scoring.asked if depth != 13), key=lambda depth: abs(depth - 7))
+    assert tuned.training.hyperparameters == {"max_depth": best}
+    assert tuned.training.tuning is None
+    assert abs(best - 7) < abs(scoring.asked[0] - 7)
+
+
+def test_the_declared_setting_is_kept_where_no_other_is_better(tmp_path):
+    declared = training().model_copy(update={"hyperparameters": {"max_depth": 7}})
+    declared.tuning.space["max_depth"].__dict__.update(low=20.0)
+
+    tuned = tune(declared, Valley(), tmp_path / "search")
+
+    assert tuned.settings == {}
+    assert tuned.training.hyperparameters == {"max_depth": 7}
+
+
+def test_a_search_that_was_killed_goes_on_and_tries_what_an_undisturbed_one_does(tmp_path):
+    whole = Valley()
+    undisturbed = tune(training(), whole, tmp_path / "whole")
+    killed = Valley(dies_after=5)
+    with pytest.raises(KeyboardInterrupt):
+        tune(training(), killed, tmp_path / "killed")
+
+    rest = Valley()
+    resumed = tune(training(), rest, tmp_path / "killed")
+
+    assert len(killed.asked) == 5
+    assert killed.asked + rest.asked == whole.asked
+    assert [trial.settings for trial in resumed.trials] == [trial.settings for trial in undisturbed.trials]
+    assert resumed.settings == undisturbed.settings
+
+
+def test_no_setting_is_begun_after_the_time_is_over(tmp_path):
+    tuned = tune(training(time_budget_seconds=1e-9), Valley(), tmp_path / "search")
+
+    assert len(tuned.trials) == 2
+
+
+def test_a_mistake_of_ours_ends_the_search(tmp_path):
+    class Broken(Valley):
+        def score(self, training, settings, best):
+            if settings:
+                raise ZeroDivisionError("ours")
+            return super().score(training, settings, best)
+
+    with pytest.raises(Exception, match="ours"):
+        tune(training(), Broken(), tmp_path / "search")
+
+
+def test_losses_surely_greater_on_the_same_folds_end_a_trial_and_others_do_not():
+    best = (0.5, 0.7, 0.3, 0.6, 0.5)
+
+    assert is_surely_worse((0.6, 0.82, 0.41), best)
+    assert not is_surely_worse((0.6, 0.82), best), "two folds tell nothing"
+    assert not is_surely_worse((0.9, 0.5, 0.3), best)
+    assert not is_surely_worse((0.4, 0.6, 0.2), best)
+
+
+def trials(*losses):
+    return [TuningTrial(settings={}, loss=float(np.mean(one)), losses=one) for one in losses]
+
+
+def test_a_gain_that_the_best_of_so_many_has_by_chance_is_doubted():
+    chance = np.random.default_rng(0)
+    declared = tuple(chance.normal(0.5, 0.05, 5))
+    alike = [tuple(chance.normal(0.5, 0.05, 5)) for _ in range(30)]
+
+    assert "gains up to" in doubt_best(trials(declared, *alike))
+
+
+def test_a_gain_on_every_fold_is_not_doubted_nor_is_none():
+    declared = (0.5, 0.6, 0.4, 0.5, 0.55)
+
+    better = tuple(loss - 0.2 + 0.001 * place for place, loss in enumerate(declared))
+    assert doubt_best(trials(declared, better)) == ""
+    assert doubt_best(trials(declared, tuple(loss + 0.2 for loss in declared))) == ""
+    assert doubt_best(trials(declared)) == ""
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"family": "auto"}, "goes with one family"),
+        ({"family": "linear"}, r"space.max_depth.*linear is tuned by C; received max_depth"),
+        ({"family": "decision_tree", "method": "hyperband"}, "hyperband goes by epochs"),
+        ({"family": "decision_tree", "low": 0}, "expected a whole number from 1 to 100; received 0"),
+        ({"family": "decision_tree", "low": 40}, "low must be below high"),
+        ({"family": "decision_tree", "choices": [3]}, "expected low and high, or choices"),
+    ],
+)
+def test_a_space_that_cannot_be_searched_is_located(settings, said, tmp_path):
+    values = {"low": settings.pop("low", 1), "high": 30}
+    if "choices" in settings:
+        values["choices"] = settings.pop("choices")
+    family = settings.pop("family")
+    section = {"family": family, "tuning": {"space": {"max_depth": values}, **settings}}
+
+    with pytest.raises(ContractError, match=said):
+        write_project(tmp_path, training=section)
+
+
+def train(project, out):
+    train_model(
+        project_path=project.path,
+        training_rows_path=project.rows_path,
+        feature_service_path=project.feature_service_path,
+        bundle_path=out / "bundle",
+        history_path=out / "history.json",
+    )
+    return TrainingHistory.read(out / "history.json")
+
+
+def test_a_family_of_scikit_learns_is_tuned_ends_what_is_worse_and_leaves_nothing(tmp_path, capsys):
+    space = {"C": {"low": 1e-5, "high": 10, "scale": "log"}}
+    section = {
+        "family": "linear",
+        "hyperparameters": {"C": 1e-6},
+        "tuning": {"method": "random", "trials": 8, "space": space},
+    }
+    history = train(write_task_project(tmp_path, Task.BINARY_CLASSIFICATION, training=section), tmp_path)
+
+    assert len(history.trials) == 9
+    assert history.settings["C"] > 1e-4
+    whole = [trial for trial in history.trials if not trial.reason]
+    assert min(trial.loss for trial in whole) < history.trials[0].loss - 0.05
+    assert any("surely worse" in trial.reason for trial in history.trials)
+    assert not any((tmp_path / "home" / "tuning").iterdir())
+    assert ", taken" in capsys.readouterr().out

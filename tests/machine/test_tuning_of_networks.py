@@ -1,0 +1,43 @@
+"""Networks tuned by Hyperband, from rows to a bundle."""
+
+import json
+
+from learning_project import write_task_project
+
+from components.train_model.core import train_model
+from mulgil.artifacts import TrainingHistory
+from mulgil.contract import Task
+
+
+def train(project, out):
+    train_model(
+        project_path=project.path,
+        training_rows_path=project.rows_path,
+        feature_service_path=project.feature_service_path,
+        bundle_path=out / "bundle",
+        history_path=out / "history.json",
+    )
+    return TrainingHistory.read(out / "history.json")
+
+
+def test_networks_are_tuned_by_hyperband_with_lists_among_the_choices(tmp_path, monkeypatch):
+    monkeypatch.setenv("MULGIL_HOME", str(tmp_path / "home"))
+    section = {
+        "hidden_units": [2],
+        "max_epochs": 4,
+        "folds": 2,
+        "tuning": {
+            "method": "hyperband",
+            "trials": 4,
+            "space": {
+                "hidden_units": {"choices": [[2], [8, 4]]},
+                "learning_rate": {"low": 0.001, "high": 0.1, "scale": "log"},
+            },
+        },
+    }
+    history = train(write_task_project(tmp_path, Task.BINARY_CLASSIFICATION, training=section), tmp_path)
+
+    assert len(history.trials) == 5
+    assert all(trial.settings["hidden_units"] in ([2], [8, 4]) for trial in history.trials[1:])
+    assert len({trial.settings["learning_rate"] for trial in history.trials[1:]}) > 1
+    assert json.loads((tmp_path / "history.json").read_text())["settings"] == history.settings
