@@ -20,7 +20,7 @@ import yaml
 from kubernetes import client
 from kubernetes_schemas import has_schema, problems
 
-_GROUPS = "/apis/(?P<group>[^/]+)/(?P<version>[^/]+)/namespaces/(?P<namespace>[^/]+)/(?P<plural>[^/]+)"
+_GROUPS = "/api(?:s/(?P<group>[^/]+))?/(?P<version>[^/]+)/namespaces/(?P<namespace>[^/]+)/(?P<plural>[^/]+)"
 _OBJECT = re.compile(rf"{_GROUPS}/(?P<name>[^/]+)")
 _COLLECTION = re.compile(_GROUPS)
 
@@ -59,6 +59,9 @@ class ApiServerStub:
                 v for (p, n, _), v in self.objects.items() if (p, n) == (match["plural"], match["namespace"])
             ]
             return 200, {"kind": "List", "apiVersion": "v1", "metadata": {}, "items": found}
+        if (match := _COLLECTION.fullmatch(path)) and method == "POST":
+            key = match["plural"], match["namespace"], body["metadata"]["name"]
+            return _status(409, "it already exists") if key in self.objects else self._store(key, body)
         return _status(404, f"the server could not find the requested resource ({method} {path})")
 
     def _object(self, method, match, query, body, headers):
@@ -70,11 +73,22 @@ class ApiServerStub:
             case "GET" if key in self.objects:
                 self.reconcile(self.objects[key])
                 return 200, self.objects[key]
+            case "PUT" if key in self.objects:
+                if body["metadata"]["resourceVersion"] != self.objects[key]["metadata"]["resourceVersion"]:
+                    return _status(409, "the object has been modified")
+                return self._store(key, body)
             case "DELETE" if key in self.objects:
                 del self.objects[key]
                 self.owners.pop(key, None)
                 return 200, {"kind": "Status", "status": "Success"}
         return _status(404, f'{key[0]}.serving.kserve.io "{key[2]}" not found', reason="NotFound")
+
+    def _store(self, key, body):
+        if has_schema(body) and (wrong := problems(body)):
+            return _status(422, f"strict decoding error: {'; '.join(wrong)}", reason="Invalid")
+        version = int(body["metadata"].get("resourceVersion", "0")) + 1
+        self.objects[key] = {**body, "metadata": {**body["metadata"], "resourceVersion": str(version)}}
+        return 201, self.objects[key]
 
     def _apply(self, key, wanted, query):
         if has_schema(wanted) and (wrong := problems(wanted)):
@@ -82,7 +96,7 @@ class ApiServerStub:
         manager, is_forced = query["fieldManager"], query.get("force") == "true"
         there = copy.deepcopy(self.objects.get(key) or {})
         owners = dict(self.owners.get(key, {}))
-        leaves = dict(_leaves({k: v for k, v in wanted.items() if k in ("metadata", "spec")}))
+        leaves = dict(_leaves({k: v for k, v in wanted.items() if k not in ("apiVersion", "kind")}))
         overruled = [
             (path, owners[path])
             for path, value in leaves.items()
@@ -109,6 +123,7 @@ class ApiServerStub:
         there |= {"apiVersion": wanted["apiVersion"], "kind": wanted["kind"]}
         has_changed = there.get("spec") != before
         generation = there["metadata"].get("generation", 0) + has_changed
+        there.setdefault("metadata", {})
         there["metadata"] |= {"generation": generation, "uid": "u", "resourceVersion": "1"}
         self.objects[key], self.owners[key] = there, owners
         return 200, there
@@ -221,7 +236,7 @@ def serving(stub):
             self.end_headers()
             self.wfile.write(text.encode())
 
-        do_GET = do_POST = do_PATCH = do_DELETE = _handle  # noqa: N815
+        do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = _handle  # noqa: N815
 
         def log_message(self, *_):
             pass

@@ -151,17 +151,20 @@ class Scene:
             now=self.time,
         )
 
-    def drive(self, rollout, most_moves=20_000, finish=None):
+    @property
+    def clock(self):
         def sleep(seconds):
             # Of a window of half a minute a few looks are enough.
             self.time += max(seconds, 5.0)
 
-        clock = Clock(now=lambda: self.time, sleep=sleep)
+        return Clock(now=lambda: self.time, sleep=sleep)
+
+    def drive(self, rollout, most_moves=20_000, finish=None):
         return drive(
             self.store,
             rollout.rollout_id,
             self.around,
             finish=finish or self.finished.append,
-            clock=clock,
+            clock=self.clock,
             most_moves=most_moves,
         )

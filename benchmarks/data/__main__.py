@@ -90,11 +90,12 @@ def _measure_statistics(work: Path, arguments: argparse.Namespace) -> Part:
     samples = _run([str(_VALIDATION), "-m", "benchmarks.data.statistics", *words])
     shutil.rmtree(folder)
     for name, speeds in samples.items():
-        print(f"{name:>12}: {statistics.median(speeds):,.0f} rows/s", flush=True)
+        print(f"{name:>16}: {statistics.median(speeds):,.0f} rows/s", flush=True)
     median = {name: statistics.median(speeds) for name, speeds in samples.items()}
     figures = {
         "stats_vs_tfdv": median["ours"] / median["in_memory"],
         "stats_vs_tfdv_one_process": median["one_process"] / median["in_memory"],
+        "stats_vs_tfdv_one_process_cpu": median["one_process_cpu"] / median["in_memory_cpu"],
         "stats_vs_tfdv_csv": median["ours"] / median["csv"],
     }
     return {"samples": samples, "figures": figures}

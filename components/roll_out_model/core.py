@@ -42,7 +42,8 @@ def roll_out_model(
         manifest_path: The InferenceService that `deploy_model` wrote.
         dataset_path: Folder of the dataset, whose test rows are replayed.
         rollout_path: Where it is written which rollout it is, and how far.
-        wait_seconds: Longest wait for the verdict; 0 leaves the rollout to itself.
+        wait_seconds: Longest wait for the verdict; 0 leaves the rollout to itself. On a cluster the step
+            stays until the verdict in any case, for it is what drives the rollout.
         rollouts: Where rollouts live.
 
     Returns:
@@ -55,7 +56,7 @@ def roll_out_model(
     """
     policy = load_project(project_path, PROJECT_SECTIONS).project.rollout
     reference = rollouts.begin(policy, _read(manifest_path), dataset_path)
-    if reference.rollout_id and wait_seconds:
+    if reference.rollout_id and wait_seconds and not reference.is_over:
         reference = rollouts.wait(reference.rollout_id, wait_seconds)
     reference.write(rollout_path)
     print(reference.reason)

@@ -40,6 +40,10 @@ class ConflictError(PermanentError):
         self.managers = managers
 
 
+class ChangedError(TemporaryError):
+    """Somebody else was faster: the object is another than the one that was read, or is there already."""
+
+
 class NotFoundError(InputError):
     """There is no such object, or no such kind."""
 
@@ -120,7 +124,8 @@ def translated(doing: str) -> Iterator[None]:
         ConflictError: Another manager has a field.
         InputError: The object is wrong, or a webhook refuses it.
         PermanentError: Nobody is signed in, or what is asked is not allowed.
-        TemporaryError: The server is busy, does not answer, or the object has just been changed.
+        ChangedError: The object has just been changed.
+        TemporaryError: The server is busy, or does not answer.
     """
     try:
         yield
@@ -172,7 +177,7 @@ def _explain(exc: ApiException, doing: str) -> MulgilError:
                 managers,
             )
         case 409:
-            return TemporaryError(describe(f"The object has just been changed, while {doing}", received=said))
+            return ChangedError(describe(f"The object has just been changed, while {doing}", received=said))
         case status if webhook is not None and status < 500:
             return InputError(
                 describe(

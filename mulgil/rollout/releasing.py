@@ -8,7 +8,15 @@ from pathlib import Path
 
 from mulgil.contract.rollout import Rollout
 from mulgil.errors import TemporaryError, describe
-from mulgil.rollout.opening import open_driver, open_labels, open_source, source_settings
+from mulgil.rollout.driving import drive
+from mulgil.rollout.opening import (
+    finish,
+    open_driver,
+    open_labels,
+    open_source,
+    source_settings,
+    surroundings,
+)
 from mulgil.rollout.record import RolloutRecord
 from mulgil.rollout.releases import Manifest, StandardForm, form_of, version_of
 from mulgil.rollout.spawning import ensure_driven
@@ -18,6 +26,8 @@ from mulgil.rollout.store import Command, RolloutStore
 # A rollout that gives way has to bring a server back.
 _GIVE_WAY_SECONDS = 120.0
 _LOOK_SECONDS = 0.2
+# Until a step looks again whether the one that drives is gone.
+_TAKE_OVER_SECONDS = 10.0
 
 
 def reason_for_rollout(policy: Rollout, candidate: Manifest) -> str | None:
@@ -29,7 +39,7 @@ def reason_for_rollout(policy: Rollout, candidate: Manifest) -> str | None:
     if driver != "local" and prometheus_url is None:
         return None
     metadata = candidate["metadata"]
-    other = RolloutStore().under_way(metadata["name"], metadata["namespace"])
+    other = _open_store(driver, candidate).under_way(metadata["name"], metadata["namespace"])
     if other is not None:
         return f"The rollout {other.rollout_id} of version {other.candidate_version} is under way."
     there = open_driver(driver).read(metadata["name"], metadata["namespace"])
@@ -44,15 +54,15 @@ def reason_for_rollout(policy: Rollout, candidate: Manifest) -> str | None:
 def begin_rollout(policy: Rollout, candidate: Manifest, dataset_path: Path | None) -> RolloutRecord | None:
     """See that a new version's rollout is under way; `None` where the version serves already.
 
-    One of another version of the same service gives way.
+    One of another version of the same service gives way. On a cluster, where what a step starts ends with its
+    container, it is driven to its end here; a step that was killed goes on with it once it is started again.
     """
     driver, prometheus_url = _choose_platform(candidate)
-    store, platform = RolloutStore(), open_driver(driver)
+    store, platform = _open_store(driver, candidate), open_driver(driver)
     metadata, version = candidate["metadata"], version_of(candidate)
     other = store.under_way(metadata["name"], metadata["namespace"])
     if other is not None and other.candidate_version == version:
-        ensure_driven(store, other.rollout_id)
-        return other
+        return _see_to(store, other)
     if other is not None:
         _give_way(store, other)
     there = platform.read(metadata["name"], metadata["namespace"])
@@ -70,8 +80,7 @@ def begin_rollout(policy: Rollout, candidate: Manifest, dataset_path: Path | Non
         dataset_path=None if dataset_path is None else str(dataset_path.resolve()),
         now=time.time(),
     )
-    ensure_driven(store, rollout.rollout_id)
-    return rollout
+    return _see_to(store, rollout)
 
 
 def wait_for_verdict(rollout_id: str, timeout_seconds: float) -> RolloutRecord:
@@ -91,11 +100,41 @@ def _choose_platform(candidate: Manifest) -> tuple[str, str | None]:
     if not os.environ.get("KUBERNETES_SERVICE_HOST"):
         return "local", None
     driver = "standard" if isinstance(form_of(candidate), StandardForm) else "knative"
-    return driver, os.environ.get("MULGIL_PROMETHEUS_URL")
+    # The settings of a cluster without one have it empty.
+    return driver, os.environ.get("MULGIL_PROMETHEUS_URL") or None
+
+
+def _open_store(driver: str, candidate: Manifest) -> RolloutStore:
+    if driver == "local":
+        return RolloutStore()
+    from mulgil.rollout.cluster_store import ClusterRolloutStore
+
+    return ClusterRolloutStore(candidate["metadata"]["namespace"])
+
+
+def _see_to(store: RolloutStore, rollout: RolloutRecord) -> RolloutRecord:
+    """See that a rollout is driven: on this machine by a process of its own, on a cluster by this one."""
+    if rollout.driver == "local":
+        ensure_driven(store, rollout.rollout_id)
+        return rollout
+    while True:
+        try:
+            with surroundings(rollout) as around:
+                rollout = drive(store, rollout.rollout_id, around, finish=finish)
+        except TemporaryError as exc:
+            # It could not be written down, so that it goes on from what is.
+            print(exc, flush=True)
+        if rollout.phase.is_over:
+            return rollout
+        # Or another step drives it; where that one dies, this one goes on.
+        time.sleep(_TAKE_OVER_SECONDS)
 
 
 def _give_way(store: RolloutStore, other: RolloutRecord) -> None:
     store.command(other.rollout_id, Command.ABORT)
+    if other.driver != "local":
+        _see_to(store, other)
+        return
     if not wait_for_verdict(other.rollout_id, _GIVE_WAY_SECONDS).phase.is_over:
         raise TemporaryError(
             describe(

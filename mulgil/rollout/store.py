@@ -53,8 +53,7 @@ class RolloutStore:
         Raises:
             InputError: There is none of that name.
         """
-        path = self.path(rollout_id) / RECORD
-        if not path.exists():
+        if not self._exists(rollout_id):
             there = ", ".join(rollout.rollout_id for rollout in self.list()[:5])
             if not there:
                 raise InputError(
@@ -71,7 +70,13 @@ class RolloutStore:
                     next_step="see `mulgil rollout history`",
                 )
             )
-        return RolloutRecord.read(path)
+        return self._load(rollout_id)
+
+    def _exists(self, rollout_id: str) -> bool:
+        return (self.path(rollout_id) / RECORD).exists()
+
+    def _load(self, rollout_id: str) -> RolloutRecord:
+        return RolloutRecord.read(self.path(rollout_id) / RECORD)
 
     def find(self, name: str) -> RolloutRecord:
         """Return a rollout by its name, by an InferenceService's (its newest), or by `latest`.

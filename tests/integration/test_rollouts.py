@@ -79,6 +79,10 @@ def test_a_good_candidate_that_predicts_as_the_replay_told_is_promoted(open_scen
     assert shares(scene) == (0, 100)
     assert rollout.replay.requests == 2000
     assert scene.finished == [rollout]
+    spec = scene.driver.read("heart", "default")["spec"]
+    wanted = version(scene, "2")["spec"]["predictor"]
+    assert spec["predictor"] == (wanted if scene.is_standard else {**wanted, "canaryTrafficPercent": 100})
+    assert not spec.get("canary")
 
 
 @pytest.mark.parametrize(
@@ -104,6 +108,8 @@ def test_a_bad_candidate_is_rolled_back_with_no_hand_and_the_requests_it_touched
     assert not verdict.is_by_hand
     item = scene.driver.read("heart", "default")
     assert item["spec"]["predictor"] == version(scene, "1")["spec"]["predictor"]
+    # What a merge patch would have left: it cannot take a field away.
+    assert not item["spec"].get("canary")
 
 
 def test_a_candidate_never_has_more_traffic_than_its_step(open_scene):

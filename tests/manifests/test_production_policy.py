@@ -107,7 +107,9 @@ def test_the_pipelines_account_can_do_exactly_what_is_listed():
         *(("serving.knative.dev", r, v) for r in ("revisions", "services") for v in ("get", "list")),
         ("", "pods", "list"),
         ("", "pods/log", "get"),
-        # Of KServe's own namespace these two alone, by name.
+        *(("", "configmaps", v) for v in ("list", "create", "patch")),
+        *(("coordination.k8s.io", "leases", v) for v in ("get", "create", "update")),
+        # Of KServe's own namespace these two alone, by name; of ours config maps too, where rollouts are.
         ("apps", "deployments", "get"),
         ("", "configmaps", "get"),
     }
