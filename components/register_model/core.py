@@ -88,7 +88,13 @@ def _parameters(training: Training, history: TrainingHistory) -> dict[str, str]:
     rows = {f"rows_{split}": str(count) for split, count in history.rows.items()}
     # What was searched among is in `tuning`; this is what was taken.
     taken = {f"tuned_{name}": json.dumps(value) for name, value in history.settings.items()}
-    return {**declared, **taken, **rows, "epochs": str(history.best_epoch), "parameters": str(history.parameters)}
+    return {
+        **declared,
+        **taken,
+        **rows,
+        "epochs": str(history.best_epoch),
+        "parameters": str(history.parameters),
+    }
 
 
 def _metrics(evaluation: Evaluation) -> dict[str, float]:
