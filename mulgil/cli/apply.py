@@ -11,6 +11,7 @@ from mulgil.cli.objects import RESOURCE, Files, read_manifests
 from mulgil.errors import InputError, describe
 from mulgil.local.plane.client import ServingPlane
 from mulgil.local.plane.objects import parse_inference_service
+from mulgil.rollout.store import RolloutStore
 
 
 def apply_command(
@@ -20,7 +21,8 @@ def apply_command(
 ) -> None:
     """Serve InferenceServices as some files have them: `kubectl apply` for this machine.
 
-    The files are those that a cluster takes. All are checked before the first is applied.
+    The files are those that a cluster takes. All are checked before the first is applied. What a rollout is
+    changing is left to it.
     """
     if not files:
         raise InputError(
@@ -30,6 +32,10 @@ def apply_command(
     services = [parse_inference_service(manifest) for manifest in manifests]
     plane = ServingPlane()
     names = [(service.metadata.name, service.metadata.namespace) for service in services]
+    rollouts = RolloutStore()
+    for name, namespace in names:
+        # It writes the object at each step and at its end: what came in between would be lost in silence.
+        rollouts.require_none_under_way(name, namespace)
     for manifest, (name, namespace) in zip(manifests, names, strict=True):
         before = plane.find(name, namespace)
         plane.apply(manifest)

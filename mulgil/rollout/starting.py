@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from mulgil.contract.rollout import Rollout, RolloutMetric, RolloutStrategy
-from mulgil.errors import InputError, PermanentError, describe
+from mulgil.errors import InputError, describe
 from mulgil.rollout.drivers import Driver, require_capabilities
 from mulgil.rollout.labels import LabelFiles
 from mulgil.rollout.progress import BASELINE_SECONDS, LEARNT_REQUESTS
@@ -110,15 +110,7 @@ def start_rollout(
                 next_step="apply the first version: `mulgil run`, or `mulgil apply -f FILE`",
             )
         )
-    other = store.under_way(name, namespace)
-    if other is not None:
-        raise PermanentError(
-            describe(
-                f"The rollout {other.rollout_id} of {namespace}/{name} is under way",
-                received=f"version {other.candidate_version}, {other.phase}",
-                next_step="wait for it (`mulgil rollout watch`), or end it (`mulgil rollout abort`)",
-            )
-        )
+    store.require_none_under_way(name, namespace)
     stable = strip(there)
     if labels is not None and labels.needs_logger and "logger" not in stable["spec"]["predictor"]:
         raise InputError(

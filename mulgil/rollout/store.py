@@ -13,7 +13,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from mulgil.artifacts import write_text
-from mulgil.errors import InputError, describe
+from mulgil.errors import InputError, PermanentError, describe
 from mulgil.home import home
 from mulgil.rollout.record import RolloutRecord, RolloutVerdict
 
@@ -99,6 +99,22 @@ class RolloutStore:
             if (rollout.service, rollout.namespace) == (service, namespace) and not rollout.phase.is_over:
                 return rollout
         return None
+
+    def require_none_under_way(self, service: str, namespace: str) -> None:
+        """See that no rollout is changing an InferenceService.
+
+        Raises:
+            PermanentError: One is.
+        """
+        rollout = self.under_way(service, namespace)
+        if rollout is not None:
+            raise PermanentError(
+                describe(
+                    f"The rollout {rollout.rollout_id} of {namespace}/{service} is under way",
+                    received=f"version {rollout.candidate_version}, {rollout.phase}",
+                    next_step="wait for it (`mulgil rollout watch`), or end it (`mulgil rollout abort`)",
+                )
+            )
 
     def write_verdict(self, verdict: RolloutVerdict) -> Path:
         """Write a verdict beside its rollout."""

@@ -1,5 +1,7 @@
 """`mulgil rollout`, as a user types it: what it tells of a rollout that is over, and of each mistake."""
 
+import json
+
 import pytest
 from kserve_cluster import isvc
 from plane_of_words import PlaneOfWords
@@ -111,3 +113,21 @@ def test_a_service_without_traffic_gives_nothing_to_forecast_from(mulgil, rollou
 
     assert code == 2
     assert "Received: --rate 0" in err
+
+
+def test_nothing_is_applied_beneath_a_rollout_that_is_under_way(tmp_path, monkeypatch, capsys):
+    plane = PlaneOfWords(tmp_path / "serving")
+    scene = Scene(tmp_path / "rollouts", LocalDriver(plane), Callers(plane))
+    scene.settle(isvc("1"))
+    rollout = scene.start(isvc("2"))
+    (tmp_path / "third.json").write_text(json.dumps(isvc("3")))
+    monkeypatch.setenv("MULGIL_HOME", str(tmp_path))
+    monkeypatch.setattr("sys.argv", ["mulgil", "apply", "-f", str(tmp_path / "third.json")])
+
+    with pytest.raises(SystemExit) as left:
+        cli.main()
+
+    assert left.value.code == 4
+    told = capsys.readouterr().err
+    assert f"The rollout {rollout.rollout_id} of default/heart is under way" in told
+    assert "mulgil rollout abort" in told
