@@ -77,7 +77,7 @@ _NOT_FOR_SERVING = (
 )
 
 IMAGES = (
-    Image(("ingest-data",), ("data", "project"), (*_STEP, "components/ingest_data")),
+    Image(("ingest-data",), ("data", "project"), (*_STEP, "components/ingest_data", "mulgil/preprocessing")),
     Image(
         ("validate-data",),
         ("project",),
