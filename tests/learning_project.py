@@ -9,7 +9,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from mulgil.artifacts import SPLITS, DatasetManifest, FeatureServiceReference
+from mulgil.artifacts import SPLITS, DatasetManifest, FeatureServiceReference, TrainingHistory
 from mulgil.contract import ColumnType, MissingPolicy, ProjectFolder, Task, load_project
 from mulgil.contract.expressions import parse_expression
 
@@ -147,6 +147,21 @@ def write_project(
         features=tuple(column.name for column in folder.dictionary.inputs),
     ).write(root / "feature_service.json")
     return LearningProject(folder, root / "rows", root / "feature_service.json")
+
+
+def train_project(project: LearningProject, out: Path) -> TrainingHistory:
+    """Train in this process, into a folder; return how it went."""
+    # Only here: whoever writes a project alone does not wait for TensorFlow.
+    from components.train_model.core import train_model
+
+    train_model(
+        project_path=project.path,
+        training_rows_path=project.rows_path,
+        feature_service_path=project.feature_service_path,
+        bundle_path=out / "bundle",
+        history_path=out / "history.json",
+    )
+    return TrainingHistory.read(out / "history.json")
 
 
 def write_rows(path: Path, folder: ProjectFolder, rows: int, seed: int) -> None:

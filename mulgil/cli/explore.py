@@ -11,6 +11,7 @@ import typer
 from mulgil.artifacts import write_text
 from mulgil.cli.console import output
 from mulgil.cli.init import Asked, draft_to
+from mulgil.cli.table_options import EntityOption, EventTimestampOption, HeaderOption, TaskOption
 from mulgil.contract import DICTIONARY_FILE, PROJECT_FILE, ProjectFolder, load_project
 from mulgil.errors import InputError, describe
 
@@ -23,14 +24,10 @@ def explore_command(
     target: Annotated[
         str | None, typer.Option(help="The column to predict, where TABLE is no project.")
     ] = None,
-    entity: Annotated[str | None, typer.Option(help="The column that says what a row is about.")] = None,
-    event_timestamp: Annotated[
-        str | None, typer.Option(help="The column that says when a row became true.")
-    ] = None,
-    task: Annotated[str | None, typer.Option(help="The task, where the target does not tell.")] = None,
-    header: Annotated[
-        str | None, typer.Option(help="The columns by commas, where the file has no header line.")
-    ] = None,
+    entity: EntityOption = None,
+    event_timestamp: EventTimestampOption = None,
+    task: TaskOption = None,
+    header: HeaderOption = None,
     query: Annotated[
         str | None, typer.Option(help="The SELECT that gives the rows, where TABLE is a database.")
     ] = None,

@@ -2,11 +2,10 @@
 
 import numpy as np
 import pytest
-from learning_project import write_project, write_task_project
+from learning_project import train_project, write_project, write_task_project
 
-from components.train_model.core import train_model
 from components.train_model.tuning import CrossValidation, doubt_best, is_surely_worse, tune
-from mulgil.artifacts import TrainingHistory, TuningTrial
+from mulgil.artifacts import TuningTrial
 from mulgil.contract import Task
 from mulgil.contract.learning import Training
 from mulgil.errors import ContractError, InputError
@@ -152,17 +151,6 @@ def test_a_space_that_cannot_be_searched_is_located(settings, said, tmp_path):
         write_project(tmp_path, training=section)
 
 
-def train(project, out):
-    train_model(
-        project_path=project.path,
-        training_rows_path=project.rows_path,
-        feature_service_path=project.feature_service_path,
-        bundle_path=out / "bundle",
-        history_path=out / "history.json",
-    )
-    return TrainingHistory.read(out / "history.json")
-
-
 def test_a_family_of_scikit_learns_is_tuned_ends_what_is_worse_and_leaves_nothing(tmp_path, capsys):
     space = {"C": {"low": 1e-5, "high": 10, "scale": "log"}}
     section = {
@@ -170,7 +158,9 @@ def test_a_family_of_scikit_learns_is_tuned_ends_what_is_worse_and_leaves_nothin
         "hyperparameters": {"C": 1e-6},
         "tuning": {"method": "random", "trials": 8, "space": space},
     }
-    history = train(write_task_project(tmp_path, Task.BINARY_CLASSIFICATION, training=section), tmp_path)
+    history = train_project(
+        write_task_project(tmp_path, Task.BINARY_CLASSIFICATION, training=section), tmp_path
+    )
 
     assert len(history.trials) == 9
     assert history.settings["C"] > 1e-4

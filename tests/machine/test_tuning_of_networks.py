@@ -2,22 +2,9 @@
 
 import json
 
-from learning_project import write_task_project
+from learning_project import train_project, write_task_project
 
-from components.train_model.core import train_model
-from mulgil.artifacts import TrainingHistory
 from mulgil.contract import Task
-
-
-def train(project, out):
-    train_model(
-        project_path=project.path,
-        training_rows_path=project.rows_path,
-        feature_service_path=project.feature_service_path,
-        bundle_path=out / "bundle",
-        history_path=out / "history.json",
-    )
-    return TrainingHistory.read(out / "history.json")
 
 
 def test_networks_are_tuned_by_hyperband_with_lists_among_the_choices(tmp_path, monkeypatch):
@@ -35,7 +22,9 @@ def test_networks_are_tuned_by_hyperband_with_lists_among_the_choices(tmp_path, 
             },
         },
     }
-    history = train(write_task_project(tmp_path, Task.BINARY_CLASSIFICATION, training=section), tmp_path)
+    history = train_project(
+        write_task_project(tmp_path, Task.BINARY_CLASSIFICATION, training=section), tmp_path
+    )
 
     assert len(history.trials) == 5
     assert all(trial.settings["hidden_units"] in ([2], [8, 4]) for trial in history.trials[1:])
