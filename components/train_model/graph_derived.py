@@ -7,7 +7,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from mulgil.contract.expressions import CROSSED_BY, GREATEST_FLOAT32, Expression
+from mulgil.contract.expressions import CROSSED_BY, GREATEST_FLOAT32, LEAST_FLOAT32, Expression
 from mulgil.preprocessing import MISSING_CODE
 
 _TWO: Mapping[str, Callable[[Any, Any], Any]] = {
@@ -81,13 +81,19 @@ def derive_tensor(expression: Expression, columns: Mapping[str, tf.Tensor], like
     """
     # Sorted, so that the same training gives the same graph.
     operands = {
-        name: columns[name] if columns[name].dtype == tf.string else tf.cast(columns[name], tf.float64)
+        name: columns[name] if columns[name].dtype == tf.string else _operand(columns[name])
         for name in sorted(expression.columns)
     }
     computed = tf.broadcast_to(expression.compute(operands, _TENSORS), tf.shape(like))
     if computed.dtype == tf.string:
         return computed
     return tf.cast(_where_there(~(tf.abs(computed) <= GREATEST_FLOAT32), computed), tf.float32)
+
+
+def _operand(column: tf.Tensor) -> tf.Tensor:
+    numbers = tf.cast(column, tf.float64)
+    # Said here, too: not every processor that a graph runs on reads a subnormal number as zero.
+    return tf.where(tf.abs(numbers) < LEAST_FLOAT32, tf.constant(0.0, tf.float64), numbers)
 
 
 def _where_there(is_missing: tf.Tensor, values: tf.Tensor) -> tf.Tensor:

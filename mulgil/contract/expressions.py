@@ -41,6 +41,8 @@ _MOST_CODES = 1000
 
 # What a model computes in: https://numpy.org/doc/2.2/reference/generated/numpy.finfo.html
 GREATEST_FLOAT32 = 3.4028234663852886e38
+# TensorFlow reads what is nearer to zero as zero, so that `a / a` of it would have a value in numpy alone.
+LEAST_FLOAT32 = 1.1754943508222875e-38
 
 # Ample for a rule that a person reads, and far from the depth at which walking the tree would fail.
 _GREATEST_LENGTH = 200
@@ -133,7 +135,8 @@ class Expression:
         """Compute a feature's value for one row; `None` where there is none.
 
         Args:
-            row: Numbers as float32 has them, which is what a model's graph gets; truth as 1 and 0.
+            row: Numbers as float32 has them, which is what a model's graph gets, and 0 for those below
+                `LEAST_FLOAT32` in size; truth as 1 and 0.
         """
         try:
             value = _compute(self._tree, row, _SCALARS)
@@ -170,8 +173,10 @@ def _check(node: ast.expr) -> None:
         case ast.Name() | ast.Constant(value=bool() | str()):
             return
         case ast.Constant(value=int() | float() as number):
-            if not abs(number) <= GREATEST_FLOAT32:
-                raise ValueError(f"a number is at most 3.4e38 in size; received {ast.unparse(node)}")
+            if not (abs(number) <= GREATEST_FLOAT32 and (number == 0 or abs(number) >= LEAST_FLOAT32)):
+                raise ValueError(
+                    f"a number is 0, or from 1.2e-38 to 3.4e38 in size; received {ast.unparse(node)}"
+                )
         case ast.Call(ast.Name(id=name), args, []) if name in _FUNCTIONS:
             for argument in args:
                 _check(argument)

@@ -1,7 +1,8 @@
 """Derived columns of many rows at once, in numpy.
 
-The operands are what a model's graph gets: float32, computed with in float64, so that training, the graph and
-the server compute from the same numbers, and a comparison falls on the same side in all three.
+The operands are what a model's graph gets: float32 without subnormal numbers, computed with in float64, so
+that training, the graph and the server compute from the same numbers, and a comparison falls on the same side
+in all three.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mulgil.contract.expressions import CROSSED_BY, GREATEST_FLOAT32, Expression
+from mulgil.contract.expressions import CROSSED_BY, GREATEST_FLOAT32, LEAST_FLOAT32, Expression
 from mulgil.preprocessing.fitted import MISSING_CODE
 
 _TWO: Mapping[str, Callable[[Any, Any], Any]] = {
@@ -87,7 +88,7 @@ def derive_values(
         (rows,) each.
     """
     operands = {
-        name: columns[name] if columns[name].dtype == object else columns[name].astype(np.float64)
+        name: columns[name] if columns[name].dtype == object else _operand(columns[name])
         for name in expression.columns
     }
     with np.errstate(all="ignore"):
@@ -95,6 +96,11 @@ def derive_values(
         if computed.dtype == object:
             return computed
         return np.where(np.abs(computed) <= GREATEST_FLOAT32, computed, np.nan).astype(np.float32)
+
+
+def _operand(column: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
+    numbers = column.astype(np.float64)
+    return np.where(np.abs(numbers) < LEAST_FLOAT32, 0.0, numbers)
 
 
 def is_missing(operand: Any) -> Any:

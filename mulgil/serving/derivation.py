@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from mulgil.contract.dictionary import Column, ColumnType
+from mulgil.contract.expressions import LEAST_FLOAT32
 from mulgil.serving.typed_values import number_of_code
 
 # A model's graph gets its numbers as float32, and a comparison must fall on the same side here.
@@ -80,4 +81,9 @@ def codes_by_value(column: Column) -> dict[str | int | float, str]:
 def _reader(column: Column) -> Callable[[Any], float | str]:
     if column.type is ColumnType.CATEGORY:
         return codes_by_value(column).__getitem__
-    return lambda value: _SINGLE.unpack(_SINGLE.pack(value))[0]
+    return _number
+
+
+def _number(value: Any) -> float:
+    single: float = _SINGLE.unpack(_SINGLE.pack(value))[0]
+    return 0.0 if abs(single) < LEAST_FLOAT32 else single

@@ -29,6 +29,7 @@ from components.evaluate_model.core import evaluate_model
 from components.register_model import standing as register_standing
 from components.register_model.core import register_model
 from components.train_model.core import train_model
+from components.train_model.graph_derived import derive_tensor
 from components.train_model.graph_preprocessing import encode
 from mulgil import registry
 from mulgil.artifacts import (
@@ -42,11 +43,13 @@ from mulgil.artifacts import (
     WarmUpExample,
     read_bundle,
 )
-from mulgil.contract import ColumnType
+from mulgil.contract import Column, ColumnType
 from mulgil.errors import GateRejectedError, InputError, NotReconciledError
 from mulgil.home import SOURCE_ROOT
 from mulgil.preprocessing import MISSING_CODE, FittedTransform, TransformExecutor
+from mulgil.preprocessing.derived import derive_values
 from mulgil.preprocessing.rows import read_rows
+from mulgil.serving.derivation import Derivation
 from mulgil.serving.model import ServedModel
 
 
@@ -367,6 +370,20 @@ def test_the_graph_equals_the_executor_on_every_scaling_fence_and_derived_column
     np.testing.assert_allclose(
         encode(transform, tensors).numpy(), TransformExecutor(transform).apply(columns), rtol=1e-6, atol=1e-6
     )
+
+
+@pytest.mark.parametrize(("debt", "derived"), [(1e-37, 1.0), (-5e-40, math.nan)])
+def test_a_number_nearer_to_zero_than_float32_has_them_is_zero_to_every_way(debt, derived):
+    column = Column(name="made", role="feature", type="float", description="Made.", derived="debt / debt")
+    operand = Column(name="debt", role="feature", type="float", description="Owed.")
+
+    graph = derive_tensor(column.expression, {"debt": tf.constant([debt])}, like=tf.constant([0.0]))
+    table = derive_values(column.expression, {"debt": np.float32([debt])}, rows=1)
+    row = Derivation(column, [operand, column]).compute([debt])
+
+    np.testing.assert_array_equal(graph.numpy(), np.float32([derived]))
+    np.testing.assert_array_equal(table, np.float32([derived]))
+    assert row == (None if math.isnan(derived) else derived)
 
 
 def test_every_type_is_served_with_every_policy_missing_and_not(trained, served):

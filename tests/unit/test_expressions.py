@@ -69,6 +69,12 @@ def test_what_is_no_expression_is_refused_with_what_came(text):
         parse_expression(text)
 
 
+@pytest.mark.parametrize("text", ["num > 1e-39", "num < 3.5e38"])
+def test_a_number_that_float32_has_not_is_refused(text):
+    with pytest.raises(ValueError, match=r"from 1\.2e-38 to 3\.4e38 in size; received"):
+        parse_expression(text)
+
+
 @pytest.mark.parametrize("text", ["-" * 5000 + "1", "(" * 5000 + "1" + ")" * 5000, "1" + "+1" * 5000])
 def test_an_expression_too_long_to_walk_is_refused(text):
     with pytest.raises(ValueError, match="at most 200 characters"):
