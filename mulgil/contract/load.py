@@ -11,7 +11,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from mulgil.contract.dictionary import DataDictionary
-from mulgil.contract.learning import explain_network, explain_targets
+from mulgil.contract.learning import explain_class_weights, explain_network, explain_targets
 from mulgil.contract.project import Project
 from mulgil.contract.yaml_source import Location, YamlDocument, read_yaml
 from mulgil.errors import ContractError, describe
@@ -82,7 +82,9 @@ def check_columns(
             f"{document.path}:{line}: task: {mistake}; "
             f"the columns with `role: target` stand in {dictionary_path}"
         )
-    mistake = explain_network(project.training, dictionary)
+    mistake = explain_network(project.training, dictionary) or explain_class_weights(
+        project.training, project.task, dictionary
+    )
     if mistake is not None:
         line = document.line_of(("training",))
         raise ContractError(
