@@ -59,7 +59,7 @@ class Sample:
 def measure_split(project_path: Path, source: str, seed: int, work_path: Path) -> Sample:
     """Ingest with one seed, train, and score both models on the test rows."""
     from components.evaluate_model.baselines import predict_linear_model
-    from components.evaluate_model.scoring import predict
+    from components.evaluate_model.scoring import open_model
     from components.evaluate_model.task_metrics import measure_task
     from components.evaluate_model.weightings import Weightings
     from mulgil.contract.answers import AnswerForm
@@ -74,7 +74,7 @@ def measure_split(project_path: Path, source: str, seed: int, work_path: Path) -
     )
     whole = Weightings.equal(len(test))
     width = AnswerForm.of(folder.project.task, folder.dictionary).width
-    model = predict(steps.bundle_path, bundle, test.tensors, width)
+    model = open_model(steps.bundle_path, bundle, width)(test.tensors)
     task, metric = folder.project.task, folder.project.primary_metric
     value, other = (
         float(measure_task(task, metric, test.target, scores, whole)[0]) for scores in (model, baseline)

@@ -38,7 +38,10 @@ _LIBRARY = (
 )
 _STEP = (*_LIBRARY, "components/__init__.py", "components/image.py")
 # What asks a model, or reads what was asked.
-_MODEL = ("mulgil/onnx_model.py", "mulgil/preprocessing")
+_MODEL = (
+    *("mulgil/litert_model.py", "mulgil/numeric_model.py", "mulgil/onnx_model.py"),
+    "mulgil/preprocessing",
+)
 _REGISTRY = ("mulgil/registry.py", "mulgil/registry_database.py")
 # Settings of this shell that a build behind a proxy needs too.
 _PASSED_ON = ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY")

@@ -770,6 +770,67 @@ class WorstRow(Record):
     loss: float
 
 
+class BehaviorExample(Record):
+    """A test row in which a prediction did otherwise than it must.
+
+    Attributes:
+        row: Its place among the test rows, from 0.
+        value: The column's own; `None` of a sensitive one.
+        changed: What stood in its place; likewise.
+        said: The prediction before.
+        says: And after.
+    """
+
+    row: int
+    value: float | str | None
+    changed: float | str | None
+    said: float
+    says: float
+
+
+class BehaviorFinding(Record):
+    """What became of the predictions where one column changed.
+
+    Attributes:
+        title: What is asked, in words.
+        column: The column.
+        rows: Test rows in which it could be changed.
+        broken: Those of them in which the prediction did otherwise.
+        least_share: Of the rows, how many must do as is asked.
+        greatest: How far beyond the tolerance the worst of them went; 0 where none did.
+        examples: The worst of them.
+    """
+
+    title: str
+    column: str
+    rows: int
+    broken: int
+    least_share: float
+    greatest: float
+    examples: tuple[BehaviorExample, ...] = ()
+
+    @property
+    def share(self) -> float:
+        """Of the rows, how many did as is asked."""
+        return 1 - self.broken / self.rows if self.rows else 0.0
+
+
+class Latency(Record):
+    """How long a bundle takes for single rows, from raw columns to the prediction, without HTTP.
+
+    Attributes:
+        median_milliseconds: Half of the rows take no longer.
+        p99_milliseconds: 99 of 100 rows take no longer.
+        rows: How many were asked in a round.
+        rounds: How many rounds there were; the figures are the quietest one's.
+    """
+
+    median_milliseconds: float
+    p99_milliseconds: float
+    rows: int
+    rounds: int
+
+
 class Evaluation(Record):
     """What `evaluate_model` measured.
 
@@ -796,6 +857,9 @@ class Evaluation(Record):
         decision: What a yes is called by, where the project says so; else from 0.5 on.
         calibration_error: How far probabilities are from what comes true; `None` of a number, or of too few
             rows to tell.
+        behaviors: What became of the predictions in the project's invariance and directional tests.
+        latency: Of single rows; `None` where the project has no budget for it.
+        bundle_bytes: What the bundle's files weigh together.
     """
 
     bundle_fingerprint: str
@@ -815,3 +879,6 @@ class Evaluation(Record):
     worst_rows: tuple[WorstRow, ...] = ()
     decision: DecisionRule | None = None
     calibration_error: float | None = None
+    behaviors: tuple[BehaviorFinding, ...] = ()
+    latency: Latency | None = None
+    bundle_bytes: int | None = None

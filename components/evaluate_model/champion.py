@@ -8,7 +8,7 @@ import numpy as np
 
 from components.evaluate_model.bundle_dictionary import read_dictionary
 from components.evaluate_model.metrics import Floats
-from components.evaluate_model.scoring import predict
+from components.evaluate_model.scoring import open_model
 from mulgil import registry
 from mulgil.artifacts import read_bundle
 from mulgil.contract import DataDictionary, Task
@@ -65,7 +65,7 @@ def ask_champion(
     if mismatch is not None:
         return ChampionAnswer(version, fingerprint, reason=f"{who} {mismatch}")
     answer_width = AnswerForm.of(Task(manifest.task), dictionary).width
-    predicted = predict(path, manifest, test.tensors, answer_width)
+    predicted = open_model(path, manifest, answer_width)(test.tensors)
     unanswered = int(np.isnan(predicted.reshape(len(test), -1)).any(axis=1).sum())
     if unanswered:
         return ChampionAnswer(

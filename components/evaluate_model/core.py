@@ -6,7 +6,9 @@ from pathlib import Path
 
 from components.evaluate_model import PROJECT_SECTIONS
 from components.evaluate_model.baselines import predict_linear_model, predict_prior
+from components.evaluate_model.behavior import check_behavior, probe_behavior
 from components.evaluate_model.bootstrap import Replicates
+from components.evaluate_model.budgets import check_latency, check_size, measure_latency, weigh_bundle
 from components.evaluate_model.bundle_dictionary import read_dictionary
 from components.evaluate_model.calibration_error import check_calibration, measure_calibration_error
 from components.evaluate_model.calls import read_decision, replicate_calls, scores_for
@@ -22,7 +24,7 @@ from components.evaluate_model.gates import (
 from components.evaluate_model.metrics import THRESHOLD
 from components.evaluate_model.pictures import Pictures, draw_pictures
 from components.evaluate_model.proportions import widen_collapsed
-from components.evaluate_model.scoring import predict
+from components.evaluate_model.scoring import open_model
 from components.evaluate_model.slices import check_slices, score_slices
 from components.evaluate_model.worst_rows import find_worst_rows
 from mulgil.artifacts import (
@@ -83,8 +85,9 @@ def evaluate_model(
     task = Task(bundle.task)
     form = AnswerForm.of(task, dictionary)
     champion = ask_champion(bundle.name, bundle.fingerprint, dictionary, test)
+    ask = open_model(bundle_path, bundle, form.width)
     predicted = {
-        MODEL: predict(bundle_path, bundle, test.tensors, form.width),
+        MODEL: ask(test.tensors),
         BASELINE: predict_prior(task, fitted, test),
         REFERENCE: predict_linear_model(task, specify_preprocessing(dictionary), fitted, test),
     }
@@ -127,6 +130,15 @@ def evaluate_model(
             "decision": decision,
             "calibration_error": measure_calibration_error(task, test.target, predicted[MODEL]),
             "worst_rows": find_worst_rows(form, dictionary, test, predicted[MODEL]),
+            "behaviors": tuple(
+                probe_behavior(asked, dictionary, form, test, predicted[MODEL], ask)
+                for asked in project.gates.behaviors
+            ),
+            # No two measurements are alike; one that nobody asked for would make all after it new.
+            "latency": measure_latency(bundle_path, test, form.width)
+            if project.gates.latency_milliseconds is not None
+            else None,
+            "bundle_bytes": weigh_bundle(bundle_path, bundle),
         }
     )
     verdict = Verdict.of(GATE, bundle.fingerprint, _check(evaluation, champion, project))
@@ -185,6 +197,11 @@ def _check(evaluation: Evaluation, champion: ChampionAnswer, project: Project) -
     if gates.slice_margin is not None:
         whole = evaluation.metrics[primary].value
         checks.append(check_slices(primary, whole, evaluation.slices, gates.slice_margin))
+    checks += [check_behavior(place, finding) for place, finding in enumerate(evaluation.behaviors)]
+    if gates.latency_milliseconds is not None and evaluation.latency is not None:
+        checks.append(check_latency(evaluation.latency, gates.latency_milliseconds))
+    if gates.bundle_megabytes is not None and evaluation.bundle_bytes is not None:
+        checks.append(check_size(evaluation.bundle_bytes, gates.bundle_megabytes))
     return checks
 
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import tensorflow as tf
 
 from components.evaluate_model.metrics import Floats
@@ -17,38 +20,41 @@ from mulgil.preprocessing.rows import Tensors
 _ASKED_ROWS = 1 << 12
 
 
-def predict(bundle_path: Path, manifest: BundleManifest, tensors: Tensors, answer_width: int) -> Floats:
-    """Score rows by the ONNX model behind the transform, or else by the SavedModel.
+def open_model(bundle_path: Path, manifest: BundleManifest, answer_width: int) -> Callable[[Tensors], Floats]:
+    """Load the ONNX model behind the transform, or else the SavedModel.
 
     Args:
         bundle_path: The bundle, already held against its checksums.
         manifest: Its manifest.
-        tensors: At least the columns that the model reads.
         answer_width: How many numbers it gives for a row.
 
     Returns:
-        What the model gives for each row; NaN where a number that it needs is missing.
+        What gives the model's predictions for rows that have at least the columns that it reads; NaN where a
+        number that it needs is missing.
 
     Shapes:
-        (rows,) each; returns (rows,), or (rows, answer_width) where that is more than one.
+        (rows,) each to (rows,), or (rows, answer_width) where that is more than one.
     """
     transform = FittedTransform.read(bundle_path / BUNDLE_TRANSFORM)
     if BUNDLE_ONNX in manifest.files:
-        encoded = TransformExecutor(transform).apply(tensors)
-        predicted = OnnxModel(bundle_path / BUNDLE_ONNX, answer_width).predict(encoded).astype(np.float64)
-        # A tree sends a NaN down some branch, and would answer.
-        predicted[np.isnan(encoded).any(axis=1)] = np.nan
-        return predicted
-    model = tf.saved_model.load(str(bundle_path / BUNDLE_SAVED_MODEL))
-    serve = model.signatures["serving_default"]
-    rows = len(tensors[transform.inputs[0].name])
+        executor, model = TransformExecutor(transform), OnnxModel(bundle_path / BUNDLE_ONNX, answer_width)
+        return lambda tensors: _ask_onnx(model, executor.apply(tensors))
+    serve = tf.saved_model.load(str(bundle_path / BUNDLE_SAVED_MODEL)).signatures["serving_default"]
+    names = [column.name for column in transform.inputs]
+    return lambda tensors: _ask_signature(serve, {name: tensors[name] for name in names}, manifest.output)
+
+
+def _ask_onnx(model: OnnxModel, encoded: npt.NDArray[np.float32]) -> Floats:
+    predicted = model.predict(encoded).astype(np.float64)
+    # A tree sends a NaN down some branch, and would answer.
+    predicted[np.isnan(encoded).any(axis=1)] = np.nan
+    return predicted
+
+
+def _ask_signature(serve: Callable[..., Any], tensors: Tensors, output: str) -> Floats:
+    rows = len(next(iter(tensors.values())))
     parts = [
-        serve(
-            **{
-                column.name: tf.constant(tensors[column.name][start : start + _ASKED_ROWS])
-                for column in transform.inputs
-            }
-        )
+        serve(**{name: tf.constant(values[start : start + _ASKED_ROWS]) for name, values in tensors.items()})
         for start in range(0, rows, _ASKED_ROWS)
     ]
-    return np.concatenate([np.asarray(part[manifest.output], dtype=np.float64) for part in parts])
+    return np.concatenate([np.asarray(part[output], dtype=np.float64) for part in parts])

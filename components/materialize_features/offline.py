@@ -41,8 +41,8 @@ def join_features(
 ) -> pa.Table:
     """Answer each row's entity and time with the features that were known then.
 
-    Feast silently drops a row that repeats another's entity and time, and one that is earlier than all it
-    knows of its entity; neither happens to rows that are in the offline store once each.
+    Feast's own store on files silently drops a row that repeats another's entity and time, and one that is
+    earlier than all it knows of its entity; ours does not (`feature_repo/point_in_time_offline_store.py`).
 
     Args:
         store: The feature store, with the service applied and the offline file written.

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, ValidationError, model_validator
 
+from mulgil.contract.behavior import BehaviorTest
 from mulgil.contract.dictionary import ColumnType, Contract, DataDictionary, ImageForm, mistake
 from mulgil.contract.tuning import Tuning
 
@@ -379,6 +380,20 @@ class Gates(Contract):
         default=None,
         description="How far probabilities may be from what comes true: the root of the mean squared "
         "difference over ten groups of rows, less what chance makes of it.",
+    )
+    behaviors: tuple[BehaviorTest, ...] = Field(
+        default=(),
+        description="What must become of the prediction where one column changes: invariance and directional "
+        "tests, on the test rows.",
+    )
+    latency_milliseconds: float | None = Field(
+        default=None,
+        gt=0,
+        description="What 99 of 100 single rows may take at most, from raw columns to the prediction, where "
+        "the model is judged; HTTP is left out.",
+    )
+    bundle_megabytes: float | None = Field(
+        default=None, gt=0, description="What the files may weigh that a server fetches, in 1,000,000 bytes."
     )
     confidence: Ratio = Field(default=0.95, description="Of the bootstrap intervals.")
 

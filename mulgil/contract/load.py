@@ -10,6 +10,8 @@ from typing import Any, TypeVar, get_args
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
+from mulgil.contract.answers import AnswerForm
+from mulgil.contract.behavior import explain_behaviors
 from mulgil.contract.dictionary import DataDictionary
 from mulgil.contract.learning import explain_network, explain_targets
 from mulgil.contract.project import Project
@@ -64,7 +66,7 @@ def load_project(path: Path, sections: Collection[str] | None = None) -> Project
 def check_columns(
     project: Project, document: YamlDocument, dictionary: DataDictionary, dictionary_path: Path
 ) -> None:
-    """Hold a project's task and network against its dictionary's columns.
+    """Hold a project's task, network and behavior tests against its dictionary's columns.
 
     Args:
         project: The project.
@@ -73,7 +75,8 @@ def check_columns(
         dictionary_path: Its file.
 
     Raises:
-        ContractError: The task takes other targets, or the network other features.
+        ContractError: The task takes other targets, the network other features, or a test's column is not
+            there or is changed in another way.
     """
     mistake = explain_targets(project.task, dictionary)
     if mistake is not None:
@@ -88,6 +91,13 @@ def check_columns(
         raise ContractError(
             f"{document.path}:{line}: training: {mistake}; the columns stand in {dictionary_path}"
         )
+    answers = AnswerForm.of(project.task, dictionary).names
+    mistakes = [
+        f"{document.path}:{document.line_of(('gates', 'behaviors', place))}: gates.behaviors[{place}].{text}"
+        for place, text in explain_behaviors(project.gates.behaviors, dictionary, answers)
+    ]
+    if mistakes:
+        raise ContractError("\n".join(mistakes))
 
 
 def require_project_folder(path: Path) -> None:

@@ -18,8 +18,6 @@ from mulgil.artifacts import (
     BUNDLE_DECISION,
     BUNDLE_DICTIONARY,
     BUNDLE_EXAMPLE,
-    BUNDLE_LITERT,
-    BUNDLE_ONNX,
     BUNDLE_TRANSFORM,
     Background,
     DecisionRule,
@@ -30,7 +28,7 @@ from mulgil.contract.answers import AnswerForm, Numbers, differ
 from mulgil.contract.dictionary import Column, DataDictionary
 from mulgil.contract.learning import Task
 from mulgil.errors import InputError, describe
-from mulgil.onnx_model import OnnxModel
+from mulgil.numeric_model import load_numeric_model
 from mulgil.preprocessing import FittedTransform, TransformExecutor
 from mulgil.serving.column_encoder import ColumnEncoder
 from mulgil.serving.contract_check import ContractCheck, ContractViolationError, Violation
@@ -56,77 +54,6 @@ class NoPredictionError(Exception):
     def __init__(self, instance: int) -> None:
         super().__init__(f"instance {instance}: its values lie where the model gives no finite number")
         self.instance = instance
-
-
-class NumericModel:
-    """The bundle's LiteRT model: encoded rows to what the task asks for.
-
-    Args:
-        path: The `.tflite` file.
-        answer_width: How many numbers it must give for a row.
-
-    Raises:
-        InputError: LiteRT cannot load it, or its input or output is of another form.
-    """
-
-    def __init__(self, path: Path, answer_width: int) -> None:
-        # Here and not above: the plane and the flags of `--help` need no runtime.
-        from ai_edge_litert.interpreter import Interpreter
-
-        try:
-            # One thread: a request is a few rows, and the machine's cores belong to the other servers.
-            self._interpreter = Interpreter(model_path=str(path), num_threads=1)
-            inputs, outputs = self._interpreter.get_input_details(), self._interpreter.get_output_details()
-        except (ValueError, RuntimeError) as exc:
-            raise InputError(describe(f"LiteRT cannot load {path}", received=str(exc))) from exc
-        self._check_form(path, inputs, outputs, answer_width)
-        self._answer_shape = (-1,) if answer_width == 1 else (-1, answer_width)
-        self._input, self._output = inputs[0]["index"], outputs[0]["index"]
-        self.width = int(inputs[0]["shape_signature"][1])
-        self._rows = 0
-
-    def predict(self, encoded: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-        """Compute the output for encoded rows.
-
-        Shapes:
-            (rows, width) to (rows,), or (rows, answer_width) where that is more than one.
-        """
-        if len(encoded) != self._rows:
-            self._interpreter.resize_tensor_input(self._input, encoded.shape)
-            self._interpreter.allocate_tensors()
-            self._rows = len(encoded)
-        self._interpreter.set_tensor(self._input, encoded)
-        self._interpreter.invoke()
-        output: npt.NDArray[np.float32] = self._interpreter.get_tensor(self._output)
-        return output.reshape(self._answer_shape)
-
-    @staticmethod
-    def _check_form(
-        path: Path, inputs: list[dict[str, Any]], outputs: list[dict[str, Any]], answer_width: int
-    ) -> None:
-        form = [(i["dtype"].__name__, [int(n) for n in i["shape_signature"]]) for i in (*inputs, *outputs)]
-        is_right = (
-            len(inputs) == len(outputs) == 1
-            and all(dtype == "float32" for dtype, _ in form)
-            and len(form[0][1]) == 2
-            and form[1][1][1:] in (([], [1]) if answer_width == 1 else ([answer_width],))
-        )
-        if not is_right:
-            raise InputError(
-                describe(
-                    f"{path} is not a model that this server runs",
-                    expected="one float32 input [n, width] and one float32 output "
-                    + ("[n] or [n, 1]" if answer_width == 1 else f"[n, {answer_width}]"),
-                    received=f"inputs and outputs {form}",
-                )
-            )
-
-
-def _load_numeric_model(path: Path, answer_width: int) -> NumericModel | OnnxModel:
-    """Load the bundle's ONNX model where it has one, or else its LiteRT model."""
-    if (path / BUNDLE_ONNX).exists():
-        return OnnxModel(path / BUNDLE_ONNX, answer_width)
-    return NumericModel(path / BUNDLE_LITERT, answer_width)
 
 
 class ServedModel:
@@ -161,7 +88,7 @@ class ServedModel:
         self._check = ContractCheck(dictionary)
         self._transform = TransformExecutor(transform)
         # Two, so that requests of one row and of many do not resize each other's.
-        self._model, self._model_of_one = (_load_numeric_model(path, self.answers.width) for _ in range(2))
+        self._model, self._model_of_one = (load_numeric_model(path, self.answers.width) for _ in range(2))
         encoded = [column.name for column in transform.columns]
         if encoded != list(self.features) or transform.width != self._model.width:
             raise InputError(
@@ -275,7 +202,7 @@ class ServedModel:
         rows = Background.read(path).instances
         columns: dict[str, Any] = {name: [row[name] for row in rows] for name in self.columns}
         # Of its own, so that a prediction's is not resized.
-        model = _load_numeric_model(path.parent, self.answers.width)
+        model = load_numeric_model(path.parent, self.answers.width)
         # They are training rows, which nobody checks again here.
         encoded = self._transform.apply(columns)
         return Explainer(model.predict, [column.width for column in transform.columns], encoded)

@@ -466,3 +466,21 @@ def test_a_hyperparameter_that_the_family_lacks_is_located(write, training, plac
     (message,) = str(caught.value).splitlines()
     assert f"{PROJECT_FILE}:{line_of(text, training.splitlines()[-1].strip())}: {place}: " in message
     assert said in message
+
+
+def test_a_behavior_test_that_is_not_the_dictionarys_is_named_with_its_line(write):
+    asked = """\
+  behaviors:
+    - {column: age, by: 1, prediction: rises}
+    - {column: height, prediction: stays}
+"""
+    path = write(project=PROJECT + asked)
+
+    with pytest.raises(ContractError) as caught:
+        load_project(path)
+
+    line = line_of(PROJECT + asked, "height")
+    assert f"{PROJECT_FILE}:{line}: gates.behaviors[1].column: a request carries the columns" in str(
+        caught.value
+    )
+    assert "received height" in str(caught.value)

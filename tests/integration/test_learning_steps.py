@@ -495,6 +495,39 @@ def test_a_damaged_bundle_is_refused(trained, tmp_path):
         evaluate(Trained(trained.project, damaged, trained.history_path), tmp_path)
 
 
+def test_behavior_and_budgets_are_judged_on_the_test_rows(trained, tmp_path):
+    gates = {
+        "behaviors": [
+            {"column": "float_mean", "by": 5, "prediction": "rises", "tolerance": 1},
+            {"column": "category_constant", "prediction": "stays"},
+            {"column": "boolean_mean", "to": True, "prediction": "falls", "tolerance": 1},
+        ],
+        "latency_milliseconds": 1000,
+        "bundle_megabytes": 0.001,
+    }
+    project = write_project(tmp_path, gates=gates)
+
+    with pytest.raises(
+        GateRejectedError, match=r"category_constant to any other.*(\n.*)*asked for: at most 0.001 MB"
+    ):
+        evaluate(trained, tmp_path, project)
+
+    checks = {check.name: check for check in Verdict.read(tmp_path / "verdict.json").checks}
+    passed = {name: checks[name].is_passed for name in list(checks)[-5:]}
+    assert passed == {
+        "behavior:1:float_mean": True,
+        "behavior:2:category_constant": False,
+        "behavior:3:boolean_mean": True,
+        "latency": True,
+        "size": False,
+    }
+    evaluation = Evaluation.read(tmp_path / "evaluation.json")
+    assert [len(finding.examples) for finding in evaluation.behaviors] == [0, 3, 0]
+    assert 0 < evaluation.latency.median_milliseconds <= evaluation.latency.p99_milliseconds
+    weight = sum(path.stat().st_size for path in trained.bundle_path.rglob("*") if path.is_file())
+    assert evaluation.bundle_bytes == weight
+
+
 # --- register_model, and the champion ----------------------------------------------------------------------
 
 

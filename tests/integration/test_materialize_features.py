@@ -35,7 +35,7 @@ from components.materialize_features.dataset import read_splits
 from components.materialize_features.offline import join_features
 from components.materialize_features.online import check_parity, sample_latest
 from components.materialize_features.staging import staged_store
-from feature_repo.feature_store import open_feature_store
+from feature_repo.feature_store import CONFIGURATION, open_feature_store
 from feature_repo.layout import StoreLayout
 from feature_repo.online_places import SqlitePlace
 from mulgil.artifacts import SPLITS, Check, DatasetManifest, FeatureServiceReference, Verdict
@@ -256,23 +256,36 @@ def test_the_join_answers_with_what_was_known_at_the_time(
     ]
 
 
-def test_a_row_that_feast_drops_is_an_error_with_both_numbers(
-    make_case: Callable[..., Case], layout: StoreLayout
+def test_a_row_that_feasts_own_join_drops_is_kept_by_ours_and_an_error_with_feasts(
+    make_case: Callable[..., Case], layout: StoreLayout, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     case = make_case()
     reference = case.run()
-    store = open_feature_store(layout.registry, Path(reference.online_store))
-    service = store.get_feature_service(reference.name)
     dictionary = load_project(case.paths["project_path"]).dictionary
     rows = case.rows.slice(0, 10)
     before_all = rows.slice(0, 2).set_column(
         1, "seen_at", pa.array([START - timedelta(days=1)] * 2, pa.timestamp("us", "UTC"))
     )
+    text = CONFIGURATION.read_text()
+    feasts = tmp_path / "feasts.yaml"
+    ours = "feature_repo.point_in_time_offline_store.PointInTimeOfflineStore"
+    assert ours in text
+    feasts.write_text(text.replace(ours, "dask"))
 
-    for surplus, received in ((rows.slice(0, 3), "rows=10"), (before_all, "rows=10")):
+    def join(asked: pa.Table) -> pa.Table:
+        store = open_feature_store(layout.registry, Path(reference.online_store))
+        return join_features(store, store.get_feature_service(reference.name), asked, dictionary)
+
+    again = rows.slice(0, 3)
+    assert join(pa.concat_tables([rows, again])).slice(10).equals(again.select(join(again).column_names))
+    for feature in reference.features:
+        assert join(before_all)[feature].null_count == 2
+
+    monkeypatch.setattr("feature_repo.feature_store.CONFIGURATION", feasts)
+    for surplus in (again, before_all):
         asked = pa.concat_tables([rows, surplus])
-        with pytest.raises(PermanentError, match=rf"rows={asked.num_rows}\n.*{received}"):
-            join_features(store, service, asked, dictionary)
+        with pytest.raises(PermanentError, match=rf"rows={asked.num_rows}\n.*rows=10"):
+            join(asked)
 
 
 def test_two_rows_of_one_entity_at_one_time_are_refused_with_their_number(

@@ -9,7 +9,7 @@ import pytest
 import yaml
 from run_folders import DISTRIBUTIONS, EVALUATION, HEART, STEPS, Made, verdict
 
-from mulgil.artifacts import Check, QuarantineReason, QuarantineSummary
+from mulgil.artifacts import BehaviorExample, BehaviorFinding, Check, QuarantineReason, QuarantineSummary
 from mulgil.local.launch import folder_of, open_run_store
 from mulgil.local.run_store import RunRecord, State
 from mulgil.reports.evidence import read_evidence
@@ -87,6 +87,23 @@ def test_a_run_that_went_well_shows_everything_that_it_left():
         assert expected in text, expected
     for step in STEPS:
         assert step.rpartition("/")[2] in text
+
+
+def test_what_was_asked_of_the_models_behavior_is_counted_with_the_worst_rows():
+    finding = BehaviorFinding(
+        title="age by +10: prediction rises",
+        column="age",
+        rows=60,
+        broken=2,
+        least_share=0.99,
+        greatest=0.1,
+        examples=(BehaviorExample(row=6, value=54.0, changed=64.0, said=0.41, says=0.31),),
+    )
+    evaluation = EVALUATION.model_copy(update={"behaviors": (finding,)})
+
+    text = " ".join(page_of(Made(evaluation=evaluation)).text.split())
+
+    assert "age by +10: prediction rises ✗ failed 60 2 row 7, 54.0 to 64.0: 0.41 became 0.31" in text
 
 
 def test_every_picture_is_named_and_described():

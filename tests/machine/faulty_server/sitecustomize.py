@@ -30,16 +30,16 @@ def _spoil():
 
 def _drift():
     """Let the answers be others once the first few hundred were as they should."""
-    from mulgil.serving.model import NumericModel
+    from mulgil.litert_model import LiteRTModel
 
-    predict, answered = NumericModel.predict, [0]
+    predict, answered = LiteRTModel.predict, [0]
 
     def drifted(self, encoded):
         answered[0] += len(encoded)
         numbers = predict(self, encoded)
         return numbers if answered[0] < SOUND_REQUESTS else 0.5 + 0.5 * numbers
 
-    NumericModel.predict = drifted
+    LiteRTModel.predict = drifted
 
 
 if FAULT in ("errors", "slow"):
