@@ -213,7 +213,10 @@ def _executor_configuration(settings: PipelineSettings, own: StepSettings) -> di
     configuration = platform.KubernetesExecutorConfig(
         image_pull_policy=settings.image_pull_policy,
         image_pull_secret=[_named(platform.ImagePullSecret, n) for n in settings.image_pull_secrets],
-        secret_as_env=[_secret(name, keys) for name, keys in own.secrets.items()],
+        secret_as_env=[
+            *(_secret(name, keys) for name, keys in own.secrets.items()),
+            *(_secret(name, keys, is_optional=True) for name, keys in own.optional_secrets.items()),
+        ],
         config_map_as_env=[_config_map(settings.config_map, settings.config_map_keys)],
         pvc_mount=[_volume(claim, path) for claim, path in own.volumes.items()],
         tolerations=[
@@ -242,9 +245,14 @@ def _named(kind: Any, name: str) -> Any:
     return kind(secret_name=name, secret_name_parameter=_constant(name))
 
 
-def _secret(name: str, keys: tuple[str, ...]) -> platform.SecretAsEnv:
+def _secret(name: str, keys: tuple[str, ...], *, is_optional: bool = False) -> platform.SecretAsEnv:
     pairs = [platform.SecretAsEnv.SecretKeyToEnvMap(secret_key=key, env_var=key) for key in keys]
-    return platform.SecretAsEnv(secret_name=name, secret_name_parameter=_constant(name), key_to_env=pairs)
+    return platform.SecretAsEnv(
+        secret_name=name,
+        secret_name_parameter=_constant(name),
+        key_to_env=pairs,
+        optional=is_optional or None,
+    )
 
 
 def _config_map(name: str, keys: tuple[str, ...]) -> platform.ConfigMapAsEnv:

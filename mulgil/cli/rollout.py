@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from mulgil.artifacts import write_text
+from mulgil.cli.cluster_options import ContextOption
 from mulgil.cli.console import output
 from mulgil.cli.objects import read_manifests
 from mulgil.cli.tables import align
@@ -42,6 +44,8 @@ rollout_app = typer.Typer(
 )
 
 _LOOK_SECONDS = 0.5
+# Each look is a request to the API server.
+_CLUSTER_LOOK_SECONDS = 3.0
 # What a forecast stands on where a version has hardly been used.
 _ASSUMED = ArmTraffic(requests=1000, errors=1)
 
@@ -64,6 +68,49 @@ DriverOption = Annotated[str, typer.Option("--driver", help="local, knative or s
 PrometheusOption = Annotated[
     str | None, typer.Option("--prometheus-url", help="Where the numbers come from on a cluster.")
 ]
+ClusterNamespaceOption = Annotated[
+    str,
+    typer.Option(
+        "--cluster-namespace",
+        help="Of the rollouts that the pipeline's steps drive on a cluster, those of this namespace; "
+        "without it this machine's.",
+    ),
+]
+
+
+@dataclass(frozen=True)
+class Rollouts:
+    """The rollouts of one place.
+
+    Attributes:
+        store: What keeps them.
+        are_here: Whether this machine drives them; a cluster's are driven by their pipeline's step.
+    """
+
+    store: RolloutStore
+    are_here: bool = True
+
+    def go_on(self, rollout_id: str) -> None:
+        """See that a rollout is driven, where this machine is who drives it."""
+        if self.are_here:
+            ensure_driven(self.store, rollout_id)
+
+
+def _rollouts_of(namespace: str, context: str) -> Rollouts:
+    if not namespace:
+        if context:
+            raise InputError(
+                describe(
+                    "--context says which cluster, and nothing says that a cluster is meant",
+                    received=f"--context {context}",
+                    next_step="add --cluster-namespace, such as --cluster-namespace mulgil",
+                )
+            )
+        return Rollouts(RolloutStore())
+    from mulgil.cluster.api_server import connect
+    from mulgil.rollout.cluster_store import ClusterRolloutStore
+
+    return Rollouts(ClusterRolloutStore(namespace, connect(context)), are_here=False)
 
 
 @rollout_app.command("start")
@@ -97,32 +144,43 @@ def start_command(
         f"rollout {rollout.rollout_id}: version {rollout.stable_version} to {rollout.candidate_version}"
     )
     if is_watched:
-        watch_command(rollout.rollout_id)
+        _watch(Rollouts(store), rollout)
     else:
         output.print(f"mulgil rollout watch {rollout.rollout_id}")
 
 
 @rollout_app.command("status")
-def status_command(rollout: RolloutArgument = "latest") -> None:
+def status_command(
+    rollout: RolloutArgument = "latest",
+    namespace: ClusterNamespaceOption = "",
+    context: ContextOption = "",
+) -> None:
     """Show where a rollout is: its step, what was seen, and why it holds."""
-    store = RolloutStore()
-    record = store.find(rollout)
-    ensure_driven(store, record.rollout_id)
+    rollouts = _rollouts_of(namespace, context)
+    record = rollouts.store.find(rollout)
+    rollouts.go_on(record.rollout_id)
     output.out(describe_rollout(record), highlight=False)
-    page = _write_page(store, record)
+    page = _write_page(rollouts.store, record)
     output.print(f"\npage   {page}", markup=False)
 
 
 @rollout_app.command("watch")
-def watch_command(rollout: RolloutArgument = "latest") -> None:
+def watch_command(
+    rollout: RolloutArgument = "latest",
+    namespace: ClusterNamespaceOption = "",
+    context: ContextOption = "",
+) -> None:
     """Follow a rollout until it is over. Ctrl-C leaves it going on."""
-    store = RolloutStore()
-    record = store.find(rollout)
+    rollouts = _rollouts_of(namespace, context)
+    _watch(rollouts, rollouts.store.find(rollout))
+
+
+def _watch(rollouts: Rollouts, record: RolloutRecord) -> None:
     told, decided = 0, ""
     try:
         while True:
-            ensure_driven(store, record.rollout_id)
-            record = store.read(record.rollout_id)
+            rollouts.go_on(record.rollout_id)
+            record = rollouts.store.read(record.rollout_id)
             for event in record.events[told:]:
                 at = time.strftime("%H:%M:%S", time.localtime(event.at))
                 output.print(f"{at}  {event.phase.value:12} {event.text}", markup=False)
@@ -133,11 +191,14 @@ def watch_command(rollout: RolloutArgument = "latest") -> None:
             decided = line
             if record.phase.is_over:
                 break
-            time.sleep(_LOOK_SECONDS)
+            time.sleep(_LOOK_SECONDS if rollouts.are_here else _CLUSTER_LOOK_SECONDS)
     except KeyboardInterrupt:
-        output.print(f"\nIt goes on: mulgil rollout watch {record.rollout_id}")
+        if rollouts.are_here:
+            output.print(f"\nIt goes on: mulgil rollout watch {record.rollout_id}")
+        else:
+            output.print("\nIt goes on, driven by its pipeline's step")
         return
-    output.print(f"\npage   {_write_page(store, record)}", markup=False)
+    output.print(f"\npage   {_write_page(rollouts.store, record)}", markup=False)
 
 
 @rollout_app.command("drive", hidden=True)
@@ -155,21 +216,33 @@ def drive_command(rollout_id: Annotated[str, typer.Argument(metavar="ROLLOUT")])
 
 
 @rollout_app.command("promote")
-def promote_command(rollout: RolloutArgument = "latest") -> None:
+def promote_command(
+    rollout: RolloutArgument = "latest",
+    namespace: ClusterNamespaceOption = "",
+    context: ContextOption = "",
+) -> None:
     """Give the new version all the traffic now, whatever the numbers say."""
-    _command(rollout, Command.PROMOTE)
+    _command(_rollouts_of(namespace, context), rollout, Command.PROMOTE)
 
 
 @rollout_app.command("abort")
-def abort_command(rollout: RolloutArgument = "latest") -> None:
+def abort_command(
+    rollout: RolloutArgument = "latest",
+    namespace: ClusterNamespaceOption = "",
+    context: ContextOption = "",
+) -> None:
     """Give the version before all the traffic again now, whatever the numbers say."""
-    _command(rollout, Command.ABORT)
+    _command(_rollouts_of(namespace, context), rollout, Command.ABORT)
 
 
 @rollout_app.command("history")
-def history_command() -> None:
+@rollout_app.command("list", hidden=True)
+def history_command(namespace: ClusterNamespaceOption = "", context: ContextOption = "") -> None:
     """List every rollout, the newest first."""
-    rollouts = RolloutStore().list()
+    rollouts = _rollouts_of(namespace, context).store.list()
+    if not rollouts and namespace:
+        output.print(f"No rollouts in the namespace {namespace} of the cluster.", markup=False)
+        return
     if not rollouts:
         output.print("No rollouts yet. A second `mulgil run` starts one where the version before is used.")
         return
@@ -303,9 +376,8 @@ def _progress_line(record: RolloutRecord) -> str:
     )
 
 
-def _command(name: str, command: Command) -> None:
-    store = RolloutStore()
-    record = store.find(name)
+def _command(rollouts: Rollouts, name: str, command: Command) -> None:
+    record = rollouts.store.find(name)
     if record.phase.is_over:
         raise InputError(
             describe(
@@ -315,9 +387,9 @@ def _command(name: str, command: Command) -> None:
                 next_step="see `mulgil rollout history`",
             )
         )
-    store.command(record.rollout_id, command)
-    ensure_driven(store, record.rollout_id)
-    watch_command(record.rollout_id)
+    rollouts.store.command(record.rollout_id, command)
+    rollouts.go_on(record.rollout_id)
+    _watch(rollouts, record)
 
 
 def _write_page(store: RolloutStore, record: RolloutRecord) -> Path:

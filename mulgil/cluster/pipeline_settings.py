@@ -55,6 +55,7 @@ class StepSettings(_Part):
         requests: What is kept free for it.
         limits: What it cannot pass.
         secrets: By secret, the keys that become environment variables of the same names.
+        optional_secrets: Likewise; where a secret is not there the step runs without its variables.
         volumes: By PersistentVolumeClaim, where it is mounted.
         node_selector: Labels of the nodes that it may run on.
         tolerations: Taints of the nodes that it may run on too.
@@ -66,6 +67,7 @@ class StepSettings(_Part):
     requests: Amounts = Amounts()
     limits: Amounts = Amounts()
     secrets: Mapping[str, tuple[str, ...]] = Field(default_factory=dict)
+    optional_secrets: Mapping[str, tuple[str, ...]] = Field(default_factory=dict)
     volumes: Mapping[str, str] = Field(default_factory=dict)
     node_selector: Mapping[str, str] = Field(default_factory=dict)
     tolerations: tuple[Toleration, ...] = ()

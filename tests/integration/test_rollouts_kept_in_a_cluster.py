@@ -4,10 +4,13 @@ import contextlib
 import threading
 
 import pytest
+import yaml
 from api_server_stub import ApiServerStub, refused, serving
 from kserve_cluster import KServeCluster, isvc
 from rollouts import Callers, Scene
+from typer.testing import CliRunner
 
+from mulgil.cli.rollout import rollout_app
 from mulgil.errors import InputError, TemporaryError
 from mulgil.rollout import releasing
 from mulgil.rollout.cluster_store import COMMAND_MANAGER, SERVICE_LABEL, ClusterRolloutStore
@@ -22,14 +25,38 @@ def stub():
 
 
 @pytest.fixture
-def open_store(stub, tmp_path):
+def api(stub):
+    with serving(stub) as client:
+        yield client
+
+
+@pytest.fixture
+def open_store(api, tmp_path):
     """Return what opens the store as another container does: with nothing but the API server."""
-    with contextlib.ExitStack() as stack:
-        api = stack.enter_context(serving(stub))
-        count = iter(range(100))
-        yield lambda **more: ClusterRolloutStore(
-            "default", api, tmp_path / f"container-{next(count)}", **more
-        )
+    count = iter(range(100))
+    return lambda **more: ClusterRolloutStore("default", api, tmp_path / f"container-{next(count)}", **more)
+
+
+@pytest.fixture
+def mulgil(api, tmp_path, monkeypatch):
+    """Return what runs `mulgil rollout` as a person whose kubeconfig means the cluster."""
+    place = tmp_path / "kubeconfig"
+    kubeconfig = {
+        "current-context": "kind",
+        "contexts": [{"name": "kind", "context": {"cluster": "kind", "user": "kind"}}],
+        "clusters": [{"name": "kind", "cluster": {"server": api.configuration.host}}],
+        "users": [{"name": "kind", "user": {}}],
+    }
+    place.write_text(yaml.safe_dump(kubeconfig), encoding="utf-8")
+    monkeypatch.setattr("kubernetes.config.kube_config.KUBE_CONFIG_DEFAULT_LOCATION", str(place))
+    monkeypatch.setenv("MULGIL_HOME", str(tmp_path / "home"))
+
+    def run(*words, is_refused=False):
+        answer = CliRunner().invoke(rollout_app, [*words])
+        assert isinstance(answer.exception, InputError if is_refused else type(None)), answer.output
+        return str(answer.exception) if is_refused else answer.output
+
+    return run
 
 
 @pytest.fixture
@@ -155,6 +182,30 @@ def test_the_step_stays_until_the_verdict_and_one_that_waits_takes_over(scene, o
 
     assert waits == [1]
     assert ended.phase is Phase.PROMOTED
+
+
+def test_a_person_sees_and_ends_the_rollouts_of_a_cluster_as_those_of_a_machine(scene, stub, mulgil):
+    assert "No rollouts in the namespace default" in mulgil("history", "--cluster-namespace", "default")
+    rollout = scene.start(isvc("2"))
+    scene.drive(rollout, most_moves=4)
+
+    assert rollout.rollout_id in mulgil("history", "--cluster-namespace", "default", "--context", "kind")
+    shown = mulgil("status", "heart", "--cluster-namespace", "default")
+    assert "default/heart: version 1 to 2, driver knative" in shown
+
+    # Its step hears it at the next look.
+    driven = threading.Timer(0.5, lambda: scene.drive(rollout))
+    driven.start()
+    assert "rolled_back" in mulgil("abort", "heart", "--cluster-namespace", "default")
+    driven.join()
+    assert scene.store.read(rollout.rollout_id).phase is Phase.ROLLED_BACK
+
+
+def test_looking_at_a_clusters_rollouts_needs_a_namespace_and_a_cluster_that_answers(scene, stub, mulgil):
+    assert "add --cluster-namespace" in mulgil("history", "--context", "kind", is_refused=True)
+    unknown = mulgil("history", "--cluster-namespace", "default", "--context", "elsewhere", is_refused=True)
+    assert "There is no cluster to talk to" in unknown
+    assert "There is no rollout yet" in mulgil("status", "--cluster-namespace", "default", is_refused=True)
 
 
 def test_an_api_server_that_is_gone_for_a_while_ends_nothing(scene, stub, see_to):

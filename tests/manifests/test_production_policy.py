@@ -264,11 +264,11 @@ def test_the_steps_that_ask_an_endpoint_have_its_token():
         if "secret" in v
     }
 
-    assert {name for name, step in steps.items() if secret in step.get("secrets", {})} == {
+    assert {name for name, step in steps.items() if secret in step.get("optional_secrets", {})} == {
         "deploy_model",
         "roll_out_model",
     }
-    assert steps["deploy_model"]["secrets"][secret] == [TOKEN_VARIABLE]
+    assert steps["deploy_model"]["optional_secrets"][secret] == [TOKEN_VARIABLE]
 
 
 def test_a_namespace_admits_only_restricted_pods():

@@ -136,6 +136,23 @@ def test_secrets_are_named_and_become_variables_of_the_steps_that_need_them():
     assert executors["exec-train-model"]["configMapAsEnv"][0]["configMapName"] == "places"
 
 
+def test_a_secret_that_not_every_cluster_has_is_asked_for_and_not_required():
+    _, executors = adapted("steps: {deploy_model: {optional_secrets: {tokens: [TOKEN]}}}")
+
+    (tokens,) = executors["exec-deploy-model"]["secretAsEnv"]
+    assert (tokens["secretName"], tokens["optional"]) == ("tokens", True)
+    assert tokens["keyToEnv"] == [{"secretKey": "TOKEN", "envVar": "TOKEN"}]
+
+
+def test_without_the_component_that_asks_for_tokens_no_step_needs_their_secret():
+    settings = read_settings()
+
+    needed = {secret for step in settings.steps for secret in settings.of(step).secrets}
+    assert "mulgil-serving-tokens" not in needed
+    for step in ("deploy_model", "roll_out_model"):
+        assert "mulgil-serving-tokens" in settings.of(step).optional_secrets
+
+
 def test_the_gpu_components_settings_go_over_those_of_the_base():
     base = {"pipeline.yaml": "config_map: c\nsteps: {train_model: {limits: {cpu: 1}, retries: 3}}"}
 
