@@ -31,6 +31,8 @@ _MARKS = (
 _WESTERN = re.compile(r"^([\x00-\x7fÀ-ÖØ-öø-ÿŒœßªº«»¡¿–—‘’“”„‚…•]|[€£¥§©®°±²³µ·¼½¾×÷™†‡‰´¨¸](?![a-zà-ÿ]))*$")
 _WORD_WITH_ACCENTS = re.compile(r"\w*[À-ÿŒœ]\w*")
 
+_BEYOND_ASCII = bytes(range(128, 256))
+
 # Enough to tell languages apart; more costs seconds. Chosen by eye.
 _BYTES_JUDGED = 200_000
 _LINES_JUDGED = 200
@@ -76,6 +78,8 @@ def detect_encoding(content: bytes) -> str:
     except UnicodeDecodeError as exc:
         # Around what is not ASCII; a large table may begin with none.
         part = content[max(0, exc.start - _BYTES_JUDGED // 2) : exc.start + _BYTES_JUDGED // 2]
+        # Of a file of two encodings, its lines of UTF-8 tell nothing of the other.
+        part = b"".join(line for line in io.BytesIO(part) if not _is_utf8_beyond_ascii(line))
         western = part.decode("cp1252", errors="replace")
         if _is_western(western):
             return "cp1252"
@@ -85,6 +89,31 @@ def detect_encoding(content: bytes) -> str:
             return "cp1252"
         return best.encoding.replace("_", "-")
     return "utf-8"
+
+
+def count_utf8_lines(content: bytes, encoding: str) -> int:
+    """Return how many lines of a text are in UTF-8 beyond ASCII, though the whole of it is not.
+
+    In an encoding of one byte a letter such a line has signs that hardly follow each other, as in `KÃ¶ln`. Of
+    others nothing can be told so.
+
+    Args:
+        content: The file.
+        encoding: What the whole is read as.
+    """
+    if is_utf8(encoding) or len(_BEYOND_ASCII.decode(encoding, errors="replace")) != len(_BEYOND_ASCII):
+        return 0
+    return sum(_is_utf8_beyond_ascii(line) for line in io.BytesIO(content))
+
+
+def _is_utf8_beyond_ascii(line: bytes) -> bool:
+    if line.isascii():
+        return False
+    try:
+        line.decode("utf-8")
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _is_western(text: str) -> bool:

@@ -30,10 +30,12 @@ class UndescribedTable:
     Attributes:
         source: The keys of `source` in project.yaml, without the location.
         columns: Every column by its name: text as a file has it, or typed.
+        lines_of_utf8: How many lines of text are UTF-8 where the text is read as another encoding.
     """
 
     source: dict[str, object]
     columns: dict[str, pa.ChunkedArray]
+    lines_of_utf8: int = 0
 
 
 def read_undescribed(

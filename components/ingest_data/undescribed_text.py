@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.csv
 
 from components.ingest_data.compression import open_uncompressed
-from components.ingest_data.dialect import Dialect, detect_dialect, detect_encoding, is_utf8
+from components.ingest_data.dialect import Dialect, count_utf8_lines, detect_dialect, detect_encoding, is_utf8
 from components.ingest_data.lines import GREATEST_LINE, describe_endless
 from components.ingest_data.structure import refuse_repeated_names
 from mulgil.errors import InputError, describe
@@ -24,7 +24,7 @@ _COMMA_DECIMAL = re.compile(r"^[-+]?(\d+|\d{1,3}(\.\d{3})+),\d+\D{0,4}$")
 
 def read_undescribed_text(
     files: Mapping[str, Path], header: Sequence[str] | None, known: Collection[str]
-) -> tuple[dict[str, object], dict[str, pa.ChunkedArray]]:
+) -> tuple[dict[str, object], dict[str, pa.ChunkedArray], int]:
     """Read files that are written alike, which the first of them tells.
 
     Args:
@@ -33,7 +33,8 @@ def read_undescribed_text(
         known: Columns that the table is said to have; a first line that names one is a header.
 
     Returns:
-        The keys of `source` in project.yaml, without the location; and every column's text by its name.
+        The keys of `source` in project.yaml, without the location; every column's text by its name; and how
+        many lines are UTF-8 where the text is read as another encoding.
 
     Raises:
         InputError: They are no delimited text, have no rows, no header, other columns or a column twice.
@@ -44,6 +45,7 @@ def read_undescribed_text(
     dialect = _detect(content, encoding, location, header, known)
     names = list(header) if header is not None and not dialect.has_header else None
     columns = _divide(content, location, encoding, dialect, names)
+    lines_of_utf8 = count_utf8_lines(content, encoding)
     parts = {name: [*column.chunks] for name, column in columns.items()}
     for other, more in contents:
         found = _divide(more, other, encoding, dialect, names)
@@ -58,6 +60,7 @@ def read_undescribed_text(
             )
         for name, column in found.items():
             parts[name] += column.chunks
+        lines_of_utf8 += count_utf8_lines(more, encoding)
     columns = {name: pa.chunked_array(chunks, pa.string()) for name, chunks in parts.items()}
     source: dict[str, object] = {"kind": "csv"}
     if dialect.delimiter != ",":
@@ -70,7 +73,7 @@ def read_undescribed_text(
         source["header"] = names
     if dialect.delimiter != "," and _has_comma_decimals(columns):
         source["decimal"] = ","
-    return source, columns
+    return source, columns, lines_of_utf8
 
 
 def _unpack(path: Path, location: str) -> bytes:

@@ -91,6 +91,7 @@ def draft_to(folder: Path, asked: Asked) -> Any:
         profiles,
         Wishes(asked.target, asked.entity, asked.event_timestamp, asked.task),
         f"{collected_at:%Y-%m-%d}T00:00:00Z",
+        table.lines_of_utf8,
     )
     write_text(folder / PROJECT_FILE, render_project(draft))
     write_text(folder / DICTIONARY_FILE, render_dictionary(draft))

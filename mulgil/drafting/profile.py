@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from mulgil.contract.number_signs import without_signs
-from mulgil.contract.values import read_truth
+from mulgil.contract.values import GREATEST_WHOLE, read_truth
 from mulgil.drafting.signs import find_number_signs
 
 # What tables write where they have no value. The first are never a category; the others are one where the
@@ -97,6 +97,11 @@ class ColumnProfile:
     def finite(self) -> npt.NDArray[np.float64]:
         """The numbers that are there."""
         return self.numbers[np.isfinite(self.numbers)]
+
+    @property
+    def is_beyond_whole(self) -> bool:
+        """Whether there are whole numbers so large that a float, and so a model, takes several for one."""
+        return self.kind is Kind.WHOLE and _is_any_rounded(self.finite)
 
     @property
     def is_sequential(self) -> bool:
@@ -234,19 +239,24 @@ def _profile(
     commonest = np.argsort(-rows_of, kind="stable")[: VALUES_KEPT + 1]
     lengths = np.array([len(word) for word in words], dtype=np.float64)
     present = int(rows_of.sum())
+    # 1 and 1.0 are one number; of great ones a float makes one of several.
+    is_told_by_words = not len(of_values) or (kind is Kind.WHOLE and _is_any_rounded(of_values))
     return ColumnProfile(
         name=name,
         rows=len(codes),
         missing=len(codes) - present,
         kind=kind,
-        # 1 and 1.0 are one number.
-        distinct=len(np.unique(of_values)) if len(of_values) else len(words),
+        distinct=len(words) if is_told_by_words else len(np.unique(of_values)),
         values=tuple((words[place], int(rows_of[place])) for place in commonest),
         numbers=np.append(of_values, np.nan)[codes] if len(of_values) else np.empty(0),
         codes=codes,
         mean_length=float((lengths * rows_of).sum() / present) if present else 0.0,
         **more,  # type: ignore[arg-type]
     )
+
+
+def _is_any_rounded(whole: npt.NDArray[np.float64]) -> bool:
+    return bool((np.abs(whole) > GREATEST_WHOLE).any())
 
 
 def _codes(encoded: pa.DictionaryArray) -> npt.NDArray[np.int64]:

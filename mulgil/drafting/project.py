@@ -53,6 +53,7 @@ def draft_project(
     profiles: Sequence[ColumnProfile],
     wishes: Wishes,
     collected_at: str,
+    lines_of_utf8: int = 0,
 ) -> ProjectDraft:
     """Draft a project.
 
@@ -62,6 +63,7 @@ def draft_project(
         profiles: The columns, in the order of the source.
         wishes: What the user says.
         collected_at: A time in ISO 8601 for every row, where no column tells one.
+        lines_of_utf8: How many lines are UTF-8 in a file that is read as another encoding.
 
     Raises:
         InputError: A column that was named is not there, or cannot be what it was named for.
@@ -105,7 +107,7 @@ def draft_project(
         source=_with_missing_words(source, profiles) if is_csv else source,
         columns=tuple(columns),
         split=_split(entity),
-        decisions=(*_decide_source(source), *_decide(entity, moment, target, targets.task)),
+        decisions=(*_decide_source(source, lines_of_utf8), *_decide(entity, moment, target, targets.task)),
     )
 
 
@@ -130,6 +132,7 @@ def _find_entity(profiles: Sequence[ColumnProfile], wishes: Wishes) -> ColumnPro
     for profile in profiles:
         is_named = profile.name in (wishes.target, wishes.event_timestamp)
         is_key = profile.kind in (Kind.WHOLE, Kind.TEXT) and profile.distinct == profile.rows
+        is_key = is_key and (profile.is_text or not profile.is_beyond_whole)
         if not is_named and is_key and not profile.unread and _LOOKS_LIKE_WHO.search(profile.name):
             return profile
     return None
@@ -150,7 +153,16 @@ def _find_moment(profiles: Sequence[ColumnProfile], wishes: Wishes) -> ColumnPro
 
 
 def _draft_entity(name: str, profile: ColumnProfile) -> ColumnDraft:
-    is_whole = profile.kind is Kind.WHOLE and not profile.unread
+    is_whole = profile.kind is Kind.WHOLE and not profile.unread and not profile.is_beyond_whole
+    if profile.is_beyond_whole and not profile.is_text:
+        raise InputError(
+            describe(
+                f"{profile.name} has whole numbers beyond 2^53, which a model does not tell apart",
+                expected="smaller ones, or text",
+                received=f"--entity {profile.name}, with values such as {profile.values[0][0]}",
+                next_step=f"write it as text in the source: CAST({profile.name} AS text) in a query",
+            )
+        )
     if profile.kind is Kind.NUMBER or (
         not profile.is_text and profile.kind is not Kind.TEXT and not is_whole
     ):
@@ -251,11 +263,18 @@ def _decide_classes(target: ColumnProfile, task: str) -> list[str]:
     return []
 
 
-def _decide_source(source: Mapping[str, Any]) -> tuple[str, ...]:
+def _decide_source(source: Mapping[str, Any], lines_of_utf8: int) -> tuple[str, ...]:
     if "encoding" not in source or str(source["encoding"]).startswith("utf"):
         return ()
+    encoding = source["encoding"]
+    read = f"the file is read as {encoding}, by its letters; see whether names and words are right"
+    if not lines_of_utf8:
+        return (read,)
+    lines = "1 line is" if lines_of_utf8 == 1 else f"{lines_of_utf8} lines are"
     return (
-        f"the file is read as {source['encoding']}, by its letters; see whether names and words are right",
+        read,
+        f"the file has two encodings: {lines} UTF-8, and garbled when read as {encoding}; write all of it in "
+        "one, or words will be taken for others",
     )
 
 

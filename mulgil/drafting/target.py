@@ -149,13 +149,14 @@ def _draft_binary(name: str, profile: ColumnProfile, taken: set[str]) -> tuple[C
         return (ColumnDraft(keys, remarks),)
     # The rarer of the two is what one looks for, as a rule.
     (other, _), (word, rows) = profile.values[:2]
-    is_number = profile.kind in (Kind.WHOLE, Kind.NUMBER)
+    # Of numbers that a float rounds, what is written tells two apart.
+    is_number = profile.kind in (Kind.WHOLE, Kind.NUMBER) and not profile.is_beyond_whole
     if is_number:
         # As numbers, however the source writes them: 1,5 or $2.
         values, counts = np.unique(profile.finite, return_counts=True)
         rarer = int(counts.argmin())
         word, other, rows = f"{values[rarer]:.17g}", f"{values[1 - rarer]:.17g}", int(counts[rarer])
-    kind = {Kind.WHOLE: "integer", Kind.NUMBER: "float"}.get(profile.kind, "category")
+    kind = {Kind.WHOLE: "integer", Kind.NUMBER: "float"}[profile.kind] if is_number else "category"
     source = {
         **identity(name, profile),
         "role": "ignore",

@@ -574,3 +574,71 @@ def test_a_target_that_one_row_would_decide_is_asked_about(init, tmp_path):
     _, printed = init(tmp_path / "rows.csv", "--target", "price")
 
     assert "price has values far from all that is usual, such as 1e+07" in " ".join(printed.split())
+
+
+def test_whole_numbers_that_a_float_rounds_are_asked_about_and_tell_rows_apart_as_text(init, tmp_path):
+    first = 2**60
+    rows = pd.DataFrame(
+        {
+            "id": [first + i for i in range(80)],
+            "account": [first + 3 * i % 40 for i in range(80)],
+            "x": range(80),
+        }
+    ).assign(y=lambda frame: frame["x"] % 3 == 0)
+    rows.to_csv(tmp_path / "rows.csv", index=False)
+    rows.to_parquet(tmp_path / "rows.parquet")
+
+    code, printed = init(tmp_path / "rows.csv", "--target", "y")
+
+    assert code == 0, printed
+    drafted = columns_of(tmp_path / "drafted")
+    # Eighty different ones, which as floats are one.
+    assert (drafted["id"]["role"], drafted["id"]["type"]) == ("entity", "text")
+    assert drafted["account"]["type"] == "float"
+    text = (tmp_path / "drafted" / "data_dictionary.yaml").read_text()
+    assert text.count("TODO: a float rounds whole numbers beyond 2^53") == 1
+    assert ingest(tmp_path / "drafted").rows_quarantined == 0
+
+    typed = tmp_path / "typed"
+    code, printed = init(tmp_path / "rows.parquet", "--target", "y", folder=typed)
+    assert code == 0, printed
+    assert columns_of(typed)["id"]["role"] == "ignore"
+    assert "identifier: 80 different values" in columns_of(typed)["id"]["description"]
+    assert ingest(typed).rows_quarantined == 0
+    code, printed = init(
+        tmp_path / "rows.parquet", "--target", "y", "--entity", "id", folder=tmp_path / "none"
+    )
+    assert code == 2 and "CAST(id AS text)" in printed and "Traceback" not in printed
+
+
+def test_a_target_of_two_great_whole_numbers_is_told_apart(init, tmp_path):
+    rows = [f"{i % 7},{2**60 + (i % 3 > 0)}" for i in range(80)]
+    (tmp_path / "rows.csv").write_text("\n".join(["x,y", *rows]))
+
+    code, printed = init(tmp_path / "rows.csv", "--target", "y")
+
+    assert code == 0, printed
+    manifest = ingest(tmp_path / "drafted")
+    assert manifest.rows_quarantined == 0
+    assert {str(2**60), str(2**60 + 1)} == set(columns_of(tmp_path / "drafted")["y"]["categories"])
+
+
+@pytest.mark.parametrize(
+    ("garbled", "words"), [(0, None), (1, "1 line is UTF-8"), (30, "30 lines are UTF-8")]
+)
+def test_a_file_of_two_encodings_is_told(init, tmp_path, garbled, words):
+    in_utf8 = {4 * place for place in range(1, garbled + 1)}
+    lines = [
+        f"{('Köln', 'Süd', 'Ost', 'Straße')[i % 4]},{i % 7},{'ny'[i // 3 % 2]}\n".encode(
+            "utf-8" if i in in_utf8 else "cp1252"
+        )
+        for i in range(1, 200)
+    ]
+    (tmp_path / "rows.csv").write_bytes(b"where,size,ill\n" + b"".join(lines))
+
+    code, printed = init(tmp_path / "rows.csv", "--target", "ill")
+
+    assert code == 0, printed
+    assert "the file is read as cp1252" in printed
+    assert ("two encodings" in printed) == bool(words)
+    assert words is None or words in " ".join(printed.split())
