@@ -49,7 +49,7 @@ test: setup .tools/bin/kubectl ## Pass the tests, those of the validation enviro
 	.venv/bin/pytest
 	$(VALIDATION)/.venv/bin/pytest -c tests/validation_environment/pytest.ini tests/validation_environment
 
-test-all: test ## Pass the long tests too, look for new examples, and those that need Chromium, npm, redis-server, promtool, images
+test-all: test ## Pass the long tests too, look for new examples, and those that need Chromium, npm, redis-server, PostgreSQL, promtool, images
 	.venv/bin/pytest tests/machine
 	.venv/bin/pytest --hypothesis-profile=exploring -m hypothesis
 

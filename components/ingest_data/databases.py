@@ -8,9 +8,9 @@ from pathlib import Path
 import sqlalchemy as sa
 from pydantic import ValidationError
 
-from components.ingest_data.sql_source import connectable
+from components.ingest_data.sql_source import connectable, describe_failure
 from mulgil.contract.sources import SqlSource
-from mulgil.errors import InputError, TemporaryError, describe
+from mulgil.errors import InputError, describe
 
 _SECRET = re.compile(r"://[^/@]*@")
 
@@ -36,7 +36,8 @@ def describe_query(url: str, query: str | None, base: Path) -> SqlSource:
         base: The working directory.
 
     Raises:
-        InputError: The URL or the query cannot stand there, or there are several tables to choose from.
+        InputError: The URL or the query cannot stand there, the user is not let in, or there are several
+            tables to choose from.
         TemporaryError: The database cannot be reached.
     """
     scheme, _, path = url.partition(":///")
@@ -62,14 +63,8 @@ def _every_row(source: SqlSource, base: Path) -> str:
     try:
         inspector = sa.inspect(engine)
         tables = sorted([*inspector.get_table_names(), *inspector.get_view_names()])
-    except sa.exc.OperationalError as exc:
-        raise TemporaryError(
-            describe(f"The database does not answer: {str(exc).splitlines()[0]}", received=source.url)
-        ) from exc
     except sa.exc.SQLAlchemyError as exc:
-        raise InputError(
-            describe(f"The database cannot be read: {str(exc).splitlines()[0]}", received=source.url)
-        ) from exc
+        raise describe_failure(engine, exc, f"url={source.url}") from exc
     finally:
         engine.dispose()
     if len(tables) != 1:

@@ -18,6 +18,17 @@ from mulgil.contract.sources import SqlSource
 from mulgil.errors import InputError, TemporaryError, describe
 
 _NAME = re.compile(r"\$\{(\w+)\}")
+_PASSWORD = re.compile(r"(?<=:)\$\{(\w+)\}(?=@)")
+
+# SQLAlchemy's own choice is psycopg2; ours is its successor, which is installed.
+_DRIVERS = {"postgresql": "postgresql+psycopg"}
+
+# What PostgreSQL and MySQL say of a user or a database that they do not know; waiting helps with neither.
+# Of what happens before anybody is let in, PostgreSQL's library hands on the text alone.
+_REFUSALS = (
+    *("authentication failed", "no password supplied", "no pg_hba.conf entry", "Access denied"),
+    *("does not exist", "Unknown database"),
+)
 
 
 def read_sql(source: SqlSource, folder: Path) -> RawTable:
@@ -28,8 +39,8 @@ def read_sql(source: SqlSource, folder: Path) -> RawTable:
         folder: Of the project, where a relative file of SQLite lies.
 
     Raises:
-        InputError: The URL, its environment or the query is wrong, or there is no row.
-        TemporaryError: The database cannot be reached.
+        InputError: The URL, its environment, the user or the query is wrong, or there is no row.
+        TemporaryError: The database cannot be reached; or, while rows are read: it broke off.
     """
     results = _results(source, folder)
     header = next(results)
@@ -56,22 +67,42 @@ def _results(source: SqlSource, folder: Path) -> Iterator[tuple[Cells, ...]]:
             yield tuple(result.keys())  # type: ignore[misc]
             for rows in result.partitions(BATCH_ROWS):
                 yield tuple([plain(cell) for cell in column] for column in zip(*rows, strict=True))
-    except (sa.exc.OperationalError, sa.exc.InterfaceError) as exc:
-        # SQLite says this of a query that is wrong, too; others of a server that is not there.
-        kind = InputError if engine.dialect.name == "sqlite" else TemporaryError
-        raise kind(_failure(source, exc)) from exc
     except (sa.exc.SQLAlchemyError, ValueError) as exc:
-        raise InputError(_failure(source, exc)) from exc
+        raise describe_failure(engine, exc, f"url={source.url} query={source.query}") from exc
     finally:
         engine.dispose()
 
 
-def _failure(source: SqlSource, exc: Exception) -> str:
-    return describe(
-        f"The database did not answer the query: {str(exc).splitlines()[0]}",
-        expected="rows",
-        received=f"url={source.url} query={source.query}",
-        next_step="correct `source` in project.yaml, or see whether the database is there",
+def describe_failure(engine: sa.Engine, exc: Exception, received: str) -> InputError | TemporaryError:
+    """Return the error that tells why a database gives no rows, or no more.
+
+    Args:
+        engine: Of the database.
+        exc: What its driver said.
+        received: The URL as the project has it, and the query.
+    """
+    said = str(exc).splitlines()[0]
+    # SQLite says this of a query that is wrong, too; others of a server that is not there.
+    is_of_server = isinstance(exc, sa.exc.OperationalError | sa.exc.InterfaceError)
+    is_of_server = is_of_server and engine.dialect.name != "sqlite"
+    if is_of_server and any(words in said for words in _REFUSALS):
+        return InputError(
+            describe(
+                f"The database does not let this user in: {said}",
+                expected="a user, a password and a database that it knows",
+                received=received,
+                next_step="correct the URL, or what the environment has for its ${…}",
+            )
+        )
+    return (TemporaryError if is_of_server else InputError)(
+        describe(
+            f"The database did not answer the query: {said}",
+            expected="rows",
+            received=received,
+            next_step="see whether the database is there, and run again"
+            if is_of_server
+            else "correct `source` in project.yaml",
+        )
     )
 
 
@@ -91,7 +122,9 @@ def connectable(source: SqlSource, folder: Path) -> sa.Engine:
             )
         )
     try:
-        url = sa.make_url(_NAME.sub(lambda name: os.environ[name[1]], source.url))
+        # A password may have signs that divide a URL; a part of it would be shown as the host.
+        quoted = _PASSWORD.sub(lambda name: quote(os.environ[name[1]], safe=""), source.url)
+        url = sa.make_url(_NAME.sub(lambda name: os.environ[name[1]], quoted))
         if url.get_backend_name() == "sqlite" and url.database:
             path = folder / url.database
             # SQLite makes a database where there is none.
@@ -105,7 +138,7 @@ def connectable(source: SqlSource, folder: Path) -> sa.Engine:
                 )
             # Read only: of a change to its tables SQLite would not wait for a commit.
             url = url.set(database=f"file:{quote(str(path))}", query={"mode": "ro", "uri": "true"})
-        return sa.create_engine(url)
+        return sa.create_engine(url.set(drivername=_DRIVERS.get(url.drivername, url.drivername)))
     except (sa.exc.ArgumentError, sa.exc.NoSuchModuleError, ImportError) as exc:
         raise InputError(
             describe(

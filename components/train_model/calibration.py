@@ -118,8 +118,8 @@ def lines_of(calibration: CalibrationMap) -> tuple[Floats, Floats, Floats, Float
     """Return an isotonic map's lines: where each starts, its length and its rise; and the lowest level.
 
     Shapes:
-        (width, lines) and (width,), without the first where there is one column. A column of fewer lines
-        than another ends in some that do not rise.
+        (width, lines) and (width,), which one column's probabilities (rows,) meet as those of many do. A
+        column of fewer lines than another ends in some that do not rise.
     """
     count = max(2, *(len(knots) for knots in calibration.knots))
     knots, levels = (
@@ -127,8 +127,7 @@ def lines_of(calibration: CalibrationMap) -> tuple[Floats, Floats, Floats, Float
         for parts in (calibration.knots, calibration.levels)
     )
     lengths, rises = np.diff(knots), np.diff(levels)
-    found = knots[:, :-1], np.where(lengths > 0, lengths, 1.0), rises, levels[:, 0]
-    return found if len(knots) > 1 else tuple(part[0] for part in found)  # type: ignore[return-value]
+    return knots[:, :-1], np.where(lengths > 0, lengths, 1.0), rises, levels[:, 0]
 
 
 def by_column(values: tuple[float, ...]) -> Floats:

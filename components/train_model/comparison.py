@@ -130,7 +130,7 @@ def score_fold(
     """Fit on one part, stop by a part of it, and measure the loss on the part that was held out."""
     train, held_out = (rows.take(places) for places in fold)
     transform = fit_transform(specification, train.tensors)
-    head = make_head(task, answer_width, train)
+    head = make_head(task, answer_width, train, training.class_weights)
     executor = TransformExecutor(transform)
     examples, others = (
         Examples(executor.apply(part.tensors), head.encode(part)) for part in (train, held_out)

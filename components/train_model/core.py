@@ -73,7 +73,8 @@ def train_model(
     task = folder.project.task
     answer_width = AnswerForm.of(task, dictionary).width
     specification = specify_preprocessing(dictionary)
-    first, head = fit_transform(specification, train.tensors), make_head(task, answer_width, train)
+    first = fit_transform(specification, train.tensors)
+    head = make_head(task, answer_width, train, training.class_weights)
     both = train.joined(validation)
     candidates: tuple[FamilyScore, ...] = ()
     family = training.family
@@ -115,7 +116,8 @@ def train_model(
         if folder.project.decision is not None:
             probability = first_model.predict(held_out.numbers)
             decision = choose_threshold(folder.project.decision, validation.target, probability)
-    transform, head = fit_transform(specification, both.tensors), make_head(task, answer_width, both)
+    transform = fit_transform(specification, both.tensors)
+    head = make_head(task, answer_width, both, training.class_weights)
     model: FittedModel = learner.fit(head, _encode(transform, head, both), curve)
     if calibration is not None:
         model = model.calibrated(calibration)

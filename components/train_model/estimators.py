@@ -28,6 +28,7 @@ from components.train_model.learners import Curve, Examples, Floats, measure_los
 from mulgil.artifacts import BUNDLE_ONNX, CalibrationMap
 from mulgil.contract import Task
 from mulgil.contract.learning import Family, Training
+from mulgil.errors import InputError
 from mulgil.onnx_model import OnnxModel
 from mulgil.preprocessing import FittedTransform, TransformExecutor
 from mulgil.preprocessing.rows import Tensors
@@ -59,7 +60,13 @@ class Estimators:
         del curve
         estimator = make_estimator(self.family, head.task, self.training, rows=len(examples.numbers))
         target = examples.target.astype(np.int64) if head.task.is_classification else examples.target
-        return FittedEstimator(estimator.fit(examples.numbers, target), head)
+        weights = head.weigh(examples.target)
+        if weights is None:
+            return FittedEstimator(estimator.fit(examples.numbers, target), head)
+        if self.family is Family.NEAREST_NEIGHBORS:
+            # Where it is one of several that are compared; by itself it is refused with file and line.
+            raise InputError(f"{self.family} takes no class weights")
+        return FittedEstimator(estimator.fit(examples.numbers, target, sample_weight=weights), head)
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from components.train_model.checkpoints import Checkpoint, Checkpoints, FitState
 from components.train_model.heads import Head
-from components.train_model.learners import Curve, Examples
+from components.train_model.learners import Curve, Examples, Floats
 from components.train_model.network import NetworkBuilder
 from mulgil.contract.learning import Training
 from mulgil.errors import InputError, describe
@@ -33,7 +33,7 @@ def find_epochs(
     """
     training = builder.training
     place = _find(checkpoints, builder, head, train, validation.numbers, validation.target)
-    measure = _ValidationLoss(validation, head.loss)
+    measure = _ValidationLoss(validation, head)
     _, logs = _fit(builder, head, train, training.max_epochs, place, measure)
     curve = Curve(tuple(logs["loss"]), tuple(logs["val_loss"]))
     if not np.isfinite([curve.loss, curve.val_loss]).all():
@@ -71,18 +71,22 @@ class _ValidationLoss(keras.callbacks.Callback):
     times as long as the epoch itself.
     """
 
-    def __init__(self, validation: Examples, loss: keras.losses.Loss) -> None:
+    def __init__(self, validation: Examples, head: Head) -> None:
         super().__init__()
         self._validation = validation
-        self._loss = loss
+        self._loss = head.loss
+        self._weights = head.weigh(validation.target)
 
     def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
         """Trace the loss once."""
         numbers, target = tf.constant(self._validation.numbers), tf.constant(self._validation.target)
+        weights = None if self._weights is None else tf.constant(self._weights)
 
         @tf.function
         def measure(start: tf.Tensor, end: tf.Tensor) -> tf.Tensor:
-            return self._loss(target[start:end], self.model(numbers[start:end], training=False))
+            predicted = self.model(numbers[start:end], training=False)
+            counted = None if weights is None else weights[start:end]
+            return self._loss(target[start:end], predicted, sample_weight=counted)
 
         self._measure = measure
 
@@ -160,7 +164,7 @@ def _fit(
     done = state.epochs if state else 0
     if done < epochs and not progress.is_over:
         network.fit(
-            _order(examples, training, done, epochs),
+            _order(examples, head.weigh(examples.target), training, done, epochs),
             initial_epoch=done,
             epochs=epochs,
             steps_per_epoch=steps,
@@ -179,10 +183,12 @@ def _variables(network: keras.Model) -> list[keras.Variable]:
     return [*network.variables, *network.optimizer.variables]
 
 
-def _order(examples: Examples, training: Training, first: int, epochs: int) -> tf.data.Dataset:
+def _order(
+    examples: Examples, weights: Floats | None, training: Training, first: int, epochs: int
+) -> tf.data.Dataset:
     """Return the batches of the epochs that are left; an epoch's order depends on seed and epoch alone."""
     rows = len(examples.numbers)
-    numbers, target = tf.constant(examples.numbers), tf.constant(examples.target)
+    parts = [tf.constant(part) for part in (examples.numbers, examples.target, weights) if part is not None]
     seed, last = tf.constant(training.seed, tf.int64), tf.constant(rows - 1, tf.int64)
 
     @tf.autograph.experimental.do_not_convert
@@ -193,8 +199,8 @@ def _order(examples: Examples, training: Training, first: int, epochs: int) -> t
         return tf.data.Dataset.from_tensor_slices(places).batch(training.batch_size)
 
     @tf.autograph.experimental.do_not_convert
-    def take(places: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        return tf.gather(numbers, places), tf.gather(target, places)
+    def take(places: tf.Tensor) -> tuple[tf.Tensor, ...]:
+        return tuple(tf.gather(part, places) for part in parts)
 
     return tf.data.Dataset.range(first, epochs).flat_map(shuffle).map(take)
 

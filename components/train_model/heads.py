@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import keras
 import numpy as np
@@ -23,12 +24,14 @@ class Head:
         width: Numbers a row: one, or one a class, label or target.
         offset: Of a number to be predicted, its mean over the rows that the head was made for.
         scale: Its standard deviation; the network itself learns the standardised number.
+        class_weights: What a row of each class counts in the loss; empty where all count the same.
     """
 
     task: Task
     width: int
     offset: tuple[float, ...] = ()
     scale: tuple[float, ...] = ()
+    class_weights: tuple[float, ...] = ()
 
     @property
     def activation(self) -> str | None:
@@ -42,6 +45,8 @@ class Head:
         """What the fit makes small, and early stopping looks at."""
         if self.task is Task.MULTICLASS_CLASSIFICATION:
             return keras.losses.SparseCategoricalCrossentropy()
+        if self.class_weights:
+            return LossByRow()
         if self.task.is_classification:
             return keras.losses.BinaryCrossentropy()
         return keras.losses.MeanSquaredError()
@@ -55,6 +60,19 @@ class Head:
         offset, scale = (self._by_target(values) for values in (self.offset, self.scale))
         return ((rows.target - offset) / scale).astype(np.float32)
 
+    def weigh(self, target: npt.NDArray[Any]) -> Floats | None:
+        """Return what each row counts in the loss; `None` where all count the same.
+
+        Args:
+            target: The truth as `encode` writes it.
+
+        Shapes:
+            (rows,).
+        """
+        if not self.class_weights:
+            return None
+        return np.array(self.class_weights, np.float32)[target.astype(np.intp)]
+
     def in_units(self, network: keras.Model) -> keras.Model:
         """Return the network with its numbers in the target's own unit."""
         if self.task.is_classification:
@@ -66,17 +84,48 @@ class Head:
         return values[0] if self.width == 1 else np.array(values)
 
 
-def make_head(task: Task, width: int, rows: TrainingRows) -> Head:
+class LossByRow(keras.losses.Loss):  # type: ignore[misc]
+    """The binary cross-entropy of each row.
+
+    Keras's own, of targets of one dimension, is their mean, in which no row can be weighed.
+    """
+
+    def call(self, y_true: Any, y_pred: Any) -> Any:
+        """Compute it.
+
+        Shapes:
+            (rows,) all.
+        """
+        rows = (keras.ops.expand_dims(part, -1) for part in (y_true, y_pred))
+        return keras.losses.binary_crossentropy(*rows)
+
+
+def make_head(
+    task: Task, width: int, rows: TrainingRows, class_weights: str | tuple[float, ...] | None = None
+) -> Head:
     """Make the head for rows.
 
     Args:
         task: The task.
         width: How many numbers the model gives for a row.
-        rows: What the network is fitted on; only a regression's head looks at them.
+        rows: What the network is fitted on.
+        class_weights: As `training` has them, of one target that is a class.
     """
+    if class_weights is not None:
+        return Head(task, width, class_weights=_weigh_classes(class_weights, rows.target, max(2, width)))
     if task.is_classification:
         return Head(task, width)
     numbers = rows.target.reshape(len(rows), -1)
     # A split's target varies, but that of a fold of it may not.
     deviations = [deviation or 1.0 for deviation in numbers.std(axis=0).tolist()]
     return Head(task, width, tuple(numbers.mean(axis=0).tolist()), tuple(deviations))
+
+
+def _weigh_classes(
+    given: str | tuple[float, ...], target: npt.NDArray[Any], classes: int
+) -> tuple[float, ...]:
+    """Return weights whose mean over the rows is 1, so that learning rate and penalty keep their sense."""
+    counts = np.bincount(target.astype(np.intp), minlength=classes)
+    # A fold may lack a class.
+    weights = 1 / np.maximum(counts, 1) if isinstance(given, str) else np.array(given)
+    return tuple((weights * len(target) / (weights @ counts)).tolist())

@@ -95,11 +95,17 @@ class Learner(Protocol):
 
 
 def measure_loss(head: Head, target: npt.NDArray[Any], predicted: npt.NDArray[Any]) -> float:
-    """Compute the plain loss of predictions: what early stopping looks at, and families are compared by."""
+    """Compute the loss of predictions: what early stopping looks at, and families are compared by.
+
+    It is without penalties, and by the classes' weights where there are any.
+    """
     if head.task is Task.MULTICLASS_CLASSIFICATION:
         of_truth = predicted[np.arange(len(target)), target]
-        return float(-np.log(np.clip(of_truth, _LEAST_PROBABILITY, 1)).mean())
-    if head.task.is_classification:
+        losses = -np.log(np.clip(of_truth, _LEAST_PROBABILITY, 1))
+    elif head.task.is_classification:
         clipped = np.clip(predicted, _LEAST_PROBABILITY, 1 - _LEAST_PROBABILITY)
-        return float(-np.log(np.where(target > 0.5, clipped, 1 - clipped)).mean())
-    return float(((predicted - target) ** 2).mean())
+        losses = -np.log(np.where(target > 0.5, clipped, 1 - clipped))
+    else:
+        losses = (predicted - target) ** 2
+    weights = head.weigh(target)
+    return float((losses if weights is None else losses * weights).mean())

@@ -275,6 +275,14 @@ class Training(Contract):
     patience: int = Field(
         default=20, gt=0, description="Epochs without a better validation loss before it stops."
     )
+    class_weights: (
+        Literal["balanced"] | Annotated[tuple[Annotated[float, Field(gt=0)], ...], Field(min_length=2)] | None
+    ) = Field(
+        default=None,
+        description="What a row counts in the loss, by its class: `balanced` makes all classes count the "
+        "same together; or a number a class, in the order of the target's categories, or first no, then yes. "
+        "Only their ratios count.",
+    )
     calibration: Literal["isotonic", "platt", "temperature"] | None = Field(
         default=None,
         description="How probabilities are mapped to what comes true, fitted on the validation rows; not at "
@@ -305,6 +313,14 @@ class Training(Contract):
         ]
         if mistakes:
             raise ValidationError.from_exception_data("Training", mistakes)
+        return self
+
+    @model_validator(mode="after")
+    def _weighs_what_can_be_weighed(self) -> Self:
+        if self.class_weights is not None and self.family is Family.NEAREST_NEIGHBORS:
+            raise ValueError(
+                f"`class_weights`: family={self.family} takes no weights; nothing in it is fitted"
+            )
         return self
 
     @model_validator(mode="after")
@@ -410,6 +426,19 @@ def explain_targets(task: Task, dictionary: DataDictionary) -> str | None:
         return f"{task} predicts {number} of type {types}; received {received}"
     if task is Task.MULTICLASS_CLASSIFICATION and len(targets[0].categories or ()) < 2:
         return f"{task} predicts one of at least two categories; received {received} of one"
+    return None
+
+
+def explain_class_weights(training: Training, task: Task, dictionary: DataDictionary) -> str | None:
+    """Say why a training's class weights are not for a task's classes; `None` where they are."""
+    weights = training.class_weights
+    if weights is None:
+        return None
+    if task not in (Task.BINARY_CLASSIFICATION, Task.MULTICLASS_CLASSIFICATION):
+        return f"class_weights: of one target that is a class, which {task} has not"
+    classes = dictionary.targets[0].categories or ("no", "yes")
+    if isinstance(weights, tuple) and len(weights) != len(classes):
+        return f"class_weights: expected one for each of {', '.join(classes)}; received {len(weights)}"
     return None
 
 

@@ -13,7 +13,7 @@ from pydantic_core import ErrorDetails
 from mulgil.contract.answers import AnswerForm
 from mulgil.contract.behavior import explain_behaviors
 from mulgil.contract.dictionary import DataDictionary
-from mulgil.contract.learning import explain_network, explain_targets
+from mulgil.contract.learning import explain_class_weights, explain_network, explain_targets
 from mulgil.contract.project import Project
 from mulgil.contract.yaml_source import Location, YamlDocument, read_yaml
 from mulgil.errors import ContractError, describe
@@ -85,7 +85,9 @@ def check_columns(
             f"{document.path}:{line}: task: {mistake}; "
             f"the columns with `role: target` stand in {dictionary_path}"
         )
-    mistake = explain_network(project.training, dictionary)
+    mistake = explain_network(project.training, dictionary) or explain_class_weights(
+        project.training, project.task, dictionary
+    )
     if mistake is not None:
         line = document.line_of(("training",))
         raise ContractError(

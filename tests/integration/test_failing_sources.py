@@ -3,7 +3,6 @@
 import contextlib
 import gzip
 import resource
-import shutil
 import threading
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -13,30 +12,11 @@ import fsspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from failing_sources import completes, fails, rows_of, write_project
 
 import components.ingest_data.csv_source as csv_source
-from components.ingest_data.__main__ import main
-from mulgil.artifacts import fingerprint_files
 
-PROJECT = """\
-name: failing
-problem: {goal: g, success_measure: s}
-task: binary_classification
-source: {kind: csv, location: rows.csv}
-"""
-DICTIONARY = """\
-columns:
-  - {name: who, role: entity, type: text, description: d}
-  - {name: seen, role: event_timestamp, type: timestamp, description: d}
-  - {name: size, type: float, description: d}
-  - {name: ill, role: target, type: boolean, description: d}
-"""
 FILES = 10
-
-
-def rows_of(number: int, count: int = 40) -> str:
-    rows = "".join(f"p{number}-{i},2024-01-01,{i}.5,{'ny'[i % 2]}\n" for i in range(count))
-    return f"who,seen,size,ill\n{rows}"
 
 
 def parquet_of(number: int) -> bytes:
@@ -48,37 +28,9 @@ def parquet_of(number: int) -> bytes:
 
 @pytest.fixture
 def project(tmp_path) -> Path:
-    (tmp_path / "project.yaml").write_text(PROJECT)
-    (tmp_path / "data_dictionary.yaml").write_text(DICTIONARY)
+    write_project(tmp_path)
     (tmp_path / "parts").mkdir()
     return tmp_path
-
-
-def flags(project: Path, source: object) -> list[str]:
-    return [
-        f"--project-path={project}",
-        f"--source={source}",
-        f"--dataset-path={project / 'out' / 'dataset'}",
-        f"--quarantine-path={project / 'out' / 'quarantine'}",
-    ]
-
-
-def fails(project: Path, source: object, capsys: pytest.CaptureFixture[str], code: int, *words: str) -> None:
-    """Ingest what fails, after and before it was whole, and hold that it is told and changes nothing."""
-    before = fingerprint_files(project / "out")
-    assert before
-
-    assert main(flags(project, source)) == code
-
-    said = capsys.readouterr().err
-    for some in words:
-        assert some in said
-    assert fingerprint_files(project / "out") == before
-
-
-def completes(project: Path, source: object) -> None:
-    shutil.rmtree(project / "out", ignore_errors=True)
-    assert main(flags(project, source)) == 0
 
 
 class Server(BaseHTTPRequestHandler):

@@ -143,7 +143,8 @@ def test_versions_are_listed_compared_and_promoted_step_by_step(mulgil, tmp_path
     code, shown = mulgil("models", "show", "m")
     assert code == 0
     assert "m 2  candidate, champion, staging" in shown
-    assert "champion: evaluate_model approved" in shown
+    for alias in ("staging", "champion"):
+        assert f"{alias}: evaluate_model approved" in shown
 
 
 def test_a_version_that_was_rejected_is_not_promoted(mulgil, tmp_path):
