@@ -68,6 +68,31 @@ def test_a_component_builds_on_what_it_changes_and_what_comes_out_is_valid(compo
     assert _problems_of(_known(after)) == []
 
 
+@pytest.mark.parametrize(
+    ("component", "annotations", "predictor"),
+    [
+        (
+            "autoscaling-knative",
+            {"autoscaling.knative.dev/class": "kpa.autoscaling.knative.dev"},
+            {"scaleMetric": "rps", "minReplicas": 1},
+        ),
+        ("autoscaling-hpa", {"serving.kserve.io/autoscalerClass": "hpa"}, {"scaleMetric": "cpu"}),
+        ("autoscaling-keda", {"serving.kserve.io/autoscalerClass": "keda"}, {"minReplicas": 2}),
+    ],
+)
+def test_a_component_makes_an_endpoint_scale_by_what_the_guide_says(
+    component, annotations, predictor, tmp_path
+):
+    (service,) = (m for m in _build(tmp_path / "endpoint", [component]) if m["kind"] == "InferenceService")
+
+    assert annotations.items() <= service["metadata"]["annotations"].items()
+    assert predictor.items() <= service["spec"]["predictor"].items()
+    assert service["spec"]["predictor"]["maxReplicas"] > service["spec"]["predictor"]["minReplicas"]
+    if component == "autoscaling-keda":
+        (metric,) = service["spec"]["predictor"]["autoScaling"]["metrics"]
+        assert metric["external"]["metric"]["backend"] == "prometheus"
+
+
 def test_pinned_images_are_named_by_their_digests_wherever_they_run(tmp_path):
     digests = {"collector": "a", "mlflow": "b", "model-server": "c"}
 
