@@ -12,6 +12,10 @@ _NUMBERS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 _TEXTS = ("No space left on device", "Disk quota exceeded", "database or disk is full")
 
 
+# SQLite calls it an I/O error where the index of its write-ahead log cannot grow.
+_SQLITE_NAMES = frozenset({"SQLITE_IOERR_SHMSIZE"})
+
+
 def as_full_disk(error: BaseException) -> TemporaryError | None:
     """Return what to tell the user where a full disk is behind an error; else `None`."""
     cause: BaseException | None = error
@@ -33,4 +37,6 @@ def as_full_disk(error: BaseException) -> TemporaryError | None:
 def _is_full_disk(error: BaseException) -> bool:
     if isinstance(error, OSError):
         return error.errno in _NUMBERS
+    if getattr(error, "sqlite_errorname", None) in _SQLITE_NAMES:
+        return True
     return any(text in str(error) for text in _TEXTS)

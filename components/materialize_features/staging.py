@@ -24,6 +24,7 @@ from feature_repo.layout import StoreLayout
 from feature_repo.online_places import OnlinePlace
 from feature_repo.sql_registry import publish_definitions
 from mulgil.errors import PermanentError, TemporaryError, describe
+from mulgil.full_disk import as_full_disk
 from mulgil.online_stores import ADDRESS_VARIABLE, REGISTRY_VARIABLE, URL_VARIABLE
 
 
@@ -74,6 +75,9 @@ def staged_store(layout: StoreLayout, place: OnlinePlace) -> Iterator[FeatureSto
                 )
             ) from exc
         except (DecodeError, sqlite3.DatabaseError) as exc:
+            if as_full_disk(exc):
+                # Nothing is broken, and nothing must be deleted.
+                raise
             raise PermanentError(
                 describe(
                     f"The feature store cannot be used: {exc}",
