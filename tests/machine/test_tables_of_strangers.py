@@ -1,0 +1,110 @@
+"""Tables that nobody described, by two commands to a model that answers."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from mulgil.home import SOURCE_ROOT
+
+# Real tables beside the checkout, as projects/sign_language has its images.
+SHARED = SOURCE_ROOT.parent / "shared" / "data"
+
+
+def driver_stats(folder: Path) -> list[str]:
+    """Feast's own example has no target: whether a driver's day was a busy one."""
+    rows = pd.read_parquet(SHARED / "driver_stats" / "driver_stats.parquet")
+    # What the target is made of goes with it.
+    busy = rows.pop("avg_daily_trips") > 500
+    rows.assign(is_busy=busy).to_parquet(folder / "rows.parquet")
+    return [
+        *("--from", str(folder / "rows.parquet"), "--target", "is_busy"),
+        *("--entity", "driver_id", "--event-timestamp", "event_timestamp"),
+    ]
+
+
+def kaggle_heart(folder: Path) -> list[str]:
+    return ["--from", str(SHARED / "heart" / "heart.csv"), "--target", "target"]
+
+
+def three_hundred_columns(folder: Path) -> list[str]:
+    draw = np.random.default_rng(0)
+    numbers = draw.normal(size=(800, 300)).round(4)
+    rows = pd.DataFrame(numbers, columns=[f"f{i}" for i in range(300)])
+    rows["y"] = numbers[:, 0] + draw.normal(size=800) > 0
+    rows.to_csv(folder / "rows.csv", index=False)
+    return ["--from", str(folder / "rows.csv"), "--target", "y"]
+
+
+def text_and_dates(folder: Path) -> list[str]:
+    draw = np.random.default_rng(0)
+    age = draw.normal(45, 10, 600)
+    pd.DataFrame(
+        {
+            "Customer ID": [f"C-{i:04}" for i in range(600)],
+            "signed up": [f"{1 + i % 28:02}.{1 + i % 12:02}.2023" for i in range(600)],
+            "renewed": [f"Mar {1 + i % 28}, 2024" for i in range(600)],
+            "Age (years)": age.round(),
+            "tariff": draw.choice(["A/B", "010", "x, y", 'q"q'], 600),
+            "notes": [f"called {i} times about the bill and much else said at length" for i in range(600)],
+            "Churn?": np.where(age + draw.normal(0, 5, 600) > 48, "gone", "stays"),
+        }
+    ).to_csv(folder / "rows.csv", index=False)
+    return ["--from", str(folder / "rows.csv"), "--target", "Churn?"]
+
+
+def two_fifths_missing(folder: Path) -> list[str]:
+    draw = np.random.default_rng(0)
+    cells = draw.normal(size=(1_000, 12)).round(3)
+    rows = pd.DataFrame(cells, columns=list("abcdefghijkl")).mask(draw.random((1_000, 12)) < 0.4)
+    rows["code"] = pd.Series(draw.choice(["red", "green"], 1_000)).mask(draw.random(1_000) < 0.4)
+    rows["y"] = cells[:, 0] + cells[:, 1] + draw.normal(size=1_000) > 0
+    rows.to_csv(folder / "rows.csv", index=False, na_rep="NA")
+    return ["--from", str(folder / "rows.csv"), "--target", "y"]
+
+
+@pytest.fixture
+def mulgil(tmp_path):
+    """Run the command line on a home of its own, which serves nothing in the end."""
+
+    def run(*words: str, code: int = 0) -> str:
+        ended = subprocess.run(
+            [sys.executable, "-m", "mulgil.cli", *words],
+            env={**os.environ, "MULGIL_HOME": str(tmp_path / "home"), "COLUMNS": "200"},
+            cwd=SOURCE_ROOT,
+            capture_output=True,
+            text=True,
+            timeout=1200,
+        )
+        assert ended.returncode == code, ended.stdout + ended.stderr
+        return ended.stdout + ended.stderr
+
+    yield run
+    run("down")
+
+
+@pytest.mark.parametrize(
+    "write",
+    [kaggle_heart, three_hundred_columns, text_and_dates, two_fifths_missing],
+)
+def test_two_commands_bring_a_table_to_a_model_that_answers(tmp_path, mulgil, write: Callable):
+    project = str(tmp_path / "drafted")
+    mulgil("init", project, *write(tmp_path))
+    mulgil("run", project)
+
+    answer = json.loads(mulgil("predict", project).splitlines()[0])
+    assert 0 <= answer["prediction"] <= 1
+
+
+def test_a_table_that_tells_nothing_of_its_target_gets_that_for_a_verdict(tmp_path, mulgil):
+    project = str(tmp_path / "drafted")
+    mulgil("init", project, *driver_stats(tmp_path))
+
+    # Feast draws each of its columns by itself.
+    assert "FAILED better_than_baseline" in mulgil("run", project, code=3)
