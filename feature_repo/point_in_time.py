@@ -15,6 +15,8 @@ Integers = npt.NDArray[np.int64]
 NONE = -1
 # A code that stands for no entity.
 _NOBODY = -1
+# The first time there can be.
+_LEAST = int(np.iinfo(np.int64).min)
 
 
 def find_known(
@@ -68,9 +70,6 @@ def find_known(
         )
     found[question[is_known] - len(known_at)] = written[candidate[is_known]]
     return found
-
-
-_LEAST = int(np.iinfo(np.int64).min)
 
 
 def _encode(

@@ -10,8 +10,6 @@ from mulgil.errors import TemporaryError, describe
 _NUMBERS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 # SQLite, TensorFlow and MLflow hand on the text alone.
 _TEXTS = ("No space left on device", "Disk quota exceeded", "database or disk is full")
-
-
 # SQLite calls it an I/O error where the index of its write-ahead log cannot grow.
 _SQLITE_NAMES = frozenset({"SQLITE_IOERR_SHMSIZE"})
 

@@ -10,13 +10,14 @@ import pytest
 import tensorflow as tf
 from image_projects import LABELS, columns, draw, write_image_project
 from jsonschema import Draft202012Validator
+from learning_project import train_project
 from PIL import Image
 from registry_template import write_empty_registry
 
 from components.evaluate_model.core import evaluate_model
 from components.ingest_data.core import ingest_data
 from components.train_model.checkpoints import Checkpoints
-from components.train_model.core import make_learner, train_model
+from components.train_model.core import make_learner
 from components.train_model.heads import Head
 from components.train_model.network import NetworkBuilder
 from mulgil.artifacts import Evaluation, TrainingHistory, WarmUpExample, read_bundle
@@ -37,18 +38,8 @@ def trained(tmp_path_factory):
     """The project's folder, with the bundle of its convolutional network."""
     root = tmp_path_factory.mktemp("stripes")
     project = write_image_project(root)
-    _train(project, root)
+    train_project(project, root)
     return root
-
-
-def _train(project, root):
-    train_model(
-        project_path=project.path,
-        training_rows_path=project.rows_path,
-        feature_service_path=project.feature_service_path,
-        bundle_path=root / "bundle",
-        history_path=root / "history.json",
-    )
 
 
 def _pictures(count=6):
@@ -285,7 +276,7 @@ def test_a_projects_own_network_is_trained_and_served(tmp_path):
     }
     project = write_image_project(tmp_path, training=training)
     (project.path / "network.py").write_text(OWN)
-    _train(project, tmp_path)
+    train_project(project, tmp_path)
     history = TrainingHistory.read(tmp_path / "history.json")
     assert history.parameters == 100 * 5 + 5 + 5 * 2 + 2
     files = [encode_png(picture) for picture in _pictures()]

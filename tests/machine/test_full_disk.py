@@ -10,12 +10,11 @@ from failing_sources import completes, fails, rows_of, write_project
 
 from mulgil.home import SOURCE_ROOT
 
-pytestmark = pytest.mark.skipif(os.getuid() != 0, reason="only root mounts a disk")
-
 
 @pytest.fixture
 def disk(tmp_path):
     """Mount one, too small for a run."""
+    assert os.getuid() == 0, "only root mounts a disk: run this as root"
     path = tmp_path / "disk"
     path.mkdir()
     subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(path)], check=True)

@@ -3,8 +3,8 @@
 import numpy as np
 import tensorflow as tf
 from image_projects import draw, write_image_project
+from learning_project import train_project
 
-from components.train_model.core import train_model
 from mulgil.artifacts import TrainingHistory
 from mulgil.images import encode_png
 from mulgil.serving.model import TOLERANCE, ServedModel
@@ -18,13 +18,7 @@ def test_an_augmented_and_normalised_network_is_served_as_it_was_trained(tmp_pat
         "max_epochs": 3,
     }
     project = write_image_project(tmp_path, training=training)
-    train_model(
-        project_path=project.path,
-        training_rows_path=project.rows_path,
-        feature_service_path=project.feature_service_path,
-        bundle_path=tmp_path / "bundle",
-        history_path=tmp_path / "history.json",
-    )
+    train_project(project, tmp_path)
     files = [encode_png(draw(5000 + place)[0]) for place in range(6)]
     served = ServedModel(tmp_path / "bundle").predict({"image": files}, len(files))
     model = tf.saved_model.load(str(tmp_path / "bundle" / "saved_model"))

@@ -1,3 +1,5 @@
+"""Budgets: the quietest round's time for a row, and the weight of the files."""
+
 from components.evaluate_model import budgets
 from components.evaluate_model.budgets import check_latency, check_size, measure_latency
 from mulgil.artifacts import Latency
