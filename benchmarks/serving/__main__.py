@@ -42,6 +42,7 @@ from benchmarks.serving.contenders import Contender, list_contenders
 from benchmarks.serving.measuring import LOAD_CORE, Sample, Samples, measure, measure_starts, start
 from benchmarks.serving.parts import PARTS
 from benchmarks.serving.servers import count_lost_records, end_servers_on_sigterm, run_sink
+from benchmarks.serving.wakefulness import keep_awake
 from components.tensorflow_startup import start_tensorflow
 from mulgil.artifacts import BUNDLE_DICTIONARY, write_text
 from mulgil.contract import DataDictionary
@@ -182,6 +183,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         work = Path(folder)
         bundle, onnx = work / "bundle", work / "network.onnx"
         make_bundle(bundle, onnx=onnx)
+        if not os.environ.get("MG_SLEEPY"):
+            stack.enter_context(keep_awake(LOAD_CORE))
         contenders = {
             one.name: one for one in list_contenders(stack.enter_context(run_sink(LOAD_CORE)), onnx)
         }
