@@ -399,6 +399,7 @@ BUNDLE_EXAMPLE = "example.json"
 BUNDLE_BACKGROUND = "background.json"
 BUNDLE_DECISION = "decision.json"
 BUNDLE_CALIBRATION = "calibration.json"
+BUNDLE_SELECTION = "selection.json"
 
 
 def read_bundle(path: Path) -> BundleManifest:
@@ -490,6 +491,44 @@ class CalibrationMap(Record):
     offsets: tuple[float, ...] = ()
     knots: tuple[tuple[float, ...], ...] = ()
     levels: tuple[tuple[float, ...], ...] = ()
+
+
+class FeatureImportance(Record):
+    """How much a feature matters, and what chance makes of one that does not.
+
+    Attributes:
+        name: The column.
+        importance: By the method of its `FeatureSelection`.
+        by_chance: The most that is to be expected of a feature that says nothing.
+        is_kept: Whether the model reads it.
+    """
+
+    name: str
+    importance: float
+    by_chance: float
+    is_kept: bool
+
+
+class FeatureSelection(Record):
+    """Which features a model reads, and why; a bundle's `selection.json`.
+
+    Attributes:
+        method: `mutual_information` in nats, `select_from_model` in shares of a forest's gain, or
+            `permutation_importance` in loss.
+        asked: How many features were to be kept; `None` where chance decided.
+        rows: Training rows that they were chosen by.
+        features: Every feature, in the dictionary's order.
+    """
+
+    method: str
+    asked: int | None
+    rows: int
+    features: tuple[FeatureImportance, ...]
+
+    @property
+    def kept(self) -> frozenset[str]:
+        """Names of the features that the model reads."""
+        return frozenset(feature.name for feature in self.features if feature.is_kept)
 
 
 class TuningTrial(Record):
@@ -591,6 +630,7 @@ class TrainingHistory(Record):
             or mean; `None` in a history of before it was measured.
         ladder: At which capacity the family overfits; `None` where that was not asked for.
         class_weights: What a row counted in the final fit, by class; empty where all counted the same.
+        selection: Which features were chosen; `None` where the model reads all.
         loss: Mean loss on the training rows in each epoch, dropout and penalty included. A model that is not
             fitted by epochs has one.
         val_loss: Log loss, or of a number the mean squared error in squares of its standard deviation, on the
@@ -609,6 +649,7 @@ class TrainingHistory(Record):
     baseline_loss: tuple[float, float] | None = None
     ladder: CapacityPath | None = None
     class_weights: dict[str, float] = Field(default_factory=dict)
+    selection: FeatureSelection | None = None
     loss: tuple[float, ...]
     val_loss: tuple[float, ...]
     best_epoch: int

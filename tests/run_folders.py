@@ -17,6 +17,7 @@ from mulgil.artifacts import (
     DistributionSummary,
     Endpoint,
     Evaluation,
+    FeatureSelection,
     FeatureServiceReference,
     Interval,
     QuarantineReason,
@@ -163,6 +164,7 @@ class Made:
     history: TrainingHistory = HISTORY
     evaluation: Evaluation = EVALUATION
     judgement: Verdict = JUDGEMENT
+    selection: FeatureSelection | None = None
     storage_uri: str = "file:///store/heart/bundle"
     # The step that fails, with its exit code and what it wrote; the ones after it are blocked.
     failed: tuple[str, int, str] | None = None
@@ -206,7 +208,7 @@ class Made:
             self.distributions.write(artifacts / "statistics" / "summary.json")
             self.validation.write(artifacts / "verdict")
         elif name == "train-model":
-            self.history.write(artifacts / "history")
+            self.history.model_copy(update={"selection": self.selection}).write(artifacts / "history")
             BUNDLE.write(artifacts / "bundle" / BUNDLE_MANIFEST)
         elif name == "evaluate-model":
             self.evaluation.write(artifacts / "evaluation")

@@ -18,6 +18,7 @@ from components.train_model.heads import Head, make_head
 from components.train_model.learners import Examples, FittedModel, Learner
 from components.train_model.network import NetworkBuilder
 from components.train_model.neural_network import NeuralNetwork
+from components.train_model.selection import select_features
 from components.train_model.threshold import choose_threshold
 from mulgil.artifacts import (
     BundleManifest,
@@ -106,6 +107,9 @@ def train_model(
         tuned = tune(training, scoring, search)
         training = tuned.training
     learner = learner_of(training)
+    selected = select_features(training, learner, first, head, train)
+    if selected is not None:
+        first = first.restricted_to(selected.kept)
     examples, held_out = (_encode(first, head, rows) for rows in (train, validation))
     baseline = measure_baseline(head, examples, held_out)
     ladder = climb(learner_of, declared, head, examples, held_out) if declared.capacity_ladder else None
@@ -128,6 +132,8 @@ def train_model(
     else:
         fitted = both
         transform = fit_transform(specification, both.tensors)
+        if selected is not None:
+            transform = transform.restricted_to(selected.kept)
         head = make_head(task, answer_width, both, training.class_weights)
         model = learner.fit(head, _encode(transform, head, both), curve)
         if calibration is not None:
@@ -141,6 +147,7 @@ def train_model(
         baseline_loss=baseline,
         ladder=ladder,
         class_weights=_name_weights(head, dictionary),
+        selection=selected,
         loss=curve.loss,
         val_loss=curve.val_loss,
         best_epoch=curve.best_epoch,
@@ -159,6 +166,7 @@ def train_model(
         feature_service=feature_service,
         decision=decision,
         calibration=calibration,
+        selection=selected,
     )
     history.write(history_path)
     checkpoints.clear()
@@ -230,6 +238,12 @@ def _print_summary(history: TrainingHistory, rows: TrainingRows, bundle: BundleM
         print(f"Warning: {history.tuning_warning}")
     if history.ladder is not None:
         _print_ladder(history.ladder)
+    if history.selection is not None:
+        left_out = [one.name for one in history.selection.features if not one.is_kept]
+        print(
+            f"Features by {history.selection.method}: {len(history.selection.kept)} kept, left out "
+            f"{', '.join(left_out) or 'none'}"
+        )
     if len(history.loss) > 1:
         print(
             f"Early stopping: epoch {history.best_epoch} of {len(history.loss)} has the least validation "
