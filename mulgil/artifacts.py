@@ -13,7 +13,7 @@ import json
 import os
 import shutil
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -161,6 +161,30 @@ class Record(BaseModel):
 
 DATASET_MANIFEST = "manifest.json"
 
+SpanStatus = Literal["new", "changed", "known"]
+
+
+class SpanSummary(Record):
+    """A dated or numbered part of a source in a dataset.
+
+    In each split its rows follow those of the span before it.
+
+    Attributes:
+        name: Its date or its number.
+        status: Whether the last ingestion before did not have it, had it otherwise, or as it is.
+        rows_read: Rows in its files.
+        rows: Of them, those in each split, by its name.
+        rows_quarantined: Of them, those set aside with a reason.
+        rows_deduplicated: Of them, exact repetitions of an earlier row.
+    """
+
+    name: str
+    status: SpanStatus
+    rows_read: int
+    rows: dict[str, int]
+    rows_quarantined: int
+    rows_deduplicated: int
+
 
 class DatasetManifest(Record):
     """What `ingest_data` made; it stands as `DATASET_MANIFEST` beside the splits' Parquet files.
@@ -175,6 +199,8 @@ class DatasetManifest(Record):
         rows: Rows in each split, by its name.
         rows_quarantined: Rows set aside with a reason.
         rows_deduplicated: Exact repetitions of an earlier row.
+        spans: The parts of the source, the oldest first, where it has such.
+        spans_vanished: Those of the last ingestion before that are there no longer.
     """
 
     fingerprint: str
@@ -184,6 +210,38 @@ class DatasetManifest(Record):
     rows: dict[str, int]
     rows_quarantined: int
     rows_deduplicated: int
+    spans: tuple[SpanSummary, ...] = ()
+    spans_vanished: tuple[str, ...] = ()
+
+    def tell_spans(self, *, is_reused: bool = False) -> tuple[str, ...]:
+        """Say which spans there are and what became of them since the last ingestion; nothing without spans.
+
+        Args:
+            is_reused: Whether it is an earlier run's that is taken as it is.
+        """
+        if not self.spans:
+            return ()
+        first, last = self.spans[0].name, self.spans[-1].name
+        all_of_them = (
+            f"{len(self.spans)} spans, {first} to {last}" if len(self.spans) > 1 else f"span {first}"
+        )
+        facts = {
+            "new": [span.name for span in self.spans if span.status == "new"],
+            "changed, and read anew": [span.name for span in self.spans if span.status == "changed"],
+            "vanished, and left out": self.spans_vanished,
+        }
+        told = [f"{words}: {_shorten(names)}" for words, names in facts.items() if names]
+        if is_reused or not told:
+            return all_of_them, "nothing new since the last ingestion"
+        return all_of_them, *told
+
+
+_SPANS_SHOWN = 10
+
+
+def _shorten(names: Sequence[str]) -> str:
+    more = len(names) - _SPANS_SHOWN
+    return ", ".join(names[:_SPANS_SHOWN]) + (f" and {more} more" if more > 0 else "")
 
 
 class QuarantineReason(Record):

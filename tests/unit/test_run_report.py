@@ -7,17 +7,19 @@ from html.parser import HTMLParser
 
 import pytest
 import yaml
-from run_folders import DISTRIBUTIONS, EVALUATION, HEART, HISTORY, STEPS, Made, verdict
+from run_folders import DATASET, DISTRIBUTIONS, EVALUATION, HEART, HISTORY, STEPS, Made, verdict
 from typer.testing import CliRunner
 
 from mulgil.artifacts import (
     BehaviorExample,
     BehaviorFinding,
     Check,
+    DatasetManifest,
     FeatureImportance,
     FeatureSelection,
     QuarantineReason,
     QuarantineSummary,
+    SpanSummary,
 )
 from mulgil.cli import app
 from mulgil.local.launch import folder_of, open_run_store
@@ -278,6 +280,32 @@ def test_a_run_of_which_nothing_is_left_but_its_record_has_a_page():
 
     assert "still running, or was killed" in page.text
     assert "No step has started." in page.text
+
+
+def in_spans(status: str) -> DatasetManifest:
+    spans = [
+        SpanSummary(
+            name=f"2026-11-{day:02}",
+            status="known" if day < 12 else status,
+            rows_read=10 * day,
+            rows={"train": 7, "validation": 2, "test": 1},
+            rows_quarantined=10 * day - 10,
+            rows_deduplicated=0,
+        )
+        for day in range(1, 13)
+    ]
+    return DATASET.model_copy(update={"spans": tuple(spans), "spans_vanished": ("2026-10-31",)})
+
+
+def test_the_rows_of_each_span_are_counted_and_what_is_new_is_told():
+    text = " ".join(page_of(Made(dataset=in_spans("new"))).text.split())
+
+    told = "12 spans, 2026-11-01 to 2026-11-12; new: 2026-11-12; vanished, and left out: 2026-10-31"
+    assert told in text
+    assert "2026-11-12 120 7 2 1 110 0" in text
+    assert (
+        text.index("2026-11-12 120") < text.index("2 spans before") < text.index("2026-11-02 20 7 2 1 10 0")
+    )
 
 
 def test_a_damaged_record_is_named_and_the_rest_is_shown():
