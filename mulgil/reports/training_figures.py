@@ -43,11 +43,13 @@ class TrainingFigures:
     Attributes:
         stages: From the baseline to the one look at the test rows.
         figures: Pictures, in order.
+        trials: What a search tried, where there was one.
         is_by_epoch: Whether the model that is served was fitted by epochs.
     """
 
     stages: tuple[Stage, ...]
     figures: tuple[Figure, ...]
+    trials: Figure | None
     is_by_epoch: bool
 
 
@@ -62,7 +64,8 @@ def draw_training(history: TrainingHistory, evaluation: Evaluation | None) -> Tr
         figures += [_draw_overfit(step) for step in steps if step.is_overfitting and len(step.loss) > 1]
     if is_by_epoch:
         figures.append(_draw_epochs("Loss by epoch", history.loss, history.val_loss, history.best_epoch, ""))
-    return TrainingFigures(_tell_stages(history, evaluation), tuple(figures), is_by_epoch)
+    trials = _draw_trials(history) if history.trials else None
+    return TrainingFigures(_tell_stages(history, evaluation), tuple(figures), trials, is_by_epoch)
 
 
 def _tell_stages(history: TrainingHistory, evaluation: Evaluation | None) -> tuple[Stage, ...]:
@@ -82,7 +85,7 @@ def _tell_stages(history: TrainingHistory, evaluation: Evaluation | None) -> tup
     stages.append(
         Stage(
             "Regularised",
-            f"the settings that were taken{by_epoch}",
+            f"{_tell_settings(history)}{by_epoch}",
             parameters=history.parameters,
             loss=history.loss[history.best_epoch - 1],
             val_loss=history.val_loss[history.best_epoch - 1],
@@ -96,6 +99,13 @@ def _tell_stages(history: TrainingHistory, evaluation: Evaluation | None) -> tup
     if evaluation is not None:
         stages.append(_tell_test(evaluation, history))
     return tuple(stages)
+
+
+def _tell_settings(history: TrainingHistory) -> str:
+    if not history.trials:
+        return "the settings that are declared"
+    taken = next(trial for trial in history.trials if trial.settings == history.settings)
+    return f"the best of {len(history.trials)} that were tried: {taken.name}"
 
 
 def _tell_ladder(ladder: CapacityPath) -> list[Stage]:
@@ -204,5 +214,50 @@ def _draw_epochs(
         body=tuple(
             (str(epoch), f"{one:.4f}", f"{other:.4f}")
             for epoch, one, other in zip(epochs, loss, val_loss, strict=True)
+        ),
+    )
+
+
+def _draw_trials(history: TrainingHistory) -> Figure:
+    title = "Loss of each setting that was tried"
+    scored = [(place, trial) for place, trial in enumerate(history.trials, 1) if trial.loss is not None]
+    least, so_far = float("inf"), []
+    for place, trial in scored:
+        # One that was ended early is no best, however its few folds went.
+        least = least if trial.reason else min(least, trial.loss or 0.0)
+        so_far.append((float(place), least))
+    parts = {
+        is_ended: [
+            (float(place), trial.loss or 0.0) for place, trial in scored if bool(trial.reason) == is_ended
+        ]
+        for is_ended in (False, True)
+    }
+    ended = f", {len(parts[True])} of them ended early" if parts[True] else ""
+    return Figure(
+        title=title,
+        note=f"cross-validated{ended}; the first is what the project declares",
+        picture=draw_lines(
+            title,
+            f"Cross-validated loss of {len(scored)} settings in the order in which they were tried{ended}, "
+            f"and the least so far, {least:.4f} in the end.",
+            [
+                Line("least so far", "c-model", so_far, is_stepped=True),
+                Line("tried", "c-model", parts[False], has_dots=True, is_joined=False),
+                Line("ended early", "c-baseline", parts[True], has_dots=True, is_joined=False),
+            ],
+            x=Axis(0, max(4, len(history.trials) + 1), "setting"),
+            y=axis_around([trial.loss or 0.0 for _, trial in scored], "loss"),
+        ),
+        head=("", "settings", "loss", "folds", "took", ""),
+        body=tuple(
+            (
+                str(place),
+                trial.name,
+                "" if trial.loss is None else f"{trial.loss:.4f}",
+                str(len(trial.losses)),
+                format_seconds(trial.seconds),
+                "taken" if trial.settings == history.settings else trial.reason,
+            )
+            for place, trial in enumerate(history.trials, 1)
         ),
     )

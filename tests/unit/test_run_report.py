@@ -20,6 +20,7 @@ from mulgil.artifacts import (
     QuarantineReason,
     QuarantineSummary,
     SpanSummary,
+    TuningTrial,
 )
 from mulgil.cli import app
 from mulgil.local.launch import folder_of, open_run_store
@@ -96,6 +97,27 @@ def test_a_training_without_a_ladder_shows_the_stages_that_it_had():
     assert "Final train 417 the very model of the row before" in text
     for missing in ("Baseline train", "Overfits", "by its class"):
         assert missing not in text
+
+
+def test_a_search_shows_what_it_tried_what_was_taken_and_why_its_score_is_doubted():
+    trials = (
+        TuningTrial(settings={}, loss=0.5, losses=(0.4, 0.6), seconds=1.0),
+        TuningTrial(settings={"C": 0.25}, loss=0.45, losses=(0.35, 0.55), seconds=1.0),
+        TuningTrial(settings={"C": 4.0}, loss=0.8, losses=(0.8,), reason="surely worse than the best"),
+        TuningTrial(settings={"C": 9.0}, reason="of no luck"),
+    )
+    searched = {"trials": trials, "settings": {"C": 0.25}, "tuning_warning": "trust no score"}
+    page = page_of(Made(history=HISTORY.model_copy(update=searched)))
+    text = " ".join(page.text.split())
+
+    assert "4 settings were tried by cross-validation" in text
+    assert "! A warning: trust no score." in text
+    for row in ("1 as declared 0.5000 2 1.0 s", "2 C=0.25 0.4500 2 1.0 s taken", "4 C=9 0 0.0 s of no luck"):
+        assert row in text
+    assert "the best of 4 that were tried: C=0.25, 2 epochs" in text
+    picture = next(one for one in page.pictures if "setting" in one["aria-label"])
+    assert "3 settings in the order in which they were tried, 1 of them ended early" in picture["aria-label"]
+    assert "least so far, 0.4500" in picture["aria-label"]
 
 
 def test_a_ladder_that_found_no_end_says_why():
