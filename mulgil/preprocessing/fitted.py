@@ -60,9 +60,16 @@ class FittedTransform(Record):
 
     Attributes:
         columns: In dictionary order.
+        moments: Dates and times that derived columns read, and the model by itself does not.
     """
 
     columns: tuple[FittedColumn, ...]
+    moments: tuple[str, ...] = ()
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The columns that must be given: all that are not computed from others."""
+        return *(column.name for column in self.inputs), *self.moments
 
     @property
     def inputs(self) -> tuple[FittedColumn, ...]:
