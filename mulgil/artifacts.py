@@ -399,6 +399,7 @@ BUNDLE_EXAMPLE = "example.json"
 BUNDLE_BACKGROUND = "background.json"
 BUNDLE_DECISION = "decision.json"
 BUNDLE_CALIBRATION = "calibration.json"
+BUNDLE_SELECTION = "selection.json"
 
 
 def read_bundle(path: Path) -> BundleManifest:
@@ -492,6 +493,44 @@ class CalibrationMap(Record):
     levels: tuple[tuple[float, ...], ...] = ()
 
 
+class FeatureImportance(Record):
+    """How much a feature matters, and what chance makes of one that does not.
+
+    Attributes:
+        name: The column.
+        importance: By the method of its `FeatureSelection`.
+        by_chance: The most that is to be expected of a feature that says nothing.
+        is_kept: Whether the model reads it.
+    """
+
+    name: str
+    importance: float
+    by_chance: float
+    is_kept: bool
+
+
+class FeatureSelection(Record):
+    """Which features a model reads, and why; a bundle's `selection.json`.
+
+    Attributes:
+        method: `mutual_information` in nats, `select_from_model` in shares of a forest's gain, or
+            `permutation_importance` in loss.
+        asked: How many features were to be kept; `None` where chance decided.
+        rows: Training rows that they were chosen by.
+        features: Every feature, in the dictionary's order.
+    """
+
+    method: str
+    asked: int | None
+    rows: int
+    features: tuple[FeatureImportance, ...]
+
+    @property
+    def kept(self) -> frozenset[str]:
+        """Names of the features that the model reads."""
+        return frozenset(feature.name for feature in self.features if feature.is_kept)
+
+
 class TuningTrial(Record):
     """Settings that were tried.
 
@@ -538,6 +577,7 @@ class TrainingHistory(Record):
         trials: The settings that were tried, the declared ones first; empty where none were asked for.
         settings: Those of them that were taken.
         tuning_warning: Why their score is not to be trusted; empty where it may be.
+        selection: Which features were chosen; `None` where the model reads all.
         loss: Mean loss on the training rows in each epoch, dropout and penalty included. A model that is not
             fitted by epochs has one.
         val_loss: Log loss, or of a number the mean squared error in squares of its standard deviation, on the
@@ -553,6 +593,7 @@ class TrainingHistory(Record):
     trials: tuple[TuningTrial, ...] = ()
     settings: dict[str, Any] = Field(default_factory=dict)
     tuning_warning: str = ""
+    selection: FeatureSelection | None = None
     loss: tuple[float, ...]
     val_loss: tuple[float, ...]
     best_epoch: int

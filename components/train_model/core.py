@@ -17,6 +17,7 @@ from components.train_model.heads import Head, make_head
 from components.train_model.learners import Examples, FittedModel, Learner
 from components.train_model.network import NetworkBuilder
 from components.train_model.neural_network import NeuralNetwork
+from components.train_model.selection import select_features
 from components.train_model.threshold import choose_threshold
 from mulgil.artifacts import (
     BundleManifest,
@@ -103,6 +104,9 @@ def train_model(
         tuned = tune(training, scoring, search)
         folder = _with_training(folder, tuned.training)
     learner = make_learner(family, folder, checkpoints)
+    selected = select_features(folder.project.training, learner, first, head, train)
+    if selected is not None:
+        first = first.restricted_to(selected.kept)
     examples, held_out = (_encode(first, head, rows) for rows in (train, validation))
     curve = learner.look(head, examples, held_out)
     decision, calibration = None, None
@@ -117,6 +121,8 @@ def train_model(
             probability = first_model.predict(held_out.numbers)
             decision = choose_threshold(folder.project.decision, validation.target, probability)
     transform = fit_transform(specification, both.tensors)
+    if selected is not None:
+        transform = transform.restricted_to(selected.kept)
     head = make_head(task, answer_width, both, training.class_weights)
     model: FittedModel = learner.fit(head, _encode(transform, head, both), curve)
     if calibration is not None:
@@ -127,6 +133,7 @@ def train_model(
         trials=tuned.trials if tuned else (),
         settings=tuned.settings if tuned else {},
         tuning_warning=tuned.warning if tuned else "",
+        selection=selected,
         loss=curve.loss,
         val_loss=curve.val_loss,
         best_epoch=curve.best_epoch,
@@ -145,6 +152,7 @@ def train_model(
         feature_service=feature_service,
         decision=decision,
         calibration=calibration,
+        selection=selected,
     )
     history.write(history_path)
     checkpoints.clear()
@@ -210,6 +218,12 @@ def _print_summary(history: TrainingHistory, rows: TrainingRows, bundle: BundleM
         print(f"  {settings}: {told}{', ' if told and trial.reason else ''}{trial.reason}{taken}")
     if history.tuning_warning:
         print(f"Warning: {history.tuning_warning}")
+    if history.selection is not None:
+        left_out = [one.name for one in history.selection.features if not one.is_kept]
+        print(
+            f"Features by {history.selection.method}: {len(history.selection.kept)} kept, left out "
+            f"{', '.join(left_out) or 'none'}"
+        )
     if len(history.loss) > 1:
         print(
             f"Early stopping: epoch {history.best_epoch} of {len(history.loss)} has the least validation "

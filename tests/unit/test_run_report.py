@@ -8,8 +8,18 @@ from html.parser import HTMLParser
 import pytest
 import yaml
 from run_folders import DISTRIBUTIONS, EVALUATION, HEART, STEPS, Made, verdict
+from typer.testing import CliRunner
 
-from mulgil.artifacts import BehaviorExample, BehaviorFinding, Check, QuarantineReason, QuarantineSummary
+from mulgil.artifacts import (
+    BehaviorExample,
+    BehaviorFinding,
+    Check,
+    FeatureImportance,
+    FeatureSelection,
+    QuarantineReason,
+    QuarantineSummary,
+)
+from mulgil.cli import app
 from mulgil.local.launch import folder_of, open_run_store
 from mulgil.local.run_store import RunRecord, State
 from mulgil.reports.evidence import read_evidence
@@ -104,6 +114,37 @@ def test_what_was_asked_of_the_models_behavior_is_counted_with_the_worst_rows():
     text = " ".join(page_of(Made(evaluation=evaluation)).text.split())
 
     assert "age by +10: prediction rises ✗ failed 60 2 row 7, 54.0 to 64.0: 0.41 became 0.31" in text
+
+
+SELECTION = FeatureSelection(
+    method="select_from_model",
+    asked=None,
+    rows=181,
+    features=(
+        FeatureImportance(name="age", importance=0.25, by_chance=0.0625, is_kept=True),
+        FeatureImportance(name="sex", importance=0.03125, by_chance=0.0625, is_kept=False),
+    ),
+)
+
+
+def test_the_features_that_were_chosen_stand_beside_what_chance_gives():
+    page = page_of(Made(selection=SELECTION))
+
+    assert "Of 2 features 1 were kept by select from model, on 181 training rows" in page.text
+    label = "Features by select from model. age 0.25 kept; sex 0.0312 left out"
+    assert label in [picture["aria-label"] for picture in page.pictures]
+    assert "Kept by select from model: 0.25, by chance 0.0625." in page.text
+    assert "Left out by select from model: 0.03125, by chance 0.0625." in page.text
+    assert "were kept by" not in page_of(Made(run_id="another")).text
+
+
+def test_the_dictionary_page_has_the_choice_of_the_projects_last_run(tmp_path):
+    Made(selection=SELECTION).write()
+
+    result = CliRunner().invoke(app, ["dictionary", str(HEART), "--output", str(tmp_path / "page.html")])
+
+    assert result.exit_code == 0, result.output
+    assert "Left out by select from model" in (tmp_path / "page.html").read_text(encoding="utf-8")
 
 
 def test_every_picture_is_named_and_described():
