@@ -37,6 +37,9 @@ _BUCKET, _CROSS = "bucket", "cross"
 _DAYS, _CODE = "days_between", "code"
 _FUNCTIONS = (*_OF_A_NUMBER, _BUCKET, _CROSS, *PARTS, _DAYS, _CODE)
 
+# All that an expression may do with operands, as it is written.
+OPERATIONS = (*_SYMBOLS.values(), "and", "or", "not", *_FUNCTIONS)
+
 # Between the codes that are crossed.
 CROSSED_BY = " & "
 

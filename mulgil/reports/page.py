@@ -6,7 +6,7 @@ import time
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from mulgil.contract import Column, MissingPolicy
+from mulgil.contract import Column, Metric, MissingPolicy
 from mulgil.contract.values import describe_range
 
 
@@ -52,6 +52,19 @@ def format_moment(moment: float) -> str:
 def as_words(name: str) -> str:
     """Write a name of the machine's as words."""
     return name.replace("_", " ").replace("-", " ")
+
+
+def name_metric(metric: str) -> str:
+    """Write a metric's name as the field does."""
+    return {
+        Metric.ROC_AUC: "ROC AUC",
+        Metric.PR_AUC: "PR AUC",
+        Metric.F1: "F1",
+        Metric.BRIER: "Brier score",
+        Metric.R2: "R²",
+        Metric.MAE: "mean absolute error",
+        Metric.RMSE: "root mean squared error",
+    }.get(Metric(metric), as_words(metric))
 
 
 def describe_missing(column: Column) -> str:
