@@ -29,7 +29,7 @@ from mulgil.artifacts import (
     TrainingHistory,
     fingerprint_json,
 )
-from mulgil.contract import ColumnType, DataDictionary, ProjectFolder, load_project
+from mulgil.contract import DataDictionary, ProjectFolder, load_project
 from mulgil.contract.answers import AnswerForm
 from mulgil.contract.learning import Family, Training
 from mulgil.contract.specifications import specify_preprocessing
@@ -211,7 +211,7 @@ def _check_dictionary(manifest: DatasetManifest, dictionary: DataDictionary) -> 
 
 
 def _check_features(feature_service: FeatureServiceReference, dictionary: DataDictionary) -> None:
-    features = tuple(c.name for c in dictionary.inputs if c.type is not ColumnType.IMAGE)
+    features = tuple(column.name for column in dictionary.stored)
     if feature_service.features != features:
         raise InputError(
             describe(

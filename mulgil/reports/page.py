@@ -78,4 +78,5 @@ def describe_missing(column: Column) -> str:
         MissingPolicy.MEDIAN: "filled with the training rows' median",
         MissingPolicy.MOST_FREQUENT: "filled with the training rows' most frequent value",
         MissingPolicy.NEW_CATEGORY: "a category of its own",
+        MissingPolicy.KEEP: "left without one, for what is derived of it to tell",
     }[column.missing]
