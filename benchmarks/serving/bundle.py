@@ -56,9 +56,10 @@ def make_bundle(
     rows = TrainingRows(make_rows(folder.dictionary), truth, left_out=0)
     transform = fit_transform(specify_preprocessing(folder.dictionary), rows.tensors)
     numbers = TransformExecutor(transform).apply(rows.tensors)
-    head = make_head(folder.project.task, 1, rows)
+    head = make_head(folder.project.task, classes or 1, rows)
     examples = Examples(numbers, head.encode(rows))
-    builder = NetworkBuilder(folder.project.training, None, folder.path)
+    image = next((column.image for column in folder.dictionary.features if column.image), None)
+    builder = NetworkBuilder(folder.project.training, image, folder.path)
     fitted = fit_network(builder, head, examples, 1, Checkpoints(path.parent / "checkpoints"))
     if onnx is not None:
         from benchmarks.serving.onnx_network import write_onnx

@@ -1,10 +1,10 @@
 """A core that never idles.
 
-A server that answers a client who sleeps has to wake the client's core. On a virtual machine that is an exit to
-the hypervisor, and the server's own core pays for it, though it is the client's: on a machine of its own, the
-network card would wake it. It also makes all that a server does between two answers look dearer than it is, as
-the client sleeps the more for it. Measured by `perf` on two virtual cores: of a request, the kernel's wake-up
-alone had 5.4 microseconds without the prediction log and 9.8 with it.
+A server that answers a client who sleeps has to wake the client's core. On a virtual machine that is an exit
+to the hypervisor, and the server's own core pays for it, though it is the client's: on a machine of its own,
+the network card would wake it. It also makes all that a server does between two answers look dearer than it
+is, as the client sleeps the more for it. Measured by `perf` on two virtual cores: of a request, the kernel's
+wake-up alone had 5.4 microseconds without the prediction log and 9.8 with it.
 """
 
 from __future__ import annotations
