@@ -49,10 +49,12 @@ class Curve:
         loss: On the training rows by epoch, dropout and penalty included.
         val_loss: The plain loss on the validation rows: log loss, or of a number the mean squared error in
             squares of its standard deviation. A model that is not fitted by epochs has one.
+        parameters: Numbers that the model learned which was fitted for it.
     """
 
     loss: tuple[float, ...]
     val_loss: tuple[float, ...]
+    parameters: int = 0
 
     @property
     def best_epoch(self) -> int:
@@ -99,6 +101,17 @@ def measure_loss(head: Head, target: npt.NDArray[Any], predicted: npt.NDArray[An
 
     It is without penalties, and by the classes' weights where there are any.
     """
+    return float(measure_losses(head, target, predicted).mean())
+
+
+def measure_losses(
+    head: Head, target: npt.NDArray[Any], predicted: npt.NDArray[Any]
+) -> npt.NDArray[np.float64]:
+    """Compute each row's loss; of several labels or targets their mean.
+
+    Shapes:
+        (rows,).
+    """
     if head.task is Task.MULTICLASS_CLASSIFICATION:
         of_truth = predicted[np.arange(len(target)), target]
         losses = -np.log(np.clip(of_truth, _LEAST_PROBABILITY, 1))
@@ -108,4 +121,5 @@ def measure_loss(head: Head, target: npt.NDArray[Any], predicted: npt.NDArray[An
     else:
         losses = (predicted - target) ** 2
     weights = head.weigh(target)
-    return float((losses if weights is None else losses * weights).mean())
+    losses = np.asarray(losses if weights is None else losses * weights, np.float64)
+    return losses.reshape(len(losses), -1).mean(axis=1)
