@@ -6,6 +6,8 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+
 from components.train_model import PROJECT_SECTIONS
 from components.train_model.calibration import fit_calibration
 from components.train_model.capacity import climb, measure_baseline
@@ -16,6 +18,7 @@ from components.train_model.export import write_bundle
 from components.train_model.fit_transform import fit_transform
 from components.train_model.heads import Head, make_head
 from components.train_model.learners import Examples, FittedModel, Learner
+from components.train_model.learning_curve import trace_curve
 from components.train_model.network import NetworkBuilder
 from components.train_model.neural_network import NeuralNetwork
 from components.train_model.selection import select_features
@@ -113,6 +116,10 @@ def train_model(
     examples, held_out = (_encode(first, head, rows) for rows in (train, validation))
     baseline = measure_baseline(head, examples, held_out)
     ladder = climb(learner_of, declared, head, examples, held_out) if declared.capacity_ladder else None
+    traced = None
+    if declared.learning_curve is not None:
+        asked = training.model_copy(update={"learning_curve": declared.learning_curve})
+        traced = trace_curve(learner, asked, task, answer_width, specification, both)
     curve = learner.look(head, examples, held_out)
     decision, calibration = None, None
     first_model: FittedModel | None = None
@@ -146,6 +153,7 @@ def train_model(
         tuning_warning=tuned.warning if tuned else "",
         baseline_loss=baseline,
         ladder=ladder,
+        learning_curve=traced,
         class_weights=_name_weights(head, dictionary),
         selection=selected,
         loss=curve.loss,
@@ -238,6 +246,12 @@ def _print_summary(history: TrainingHistory, rows: TrainingRows, bundle: BundleM
         print(f"Warning: {history.tuning_warning}")
     if history.ladder is not None:
         _print_ladder(history.ladder)
+    if history.learning_curve is not None:
+        print(f"Loss by rows, in {history.learning_curve.seconds:.1f} s:")
+        for point in history.learning_curve.points:
+            print(f"  {point.rows}: {np.mean(point.losses):.4f} ± {np.std(point.losses):.4f}")
+        if history.learning_curve.reason:
+            print(f"  left out: {history.learning_curve.reason}")
     if history.selection is not None:
         left_out = [one.name for one in history.selection.features if not one.is_kept]
         print(
