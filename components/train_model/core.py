@@ -12,11 +12,13 @@ from components.train_model.checkpoints import Checkpoints
 from components.train_model.comparison import choose_simplest, compare_families
 from components.train_model.estimators import Estimators
 from components.train_model.export import write_bundle
-from components.train_model.fit_transform import fit_transform
-from components.train_model.heads import Head, make_head
-from components.train_model.learners import Examples, FittedModel, Learner
+from components.train_model.fit_transform import fit_rows
+from components.train_model.heads import make_head
+from components.train_model.learners import FittedModel, Learner
 from components.train_model.network import NetworkBuilder
 from components.train_model.neural_network import NeuralNetwork
+from components.train_model.splits import Splits, open_splits
+from components.train_model.stored_examples import ExampleStore
 from components.train_model.threshold import choose_threshold
 from mulgil.artifacts import (
     BundleManifest,
@@ -32,8 +34,12 @@ from mulgil.contract.learning import Family, Training
 from mulgil.contract.specifications import specify_preprocessing
 from mulgil.errors import InputError, describe
 from mulgil.home import home
-from mulgil.preprocessing import FittedTransform, TransformExecutor
-from mulgil.preprocessing.rows import TrainingRows, read_manifest, read_rows
+from mulgil.preprocessing.rows import TrainingRows, read_manifest
+from mulgil.preprocessing.stored_rows import StoredRows
+
+# Of the validation rows, those that threshold and calibration are chosen on, at most: of so many, a share is
+# known within 0.1 %.
+_JUDGED_ROWS = 1 << 20
 
 
 def train_model(
@@ -65,31 +71,30 @@ def train_model(
     _check_features(feature_service, dictionary)
     manifest = read_manifest(training_rows_path)
     _check_dictionary(manifest, dictionary)
-    train = read_rows(training_rows_path, "train", dictionary)
-    validation = read_rows(training_rows_path, "validation", dictionary)
+    task = folder.project.task
+    splits = open_splits(training_rows_path, dictionary, task, training)
 
     started = time.monotonic()
     checkpoints = Checkpoints(home() / "checkpoints")
-    task = folder.project.task
     answer_width = AnswerForm.of(task, dictionary).width
     specification = specify_preprocessing(dictionary)
-    first = fit_transform(specification, train.tensors)
-    head = make_head(task, answer_width, train, training.class_weights)
-    both = train.joined(validation)
     candidates: tuple[FamilyScore, ...] = ()
     family = training.family
-    if family is Family.AUTO:
+    drawn = None if family is Family.NEURAL_NETWORK and training.tuning is None else _draw(splits)
+    if family is Family.AUTO and drawn is not None:
         candidates = compare_families(
             lambda one: make_learner(one, folder, checkpoints),
             training,
             task,
             answer_width,
             specification,
-            both,
+            drawn.both,
         )
         family = Family(choose_simplest(candidates).family)
+    if family is not Family.NEURAL_NETWORK and drawn is not None:
+        splits = drawn
     tuned, search = None, None
-    if training.tuning is not None:
+    if training.tuning is not None and drawn is not None:
         # Here and not above: its import takes seconds, and no other training needs it.
         from components.train_model.tuning import CrossValidation, forget, tune
 
@@ -99,26 +104,32 @@ def train_model(
         def learner_of(tried: Training) -> Learner:
             return make_learner(family, _with_training(folder, tried), checkpoints)
 
-        scoring = CrossValidation(learner_of, task, answer_width, specification, both)
+        scoring = CrossValidation(learner_of, task, answer_width, specification, drawn.both)
         tuned = tune(training, scoring, search)
         folder = _with_training(folder, tuned.training)
     learner = make_learner(family, folder, checkpoints)
-    examples, held_out = (_encode(first, head, rows) for rows in (train, validation))
-    curve = learner.look(head, examples, held_out)
-    decision, calibration = None, None
-    if folder.project.decision is not None or training.calibration is not None:
-        # As the final model is fitted, but on rows that leave some to choose on.
-        first_model: FittedModel = learner.fit(head, examples, curve)
-        if training.calibration is not None:
-            probability = first_model.predict(held_out.numbers)
-            calibration = fit_calibration(training.calibration, head, held_out.target, probability)
-            first_model = first_model.calibrated(calibration)
-        if folder.project.decision is not None:
-            probability = first_model.predict(held_out.numbers)
-            decision = choose_threshold(folder.project.decision, validation.target, probability)
-    transform = fit_transform(specification, both.tensors)
-    head = make_head(task, answer_width, both, training.class_weights)
-    model: FittedModel = learner.fit(head, _encode(transform, head, both), curve)
+    train, validation, both = splits.train, splits.validation, splits.both
+    with ExampleStore(home() / "examples", folder.project.training) as store:
+        first = fit_rows(specification, train)
+        head = make_head(task, answer_width, train, training.class_weights)
+        examples, held_out = (store.encode(first, head, rows) for rows in (train, validation))
+        curve = learner.look(head, examples, held_out)
+        decision, calibration = None, None
+        if folder.project.decision is not None or training.calibration is not None:
+            # As the final model is fitted, but on rows that leave some to choose on.
+            first_model: FittedModel = learner.fit(head, examples, curve)
+            judged = held_out.first(_JUDGED_ROWS)
+            if training.calibration is not None:
+                probability = first_model.predict(judged.numbers)
+                calibration = fit_calibration(training.calibration, head, judged.target, probability)
+                first_model = first_model.calibrated(calibration)
+            if folder.project.decision is not None:
+                probability = first_model.predict(judged.numbers)
+                decision = choose_threshold(folder.project.decision, judged.target > 0.5, probability)
+        store.clear()
+        transform = fit_rows(specification, both)
+        head = make_head(task, answer_width, both, training.class_weights)
+        model: FittedModel = learner.fit(head, store.encode(transform, head, both), curve)
     if calibration is not None:
         model = model.calibrated(calibration)
     history = TrainingHistory(
@@ -140,7 +151,7 @@ def train_model(
         folder=folder,
         transform=transform,
         model=model,
-        rows=both,
+        rows=splits.examples,
         data_fingerprint=manifest.fingerprint,
         feature_service=feature_service,
         decision=decision,
@@ -150,8 +161,18 @@ def train_model(
     checkpoints.clear()
     if search is not None:
         forget(search)
-    _print_summary(history, both, bundle)
+    _print_summary(history, len(both), both.left_out, bundle)
     return bundle
+
+
+def _draw(splits: Splits[TrainingRows] | Splits[StoredRows]) -> Splits[TrainingRows]:
+    drawn = splits.drawn()
+    if len(drawn.both) < len(splits.both):
+        print(
+            f"{len(drawn.both)} of {len(splits.both)} rows are in memory, drawn by lot: what is compared or "
+            "tuned sees no others, nor does a family that is no network (training.memory_megabytes)"
+        )
+    return drawn
 
 
 def _with_training(folder: ProjectFolder, training: Training) -> ProjectFolder:
@@ -165,10 +186,6 @@ def make_learner(family: Family, folder: ProjectFolder, checkpoints: Checkpoints
         return Estimators(family, training)
     image = next((column.image for column in folder.dictionary.features if column.image is not None), None)
     return NeuralNetwork(NetworkBuilder(training, image, folder.path), checkpoints)
-
-
-def _encode(transform: FittedTransform, head: Head, rows: TrainingRows) -> Examples:
-    return Examples(TransformExecutor(transform).apply(rows.tensors), head.encode(rows))
 
 
 def _check_dictionary(manifest: DatasetManifest, dictionary: DataDictionary) -> None:
@@ -196,7 +213,7 @@ def _check_features(feature_service: FeatureServiceReference, dictionary: DataDi
         )
 
 
-def _print_summary(history: TrainingHistory, rows: TrainingRows, bundle: BundleManifest) -> None:
+def _print_summary(history: TrainingHistory, rows: int, left_out: int, bundle: BundleManifest) -> None:
     for score in history.candidates:
         told = (
             f"loss {score.loss:.4f} ± {score.standard_error:.4f}" if score.loss is not None else score.reason
@@ -217,9 +234,9 @@ def _print_summary(history: TrainingHistory, rows: TrainingRows, bundle: BundleM
         )
     else:
         print(f"{history.family}: validation loss {history.val_loss[0]:.4f}")
-    left_out = f", {rows.left_out} left out for a missing value" if rows.left_out else ""
+    told_left_out = f", {left_out} left out for a missing value" if left_out else ""
     print(
-        f"Fitted {history.parameters} parameters on {len(rows)} rows of train and validation{left_out} "
+        f"Fitted {history.parameters} parameters on {rows} rows of train and validation{told_left_out} "
         f"in {history.seconds:.1f} s"
     )
     print(f"Bundle {bundle.fingerprint[:12]}: {len(bundle.files)} files")
