@@ -13,7 +13,7 @@ import json
 import os
 import shutil
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -161,6 +161,30 @@ class Record(BaseModel):
 
 DATASET_MANIFEST = "manifest.json"
 
+SpanStatus = Literal["new", "changed", "known"]
+
+
+class SpanSummary(Record):
+    """A dated or numbered part of a source in a dataset.
+
+    In each split its rows follow those of the span before it.
+
+    Attributes:
+        name: Its date or its number.
+        status: Whether the last ingestion before did not have it, had it otherwise, or as it is.
+        rows_read: Rows in its files.
+        rows: Of them, those in each split, by its name.
+        rows_quarantined: Of them, those set aside with a reason.
+        rows_deduplicated: Of them, exact repetitions of an earlier row.
+    """
+
+    name: str
+    status: SpanStatus
+    rows_read: int
+    rows: dict[str, int]
+    rows_quarantined: int
+    rows_deduplicated: int
+
 
 class DatasetManifest(Record):
     """What `ingest_data` made; it stands as `DATASET_MANIFEST` beside the splits' Parquet files.
@@ -175,6 +199,8 @@ class DatasetManifest(Record):
         rows: Rows in each split, by its name.
         rows_quarantined: Rows set aside with a reason.
         rows_deduplicated: Exact repetitions of an earlier row.
+        spans: The parts of the source, the oldest first, where it has such.
+        spans_vanished: Those of the last ingestion before that are there no longer.
     """
 
     fingerprint: str
@@ -184,6 +210,38 @@ class DatasetManifest(Record):
     rows: dict[str, int]
     rows_quarantined: int
     rows_deduplicated: int
+    spans: tuple[SpanSummary, ...] = ()
+    spans_vanished: tuple[str, ...] = ()
+
+    def tell_spans(self, *, is_reused: bool = False) -> tuple[str, ...]:
+        """Say which spans there are and what became of them since the last ingestion; nothing without spans.
+
+        Args:
+            is_reused: Whether it is an earlier run's that is taken as it is.
+        """
+        if not self.spans:
+            return ()
+        first, last = self.spans[0].name, self.spans[-1].name
+        all_of_them = (
+            f"{len(self.spans)} spans, {first} to {last}" if len(self.spans) > 1 else f"span {first}"
+        )
+        facts = {
+            "new": [span.name for span in self.spans if span.status == "new"],
+            "changed, and read anew": [span.name for span in self.spans if span.status == "changed"],
+            "vanished, and left out": self.spans_vanished,
+        }
+        told = [f"{words}: {_shorten(names)}" for words, names in facts.items() if names]
+        if is_reused or not told:
+            return all_of_them, "nothing new since the last ingestion"
+        return all_of_them, *told
+
+
+_SPANS_SHOWN = 10
+
+
+def _shorten(names: Sequence[str]) -> str:
+    more = len(names) - _SPANS_SHOWN
+    return ", ".join(names[:_SPANS_SHOWN]) + (f" and {more} more" if more > 0 else "")
 
 
 class QuarantineReason(Record):
@@ -399,6 +457,7 @@ BUNDLE_EXAMPLE = "example.json"
 BUNDLE_BACKGROUND = "background.json"
 BUNDLE_DECISION = "decision.json"
 BUNDLE_CALIBRATION = "calibration.json"
+BUNDLE_SELECTION = "selection.json"
 
 
 def read_bundle(path: Path) -> BundleManifest:
@@ -492,6 +551,44 @@ class CalibrationMap(Record):
     levels: tuple[tuple[float, ...], ...] = ()
 
 
+class FeatureImportance(Record):
+    """How much a feature matters, and what chance makes of one that does not.
+
+    Attributes:
+        name: The column.
+        importance: By the method of its `FeatureSelection`.
+        by_chance: The most that is to be expected of a feature that says nothing.
+        is_kept: Whether the model reads it.
+    """
+
+    name: str
+    importance: float
+    by_chance: float
+    is_kept: bool
+
+
+class FeatureSelection(Record):
+    """Which features a model reads, and why; a bundle's `selection.json`.
+
+    Attributes:
+        method: `mutual_information` in nats, `select_from_model` in shares of a forest's gain, or
+            `permutation_importance` in loss.
+        asked: How many features were to be kept; `None` where chance decided.
+        rows: Training rows that they were chosen by.
+        features: Every feature, in the dictionary's order.
+    """
+
+    method: str
+    asked: int | None
+    rows: int
+    features: tuple[FeatureImportance, ...]
+
+    @property
+    def kept(self) -> frozenset[str]:
+        """Names of the features that the model reads."""
+        return frozenset(feature.name for feature in self.features if feature.is_kept)
+
+
 class TuningTrial(Record):
     """Settings that were tried.
 
@@ -538,6 +635,7 @@ class TrainingHistory(Record):
         trials: The settings that were tried, the declared ones first; empty where none were asked for.
         settings: Those of them that were taken.
         tuning_warning: Why their score is not to be trusted; empty where it may be.
+        selection: Which features were chosen; `None` where the model reads all.
         loss: Mean loss on the training rows in each epoch, dropout and penalty included. A model that is not
             fitted by epochs has one.
         val_loss: Log loss, or of a number the mean squared error in squares of its standard deviation, on the
@@ -553,6 +651,7 @@ class TrainingHistory(Record):
     trials: tuple[TuningTrial, ...] = ()
     settings: dict[str, Any] = Field(default_factory=dict)
     tuning_warning: str = ""
+    selection: FeatureSelection | None = None
     loss: tuple[float, ...]
     val_loss: tuple[float, ...]
     best_epoch: int

@@ -4,6 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import tensorflow as tf
 from learning_project import LearningProject
 
 from components.train_model.calibration import fit_calibration
@@ -11,11 +12,12 @@ from components.train_model.checkpoints import Checkpoints
 from components.train_model.core import make_learner
 from components.train_model.export import write_bundle
 from components.train_model.fit_transform import fit_transform
+from components.train_model.graph_preprocessing import encode
 from components.train_model.heads import make_head
 from components.train_model.learners import Curve, Examples
 from mulgil.artifacts import FeatureServiceReference
 from mulgil.contract.answers import AnswerForm, differ
-from mulgil.contract.learning import Family
+from mulgil.contract.learning import TASK_FORMS, Family
 from mulgil.contract.specifications import specify_preprocessing
 from mulgil.preprocessing import TransformExecutor
 from mulgil.preprocessing.rows import read_rows
@@ -26,8 +28,13 @@ _SMALL = {Family.RANDOM_FOREST: {"n_estimators": 20}, Family.GRADIENT_BOOSTING: 
 
 
 def check_served_as_fitted(
-    project: LearningProject, family: Family, bundle_path: Path, calibration: str | None = None
-) -> None:
+    project: LearningProject,
+    family: Family,
+    bundle_path: Path,
+    calibration: str | None = None,
+    *,
+    is_explained: bool = True,
+) -> ServedModel:
     """Fit and export a family; what is served must answer as it, and explain what it answers."""
     folder = project.folder
     dictionary, task = folder.dictionary, folder.project.task
@@ -57,6 +64,7 @@ def check_served_as_fitted(
         feature_service=FeatureServiceReference.read(project.feature_service_path),
     )
     served = ServedModel(bundle_path)
+    is_network = family is Family.NEURAL_NETWORK
 
     # Rows that it was fitted on lie on the very thresholds of trees.
     for part in (rows, others):
@@ -70,10 +78,21 @@ def check_served_as_fitted(
         for one, other in zip(answers, own.tolist(), strict=True):
             assert not differ(one, other, TOLERANCE), (one, other)
         assert len({str(answer) for answer in answers}) > 3, "the comparison is of something"
+        # A tree may not look at a number that is wrong.
+        numbers = executor.apply(part.tensors)
+        np.testing.assert_allclose(served.encode(columns, len(part)), numbers, atol=TOLERANCE)
+        as_arrays = {name: _as_array(values) for name, values in columns.items()}
+        np.testing.assert_allclose(served.encode(as_arrays, len(part)), numbers, atol=TOLERANCE)
+        if is_network:
+            in_graph = encode(transform, {name: tf.constant(v) for name, v in part.tensors.items()})
+            np.testing.assert_allclose(in_graph, numbers, atol=TOLERANCE)
+            asked = model.ask(bundle_path, transform, part.tensors, TASK_FORMS[task].output)
+            np.testing.assert_allclose(asked, own, rtol=TOLERANCE, atol=TOLERANCE)
     assert model.parameters > 0
-    is_network = family is Family.NEURAL_NETWORK
     assert (bundle_path / "model.onnx").exists() is not is_network
 
+    if not is_explained:
+        return served
     [explanation] = served.explain(served.encode(columns, len(others))[:1], 0.0, 60.0)
     gain = explanation.prediction - explanation.expectation
     assert not differ(explanation.prediction.tolist(), np.atleast_1d(answers[0]).tolist(), TOLERANCE)
@@ -83,3 +102,11 @@ def check_served_as_fitted(
     within = tolerance * max(1, np.abs(own).max())
     np.testing.assert_allclose(explanation.shares.sum(axis=0), gain, atol=within)
     assert explanation.shares.any()
+    return served
+
+
+def _as_array(values: list[object]) -> object:
+    """A column as a tensor of numbers brings it; codes stay as they are."""
+    if any(isinstance(value, str) for value in values):
+        return values
+    return np.array([np.nan if value is None else value for value in values], np.float64)

@@ -15,6 +15,7 @@ from mulgil.artifacts import (
     DistributionSummary,
     Endpoint,
     Evaluation,
+    FeatureSelection,
     FeatureServiceReference,
     Interval,
     QuarantineReason,
@@ -130,6 +131,7 @@ class Made:
     validation: Verdict = VALIDATION
     evaluation: Evaluation = EVALUATION
     judgement: Verdict = JUDGEMENT
+    selection: FeatureSelection | None = None
     storage_uri: str = "file:///store/heart/bundle"
     # The step that fails, with its exit code and what it wrote; the ones after it are blocked.
     failed: tuple[str, int, str] | None = None
@@ -180,6 +182,7 @@ class Made:
                 rows={"train": 181, "validation": 61},
                 parameters=417,
                 seconds=1.5,
+                selection=self.selection,
             ).write(artifacts / "history")
             BUNDLE.write(artifacts / "bundle" / BUNDLE_MANIFEST)
         elif name == "evaluate-model":

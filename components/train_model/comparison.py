@@ -19,6 +19,7 @@ from sklearn.model_selection import KFold, StratifiedKFold, train_test_split
 from components.train_model.fit_transform import fit_transform
 from components.train_model.heads import make_head
 from components.train_model.learners import Curve, Examples, Learner, measure_loss
+from components.train_model.selection import select_features
 from mulgil.artifacts import FamilyScore
 from mulgil.contract import Task
 from mulgil.contract.learning import Family, Training
@@ -131,6 +132,9 @@ def score_fold(
     train, held_out = (rows.take(places) for places in fold)
     transform = fit_transform(specification, train.tensors)
     head = make_head(task, answer_width, train, training.class_weights)
+    selected = select_features(training, learner, transform, head, train)
+    if selected is not None:
+        transform = transform.restricted_to(selected.kept)
     executor = TransformExecutor(transform)
     examples, others = (
         Examples(executor.apply(part.tensors), head.encode(part)) for part in (train, held_out)

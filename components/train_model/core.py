@@ -17,6 +17,7 @@ from components.train_model.heads import make_head
 from components.train_model.learners import FittedModel, Learner
 from components.train_model.network import NetworkBuilder
 from components.train_model.neural_network import NeuralNetwork
+from components.train_model.selection import select_features
 from components.train_model.splits import Splits, open_splits
 from components.train_model.stored_examples import ExampleStore
 from components.train_model.threshold import choose_threshold
@@ -112,6 +113,9 @@ def train_model(
     with ExampleStore(home() / "examples", folder.project.training) as store:
         first = fit_rows(specification, train)
         head = make_head(task, answer_width, train, training.class_weights)
+        selected = select_features(folder.project.training, learner, first, head, train)
+        if selected is not None:
+            first = first.restricted_to(selected.kept)
         examples, held_out = (store.encode(first, head, rows) for rows in (train, validation))
         curve = learner.look(head, examples, held_out)
         decision, calibration = None, None
@@ -128,6 +132,8 @@ def train_model(
                 decision = choose_threshold(folder.project.decision, judged.target > 0.5, probability)
         store.clear()
         transform = fit_rows(specification, both)
+        if selected is not None:
+            transform = transform.restricted_to(selected.kept)
         head = make_head(task, answer_width, both, training.class_weights)
         model: FittedModel = learner.fit(head, store.encode(transform, head, both), curve)
     if calibration is not None:
@@ -138,6 +144,7 @@ def train_model(
         trials=tuned.trials if tuned else (),
         settings=tuned.settings if tuned else {},
         tuning_warning=tuned.warning if tuned else "",
+        selection=selected,
         loss=curve.loss,
         val_loss=curve.val_loss,
         best_epoch=curve.best_epoch,
@@ -156,6 +163,7 @@ def train_model(
         feature_service=feature_service,
         decision=decision,
         calibration=calibration,
+        selection=selected,
     )
     history.write(history_path)
     checkpoints.clear()
@@ -227,6 +235,12 @@ def _print_summary(history: TrainingHistory, rows: int, left_out: int, bundle: B
         print(f"  {settings}: {told}{', ' if told and trial.reason else ''}{trial.reason}{taken}")
     if history.tuning_warning:
         print(f"Warning: {history.tuning_warning}")
+    if history.selection is not None:
+        left_out = [one.name for one in history.selection.features if not one.is_kept]
+        print(
+            f"Features by {history.selection.method}: {len(history.selection.kept)} kept, left out "
+            f"{', '.join(left_out) or 'none'}"
+        )
     if len(history.loss) > 1:
         print(
             f"Early stopping: epoch {history.best_epoch} of {len(history.loss)} has the least validation "

@@ -18,11 +18,13 @@ from mulgil.artifacts import (
     BUNDLE_DICTIONARY,
     BUNDLE_EXAMPLE,
     BUNDLE_MANIFEST,
+    BUNDLE_SELECTION,
     BUNDLE_TRANSFORM,
     Background,
     BundleManifest,
     CalibrationMap,
     DecisionRule,
+    FeatureSelection,
     FeatureServiceReference,
     WarmUpExample,
     fingerprint_files,
@@ -50,6 +52,7 @@ def write_bundle(
     feature_service: FeatureServiceReference,
     decision: DecisionRule | None = None,
     calibration: CalibrationMap | None = None,
+    selection: FeatureSelection | None = None,
 ) -> BundleManifest:
     """Write a bundle, whole or not at all.
 
@@ -63,6 +66,7 @@ def write_bundle(
         feature_service: What the model reads by entity.
         decision: From which probability on a yes is called, where the project says by what.
         calibration: How the model maps its probabilities, where it does.
+        selection: Which features it reads, where they were chosen.
 
     Returns:
         The bundle's manifest.
@@ -81,6 +85,8 @@ def write_bundle(
             decision.write(staged / BUNDLE_DECISION)
         if calibration is not None:
             calibration.write(staged / BUNDLE_CALIBRATION)
+        if selection is not None:
+            selection.write(staged / BUNDLE_SELECTION)
         # An image is one column: what it alone has to do with the answer is the whole of it.
         if not any(column.image for column in transform.columns):
             _choose_background(rows, folder.dictionary).write(staged / BUNDLE_BACKGROUND)

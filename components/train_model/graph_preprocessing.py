@@ -46,6 +46,7 @@ def encode(transform: FittedTransform, columns: Mapping[str, tf.Tensor]) -> tf.T
         if column.is_categorical
         else _standardise(column, columns[column.name])
         for column in transform.columns
+        if column.is_selected
     ]
     return tf.concat(parts, axis=1)
 

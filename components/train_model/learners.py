@@ -143,6 +143,17 @@ def measure_loss(head: Head, target: npt.NDArray[Any], predicted: npt.NDArray[An
 
     It is without penalties, and by the classes' weights where there are any.
     """
+    return float(measure_losses(head, target, predicted).mean())
+
+
+def measure_losses(
+    head: Head, target: npt.NDArray[Any], predicted: npt.NDArray[Any]
+) -> npt.NDArray[np.float64]:
+    """Compute each row's loss; of several labels or targets their mean.
+
+    Shapes:
+        (rows,).
+    """
     if head.task is Task.MULTICLASS_CLASSIFICATION:
         of_truth = predicted[np.arange(len(target)), target]
         losses = -np.log(np.clip(of_truth, _LEAST_PROBABILITY, 1))
@@ -152,4 +163,5 @@ def measure_loss(head: Head, target: npt.NDArray[Any], predicted: npt.NDArray[An
     else:
         losses = (predicted - target) ** 2
     weights = head.weigh(target)
-    return float((losses if weights is None else losses * weights).mean())
+    losses = np.asarray(losses if weights is None else losses * weights, np.float64)
+    return losses.reshape(len(losses), -1).mean(axis=1)

@@ -323,11 +323,11 @@ class Column(Contract):
         description="Expression over others, such as `num > 0`: a target's over columns of the source, "
         "a feature's over other features, which is computed in training and where a model is served alike.",
     )
-    generated: Literal["row_number"] | datetime | None = Field(
+    generated: Literal["row_number", "span"] | datetime | None = Field(
         default=None,
         description=(
             "The source lacks this column and ingestion makes it: `row_number` counts from 1, "
-            "a date and time stands in every row."
+            "`span` is the date of the span that a row is of, a date and time stands in every row."
         ),
     )
     missing: Annotated[MissingPolicy, BeforeValidator(_missing, json_schema_input_type=MissingPolicy)] = (

@@ -33,6 +33,9 @@ _OF_A_NUMBER = ("abs", "log", "sqrt")
 _BUCKET, _CROSS = "bucket", "cross"
 _FUNCTIONS = (*_OF_A_NUMBER, _BUCKET, _CROSS)
 
+# All that an expression may do with operands, as it is written.
+OPERATIONS = (*_SYMBOLS.values(), "and", "or", "not", *_FUNCTIONS)
+
 # Between the codes that are crossed.
 CROSSED_BY = " & "
 

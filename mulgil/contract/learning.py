@@ -11,6 +11,7 @@ from pydantic import Field, ValidationError, model_validator
 
 from mulgil.contract.behavior import BehaviorTest
 from mulgil.contract.dictionary import ColumnType, Contract, DataDictionary, ImageForm, mistake
+from mulgil.contract.selection import Selection
 from mulgil.contract.tuning import Tuning
 
 Ratio = Annotated[float, Field(gt=0, lt=1)]
@@ -294,6 +295,9 @@ class Training(Contract):
         default=None,
         description="How probabilities are mapped to what comes true, fitted on the validation rows; not at "
         "all if not given. `isotonic` asks for a thousand of them or so.",
+    )
+    selection: Selection | None = Field(
+        default=None, description="How features are chosen by the training rows; all are kept if not given."
     )
     tuning: Tuning | None = Field(
         default=None, description="Which settings are tried beside these; none if not given."

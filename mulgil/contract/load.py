@@ -15,6 +15,7 @@ from mulgil.contract.behavior import explain_behaviors
 from mulgil.contract.dictionary import DataDictionary
 from mulgil.contract.learning import explain_class_weights, explain_network, explain_targets
 from mulgil.contract.project import Project
+from mulgil.contract.selection import explain_selection
 from mulgil.contract.yaml_source import Location, YamlDocument, read_yaml
 from mulgil.errors import ContractError, describe
 
@@ -85,8 +86,10 @@ def check_columns(
             f"{document.path}:{line}: task: {mistake}; "
             f"the columns with `role: target` stand in {dictionary_path}"
         )
-    mistake = explain_network(project.training, dictionary) or explain_class_weights(
-        project.training, project.task, dictionary
+    mistake = (
+        explain_network(project.training, dictionary)
+        or explain_class_weights(project.training, project.task, dictionary)
+        or explain_selection(project.training.selection, dictionary)
     )
     if mistake is not None:
         line = document.line_of(("training",))

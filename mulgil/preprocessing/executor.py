@@ -44,7 +44,8 @@ class TransformExecutor:
     """
 
     def __init__(self, transform: FittedTransform) -> None:
-        numeric = [c for c in transform.columns if not c.is_categorical and c.image is None]
+        selected = [column for column in transform.columns if column.is_selected]
+        numeric = [column for column in selected if not column.is_categorical and column.image is None]
         fills = [np.nan if column.fill is None else column.fill for column in numeric]
         starts = np.cumsum([0, *(column.width for column in transform.columns)]).tolist()
         place_of = dict(zip((column.name for column in transform.columns), starts, strict=False))
@@ -66,11 +67,11 @@ class TransformExecutor:
                 column.fill,
                 {code: i for i, code in enumerate(column.codes, place_of[column.name])},
             )
-            for column in transform.columns
+            for column in selected
             if column.is_categorical
         )
         self._images = tuple(
-            (column, place_of[column.name]) for column in transform.columns if column.image is not None
+            (column, place_of[column.name]) for column in selected if column.image is not None
         )
 
     def apply(self, columns: Mapping[str, Values]) -> npt.NDArray[np.float32]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from mulgil.artifacts import Record
 from mulgil.contract.dictionary import ImageForm
 
@@ -20,6 +22,8 @@ class FittedColumn(Record):
     number stays NaN, a code gives all zeros. An image gives its pixels, row by row, each from 0 to 255 and
     then like a number.
 
+    A column that is not selected gives nothing: it may still be read by a derived one.
+
     A derived column's value is first computed from other columns of the transform, as they came.
 
     Attributes:
@@ -34,6 +38,7 @@ class FittedColumn(Record):
             nothing can be learned of the others.
         image: What an image is brought to; `None` for any other column.
         derived: The expression that gives it; `None` where it is an input.
+        is_selected: Whether the model reads it.
     """
 
     name: str
@@ -46,10 +51,13 @@ class FittedColumn(Record):
     codes: tuple[str, ...] = ()
     image: ImageForm | None = None
     derived: str | None = None
+    is_selected: bool = True
 
     @property
     def width(self) -> int:
         """How many numbers the column gives."""
+        if not self.is_selected:
+            return 0
         if self.image is not None:
             return self.image.size
         return len(self.codes) if self.is_categorical else 1
@@ -73,3 +81,11 @@ class FittedTransform(Record):
     def width(self) -> int:
         """Length of the model's numeric input."""
         return sum(column.width for column in self.columns)
+
+    def restricted_to(self, names: Collection[str]) -> FittedTransform:
+        """Return the transform that gives these columns alone; it still takes every input."""
+        return FittedTransform(
+            columns=tuple(
+                column.model_copy(update={"is_selected": column.name in names}) for column in self.columns
+            )
+        )

@@ -28,6 +28,7 @@ from mulgil.reports.distribution_figures import draw_columns
 from mulgil.reports.evidence import RunEvidence
 from mulgil.reports.figures import Figure
 from mulgil.reports.page import as_words, format_number, format_seconds, open_templates
+from mulgil.reports.selection_figure import draw_selection
 from mulgil.reports.slice_figures import draw_slices, tabulate_worst_rows
 from mulgil.reports.step_graph import reduce_edges
 
@@ -90,6 +91,9 @@ def render_run_page(evidence: RunEvidence) -> str:
             calls=tabulate_calls(evaluation, _NAMES) if evaluation else [],
             beside=BESIDE[Task(evaluation.task)] if evaluation else None,
             training=_draw_training(evidence.history) if evidence.history else None,
+            selection=draw_selection(evidence.history.selection)
+            if evidence.history and evidence.history.selection
+            else None,
             rows=_draw_rows(evidence),
             columns=draw_columns(evidence),
             kinds=_count_kinds(evidence.validation.checks) if evidence.validation else {},

@@ -124,7 +124,15 @@ def _write_pack(transform: FittedTransform, columns: Sequence[Column]) -> Pack:
         if column.is_derived_feature:
             names[f"derive_{place}"] = Derivation(column, columns).of_instance
             value = f"derive_{place}(row)"
-        if fitted.is_categorical:
+        if not fitted.is_selected:
+            # Its code, or a derived value that must be there, is still asked for, as the contract says.
+            if fitted.is_categorical:
+                names[f"known_{place}"] = dict.fromkeys(code_vectors(fitted, column), ())
+                arguments.append(f"*known_{place}[{value}]")
+            elif column.is_derived_feature:
+                names[f"leave_{place}"] = _leave_out
+                arguments.append(f"*leave_{place}({value})")
+        elif fitted.is_categorical:
             names[f"vectors_{place}"] = code_vectors(fitted, column)
             arguments.append(f"*vectors_{place}[{value}]")
         elif column.missing.is_value_required:
@@ -135,3 +143,8 @@ def _write_pack(transform: FittedTransform, columns: Sequence[Column]) -> Pack:
     source = f"def pack(numbers, place, row):\n    pack_into(numbers, place, {', '.join(arguments)})\n"
     exec(compile(source, "<row encoder>", "exec"), names)
     return names["pack"]  # type: ignore[no-any-return]
+
+
+def _leave_out(value: object) -> Vector:
+    del value
+    return ()

@@ -112,6 +112,52 @@ def test_scaling_by_all_rows_is_found(project, rows, monkeypatch):
         look_for_scaling_by_rows_held_out(project, rows)
 
 
+def look_for_features_chosen_by_rows_held_out(project, rows):
+    """Change the target of the rows held out: the features that a fold's model reads must be the same."""
+    training = Training(family="linear", folds=2, selection={"method": "mutual_information", "columns": 3})
+    places = next(comparison.divide(Task.BINARY_CLASSIFICATION, training, rows))
+    other = rows.target.copy()
+    # Now the rows held out say that one column is the answer.
+    numbers = rows.features["float_reject"].to_numpy()
+    other[places[1]] = numbers[places[1]] > np.median(numbers[places[1]])
+    fitted = []
+    for target in (rows.target, other):
+        recorder = Recorder()
+        comparison.score_fold(
+            recorder,
+            Task.BINARY_CLASSIFICATION,
+            1,
+            specify_preprocessing(project.folder.dictionary),
+            TrainingRows(rows.features, target, 0, rows.derived),
+            places,
+            training,
+        )
+        fitted.append(recorder.fitted[0])
+    np.testing.assert_array_equal(*fitted)
+
+
+def test_no_row_held_out_chooses_a_feature(project, rows):
+    look_for_features_chosen_by_rows_held_out(project, rows)
+
+
+def test_features_chosen_by_all_rows_are_found(project, rows, monkeypatch):
+    choose, take = comparison.select_features, TrainingRows.take
+    divided = []
+
+    def remember(self, places):
+        divided.append(self)
+        return take(self, places)
+
+    def leak(training, learner, transform, head, rows):
+        return choose(training, learner, transform, head, divided[-1])
+
+    monkeypatch.setattr(TrainingRows, "take", remember)
+    monkeypatch.setattr(comparison, "select_features", leak)
+
+    with pytest.raises(AssertionError, match="not equal"):
+        look_for_features_chosen_by_rows_held_out(project, rows)
+
+
 def look_for_the_target_in_fillings(project, rows, other_target):
     """Train on the rows, and on the same with another target: what fills and scales must be the same."""
     columns = specify_preprocessing(project.folder.dictionary)

@@ -4,6 +4,7 @@ from html.parser import HTMLParser
 
 import pytest
 
+from mulgil.artifacts import FeatureImportance, FeatureSelection
 from mulgil.contract import DataDictionary, ProjectFolder, load_project
 from mulgil.home import SOURCE_ROOT
 from mulgil.reports.dictionary_page import render_dictionary_page
@@ -54,3 +55,25 @@ def test_the_page_asks_for_nothing_from_a_network():
     assert "src=" not in page
     assert "href=" not in page
     assert "@import" not in page
+
+
+def test_the_page_tells_which_features_the_last_model_reads_and_why():
+    selection = FeatureSelection(
+        method="mutual_information",
+        asked=None,
+        rows=242,
+        features=tuple(
+            FeatureImportance(
+                name=column.name, importance=0.25, by_chance=0.125, is_kept=column.name != "chol"
+            )
+            for column in FOLDER.dictionary.features
+        ),
+    )
+
+    text = Text(render_dictionary_page(FOLDER, selection)).text
+
+    kept = len(FOLDER.dictionary.features) - 1
+    assert text.count("Kept by mutual information: 0.25, by chance 0.125.") == kept
+    assert text.count("Left out by mutual information") == 1
+    assert f"{kept} were kept by mutual information, on 242 training rows" in text
+    assert "Left out" not in Text(render_dictionary_page(FOLDER)).text

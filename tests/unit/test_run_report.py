@@ -7,9 +7,21 @@ from html.parser import HTMLParser
 
 import pytest
 import yaml
-from run_folders import DISTRIBUTIONS, EVALUATION, HEART, STEPS, Made, verdict
+from run_folders import DATASET, DISTRIBUTIONS, EVALUATION, HEART, STEPS, Made, verdict
+from typer.testing import CliRunner
 
-from mulgil.artifacts import BehaviorExample, BehaviorFinding, Check, QuarantineReason, QuarantineSummary
+from mulgil.artifacts import (
+    BehaviorExample,
+    BehaviorFinding,
+    Check,
+    DatasetManifest,
+    FeatureImportance,
+    FeatureSelection,
+    QuarantineReason,
+    QuarantineSummary,
+    SpanSummary,
+)
+from mulgil.cli import app
 from mulgil.local.launch import folder_of, open_run_store
 from mulgil.local.run_store import RunRecord, State
 from mulgil.reports.evidence import read_evidence
@@ -106,6 +118,37 @@ def test_what_was_asked_of_the_models_behavior_is_counted_with_the_worst_rows():
     assert "age by +10: prediction rises ✗ failed 60 2 row 7, 54.0 to 64.0: 0.41 became 0.31" in text
 
 
+SELECTION = FeatureSelection(
+    method="select_from_model",
+    asked=None,
+    rows=181,
+    features=(
+        FeatureImportance(name="age", importance=0.25, by_chance=0.0625, is_kept=True),
+        FeatureImportance(name="sex", importance=0.03125, by_chance=0.0625, is_kept=False),
+    ),
+)
+
+
+def test_the_features_that_were_chosen_stand_beside_what_chance_gives():
+    page = page_of(Made(selection=SELECTION))
+
+    assert "Of 2 features 1 were kept by select from model, on 181 training rows" in page.text
+    label = "Features by select from model. age 0.25 kept; sex 0.0312 left out"
+    assert label in [picture["aria-label"] for picture in page.pictures]
+    assert "Kept by select from model: 0.25, by chance 0.0625." in page.text
+    assert "Left out by select from model: 0.03125, by chance 0.0625." in page.text
+    assert "were kept by" not in page_of(Made(run_id="another")).text
+
+
+def test_the_dictionary_page_has_the_choice_of_the_projects_last_run(tmp_path):
+    Made(selection=SELECTION).write()
+
+    result = CliRunner().invoke(app, ["dictionary", str(HEART), "--output", str(tmp_path / "page.html")])
+
+    assert result.exit_code == 0, result.output
+    assert "Left out by select from model" in (tmp_path / "page.html").read_text(encoding="utf-8")
+
+
 def test_every_picture_is_named_and_described():
     page = page_of()
 
@@ -196,6 +239,32 @@ def test_a_run_of_which_nothing_is_left_but_its_record_has_a_page():
 
     assert "still running, or was killed" in page.text
     assert "No step has started." in page.text
+
+
+def in_spans(status: str) -> DatasetManifest:
+    spans = [
+        SpanSummary(
+            name=f"2026-11-{day:02}",
+            status="known" if day < 12 else status,
+            rows_read=10 * day,
+            rows={"train": 7, "validation": 2, "test": 1},
+            rows_quarantined=10 * day - 10,
+            rows_deduplicated=0,
+        )
+        for day in range(1, 13)
+    ]
+    return DATASET.model_copy(update={"spans": tuple(spans), "spans_vanished": ("2026-10-31",)})
+
+
+def test_the_rows_of_each_span_are_counted_and_what_is_new_is_told():
+    text = " ".join(page_of(Made(dataset=in_spans("new"))).text.split())
+
+    told = "12 spans, 2026-11-01 to 2026-11-12; new: 2026-11-12; vanished, and left out: 2026-10-31"
+    assert told in text
+    assert "2026-11-12 120 7 2 1 110 0" in text
+    assert (
+        text.index("2026-11-12 120") < text.index("2 spans before") < text.index("2026-11-02 20 7 2 1 10 0")
+    )
 
 
 def test_a_damaged_record_is_named_and_the_rest_is_shown():

@@ -1,0 +1,44 @@
+"""Training and serving agree: every two of family, task, missing policy and way to derive a column meet."""
+
+from itertools import combinations
+
+import numpy as np
+import pytest
+from agreement_matrix import every_case, every_way, pairwise_cases, write_case_project
+from fitted_families import check_served_as_fitted
+
+from mulgil.contract.expressions import OPERATIONS
+from mulgil.contract.learning import Family
+from mulgil.errors import InputError
+from mulgil.serving import row_encoder
+
+PAIRWISE = pairwise_cases()
+
+
+@pytest.mark.parametrize("case", PAIRWISE, ids=str)
+def test_what_is_served_is_what_was_fitted(case, tmp_path):
+    project = write_case_project(tmp_path, case)
+
+    check_served_as_fitted(project, case.family, tmp_path / "bundle", is_explained=False)
+
+
+def meet(cases):
+    return {pair for case in cases for way in case.ways for pair in combinations((*case.factors, way), 2)}
+
+
+def test_every_two_meet():
+    assert meet(PAIRWISE) == meet(every_case())
+    assert {way.operation for way in every_way()} == set(OPERATIONS)
+
+
+def test_a_server_that_is_a_little_off_is_found(tmp_path, monkeypatch):
+    affine = row_encoder._affine
+    case = next(case for case in PAIRWISE if case.family is Family.LINEAR)
+    monkeypatch.setattr(
+        row_encoder,
+        "_affine",
+        lambda transform: tuple(part * np.float32(1.001) for part in affine(transform)),
+    )
+
+    with pytest.raises((AssertionError, InputError), match=r"not equal|another prediction|Not equal"):
+        check_served_as_fitted(write_case_project(tmp_path, case), case.family, tmp_path / "bundle")
