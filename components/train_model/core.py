@@ -8,28 +8,30 @@ from pathlib import Path
 
 from components.train_model import PROJECT_SECTIONS
 from components.train_model.calibration import fit_calibration
+from components.train_model.capacity import climb, measure_baseline
 from components.train_model.checkpoints import Checkpoints
 from components.train_model.comparison import choose_simplest, compare_families
 from components.train_model.estimators import Estimators
 from components.train_model.export import write_bundle
 from components.train_model.fit_transform import fit_rows
-from components.train_model.heads import make_head
+from components.train_model.heads import Head, make_head
 from components.train_model.learners import FittedModel, Learner
 from components.train_model.network import NetworkBuilder
 from components.train_model.neural_network import NeuralNetwork
 from components.train_model.selection import select_features
-from components.train_model.splits import Splits, open_splits
+from components.train_model.splits import Splits, choose_examples, open_splits
 from components.train_model.stored_examples import ExampleStore
 from components.train_model.threshold import choose_threshold
 from mulgil.artifacts import (
     BundleManifest,
+    CapacityPath,
     DatasetManifest,
     FamilyScore,
     FeatureServiceReference,
     TrainingHistory,
     fingerprint_json,
 )
-from mulgil.contract import ColumnType, DataDictionary, ProjectFolder, load_project
+from mulgil.contract import DataDictionary, ProjectFolder, load_project
 from mulgil.contract.answers import AnswerForm
 from mulgil.contract.learning import Family, Training
 from mulgil.contract.specifications import specify_preprocessing
@@ -37,10 +39,6 @@ from mulgil.errors import InputError, describe
 from mulgil.home import home
 from mulgil.preprocessing.rows import TrainingRows, read_manifest
 from mulgil.preprocessing.stored_rows import StoredRows
-
-# Of the validation rows, those that threshold and calibration are chosen on, at most: of so many, a share is
-# known within 0.1 %.
-_JUDGED_ROWS = 1 << 20
 
 
 def train_model(
@@ -94,6 +92,11 @@ def train_model(
         family = Family(choose_simplest(candidates).family)
     if family is not Family.NEURAL_NETWORK and drawn is not None:
         splits = drawn
+    declared = training.model_copy(update={"family": family})
+
+    def learner_of(tried: Training) -> Learner:
+        return make_learner(family, _with_training(folder, tried), checkpoints)
+
     tuned, search = None, None
     if training.tuning is not None and drawn is not None:
         # Here and not above: its import takes seconds, and no other training needs it.
@@ -101,28 +104,29 @@ def train_model(
 
         known = [training.model_dump(mode="json"), manifest.fingerprint, dictionary.fingerprint]
         search = home() / "tuning" / fingerprint_json(known)[:32]
-
-        def learner_of(tried: Training) -> Learner:
-            return make_learner(family, _with_training(folder, tried), checkpoints)
-
         scoring = CrossValidation(learner_of, task, answer_width, specification, drawn.both)
         tuned = tune(training, scoring, search)
-        folder = _with_training(folder, tuned.training)
-    learner = make_learner(family, folder, checkpoints)
-    train, validation, both = splits.train, splits.validation, splits.both
-    with ExampleStore(home() / "examples", folder.project.training) as store:
+        training = tuned.training
+    learner = learner_of(training)
+    train, validation = splits.train, splits.validation
+    with ExampleStore(home() / "examples", training) as store:
         first = fit_rows(specification, train)
         head = make_head(task, answer_width, train, training.class_weights)
-        selected = select_features(folder.project.training, learner, first, head, train)
+        selected = select_features(training, learner, first, head, train)
         if selected is not None:
             first = first.restricted_to(selected.kept)
         examples, held_out = (store.encode(first, head, rows) for rows in (train, validation))
+        # All of them, but where they are on the disk.
+        judged = held_out.first(splits.most_rows)
+        baseline = measure_baseline(head, examples.first(splits.most_rows), judged)
+        ladder = climb(learner_of, declared, head, examples, held_out) if declared.capacity_ladder else None
         curve = learner.look(head, examples, held_out)
         decision, calibration = None, None
-        if folder.project.decision is not None or training.calibration is not None:
+        first_model: FittedModel | None = None
+        is_final = training.final_fit == "train"
+        if is_final or folder.project.decision is not None or training.calibration is not None:
             # As the final model is fitted, but on rows that leave some to choose on.
-            first_model: FittedModel = learner.fit(head, examples, curve)
-            judged = held_out.first(_JUDGED_ROWS)
+            first_model = learner.fit(head, examples, curve)
             if training.calibration is not None:
                 probability = first_model.predict(judged.numbers)
                 calibration = fit_calibration(training.calibration, head, judged.target, probability)
@@ -131,24 +135,31 @@ def train_model(
                 probability = first_model.predict(judged.numbers)
                 decision = choose_threshold(folder.project.decision, judged.target > 0.5, probability)
         store.clear()
-        transform = fit_rows(specification, both)
-        if selected is not None:
-            transform = transform.restricted_to(selected.kept)
-        head = make_head(task, answer_width, both, training.class_weights)
-        model: FittedModel = learner.fit(head, store.encode(transform, head, both), curve)
-    if calibration is not None:
-        model = model.calibrated(calibration)
+        if is_final and first_model is not None:
+            transform, model, fitted = first, first_model, train
+        else:
+            fitted = splits.both
+            transform = fit_rows(specification, fitted)
+            if selected is not None:
+                transform = transform.restricted_to(selected.kept)
+            head = make_head(task, answer_width, fitted, training.class_weights)
+            model = learner.fit(head, store.encode(transform, head, fitted), curve)
+            if calibration is not None:
+                model = model.calibrated(calibration)
     history = TrainingHistory(
         family=family,
         candidates=candidates,
         trials=tuned.trials if tuned else (),
         settings=tuned.settings if tuned else {},
         tuning_warning=tuned.warning if tuned else "",
+        baseline_loss=baseline,
+        ladder=ladder,
+        class_weights=_name_weights(head, dictionary),
         selection=selected,
         loss=curve.loss,
         val_loss=curve.val_loss,
         best_epoch=curve.best_epoch,
-        rows={"train": len(train), "validation": len(validation)},
+        rows={"train": len(train)} | ({} if is_final else {"validation": len(validation)}),
         parameters=model.parameters,
         seconds=time.monotonic() - started,
     )
@@ -158,7 +169,7 @@ def train_model(
         folder=folder,
         transform=transform,
         model=model,
-        rows=splits.examples,
+        rows=choose_examples(fitted),
         data_fingerprint=manifest.fingerprint,
         feature_service=feature_service,
         decision=decision,
@@ -169,7 +180,7 @@ def train_model(
     checkpoints.clear()
     if search is not None:
         forget(search)
-    _print_summary(history, len(both), both.left_out, bundle)
+    _print_summary(history, fitted, bundle)
     return bundle
 
 
@@ -196,6 +207,11 @@ def make_learner(family: Family, folder: ProjectFolder, checkpoints: Checkpoints
     return NeuralNetwork(NetworkBuilder(training, image, folder.path), checkpoints)
 
 
+def _name_weights(head: Head, dictionary: DataDictionary) -> dict[str, float]:
+    classes = dictionary.targets[0].categories or ("no", "yes")
+    return dict(zip(classes, head.class_weights, strict=True)) if head.class_weights else {}
+
+
 def _check_dictionary(manifest: DatasetManifest, dictionary: DataDictionary) -> None:
     if manifest.dictionary_fingerprint != dictionary.fingerprint:
         raise InputError(
@@ -209,7 +225,7 @@ def _check_dictionary(manifest: DatasetManifest, dictionary: DataDictionary) -> 
 
 
 def _check_features(feature_service: FeatureServiceReference, dictionary: DataDictionary) -> None:
-    features = tuple(c.name for c in dictionary.inputs if c.type is not ColumnType.IMAGE)
+    features = tuple(column.name for column in dictionary.stored)
     if feature_service.features != features:
         raise InputError(
             describe(
@@ -221,7 +237,7 @@ def _check_features(feature_service: FeatureServiceReference, dictionary: DataDi
         )
 
 
-def _print_summary(history: TrainingHistory, rows: int, left_out: int, bundle: BundleManifest) -> None:
+def _print_summary(history: TrainingHistory, rows: TrainingRows | StoredRows, bundle: BundleManifest) -> None:
     for score in history.candidates:
         told = (
             f"loss {score.loss:.4f} ± {score.standard_error:.4f}" if score.loss is not None else score.reason
@@ -229,12 +245,13 @@ def _print_summary(history: TrainingHistory, rows: int, left_out: int, bundle: B
         chosen = ", taken" if score.family == history.family else ""
         print(f"  {score.family:<22} {told} ({score.seconds:.1f} s){chosen}")
     for trial in history.trials:
-        settings = ", ".join(f"{name}={value}" for name, value in trial.settings.items()) or "as declared"
         told = f"loss {trial.loss:.4f}" if trial.loss is not None else ""
         taken = ", taken" if trial.settings == history.settings else ""
-        print(f"  {settings}: {told}{', ' if told and trial.reason else ''}{trial.reason}{taken}")
+        print(f"  {trial.name}: {told}{', ' if told and trial.reason else ''}{trial.reason}{taken}")
     if history.tuning_warning:
         print(f"Warning: {history.tuning_warning}")
+    if history.ladder is not None:
+        _print_ladder(history.ladder)
     if history.selection is not None:
         left_out = [one.name for one in history.selection.features if not one.is_kept]
         print(
@@ -248,9 +265,22 @@ def _print_summary(history: TrainingHistory, rows: int, left_out: int, bundle: B
         )
     else:
         print(f"{history.family}: validation loss {history.val_loss[0]:.4f}")
-    told_left_out = f", {left_out} left out for a missing value" if left_out else ""
+    left_out = f", {rows.left_out} left out for a missing value" if rows.left_out else ""
     print(
-        f"Fitted {history.parameters} parameters on {rows} rows of train and validation{told_left_out} "
-        f"in {history.seconds:.1f} s"
+        f"Fitted {history.parameters} parameters on {len(rows)} rows of {' and '.join(history.rows)}"
+        f"{left_out} in {history.seconds:.1f} s"
     )
     print(f"Bundle {bundle.fingerprint[:12]}: {len(bundle.files)} files")
+
+
+def _print_ladder(ladder: CapacityPath) -> None:
+    seconds = sum(step.seconds for step in ladder.steps)
+    print(f"Capacity, without a penalty, in {seconds:.1f} s:")
+    for step in ladder.steps:
+        told = step.reason
+        if step.val_loss:
+            least = step.best_epoch - 1
+            told = f"loss {step.loss[least]:.4f}, on validation rows {step.val_loss[least]:.4f}"
+        print(f"  {step.name}: {told}{', overfits' if step.is_overfitting else ''}")
+    if ladder.reason:
+        print(f"  ended: {ladder.reason}")

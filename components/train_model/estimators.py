@@ -54,7 +54,7 @@ class Estimators:
             measure_loss(head, rows.target, fitted.predict(rows.numbers))
             for rows in (examples.first(len(examples)) for examples in (train, validation))
         ]
-        return Curve((losses[0],), (losses[1],))
+        return Curve((losses[0],), (losses[1],), fitted.parameters)
 
     def fit(self, head: Head, examples: AnyExamples, curve: Curve) -> FittedEstimator:
         """Fit once."""

@@ -100,7 +100,10 @@ def _fit_in_passes(
             for part in read(list(asked)):
                 for name, reading in asked.items():
                     reading.add(part[name])
-    return FittedTransform(columns=tuple(fitted[column.name] for column in specification.columns))
+    return FittedTransform(
+        columns=tuple(fitted[column.name] for column in specification.columns),
+        moments=specification.moments,
+    )
 
 
 def _fit(column: PreprocessingColumn) -> Fit:

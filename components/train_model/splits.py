@@ -42,12 +42,6 @@ class Splits(Generic[Rows]):
         """All of them."""
         return self.train.joined(self.validation)
 
-    @property
-    def examples(self) -> TrainingRows:
-        """A few of them, or all."""
-        both = self.both
-        return both.evenly(_EXAMPLES) if isinstance(both, StoredRows) else both
-
     def drawn(self) -> Splits[TrainingRows]:
         """Return them in memory: as many as there may be, drawn by lot."""
         share = self.most_rows / (len(self.train) + len(self.validation))
@@ -75,6 +69,11 @@ def open_splits(
     batch_rows = count_shard_rows(record, training.batch_size)
     opened, held_out = (open_rows(training_rows_path, name, dictionary, batch_rows) for name in names)
     return Splits(opened, held_out, most_rows, training.seed)
+
+
+def choose_examples(rows: TrainingRows | StoredRows) -> TrainingRows:
+    """Return what a bundle's examples are taken from: all rows, or a few of those on the disk."""
+    return rows.evenly(_EXAMPLES) if isinstance(rows, StoredRows) else rows
 
 
 def count_numbers(dictionary: DataDictionary) -> int:

@@ -1,6 +1,5 @@
 """Rows that are more than the memory is for are learned from as others are."""
 
-import keras
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -39,17 +38,11 @@ def small_shards(monkeypatch):
     monkeypatch.setattr(stored_examples, "SHARD_BYTES", 1)
 
 
-def train_anew(project, out):
-    # Keras numbers the layers of a process.
-    keras.backend.clear_session()
-    return train_project(project, out)
-
-
 def test_rows_of_one_shard_give_the_model_that_they_give_in_memory(tmp_path):
     for place, more in (("memory", {}), ("disk", ON_DISK)):
         training = {**SMALL, "calibration": "platt", "class_weights": "balanced", **more}
         project = write_project(tmp_path / place, training=training, decision={"least_recall": 0.5})
-        history = train_anew(project, tmp_path / place / "out")
+        history = train_project(project, tmp_path / place / "out")
         assert history.rows["train"] > 40
     in_memory, on_disk = (read_bundle(tmp_path / place / "out" / "bundle") for place in ("memory", "disk"))
     assert in_memory.files == on_disk.files
