@@ -40,6 +40,9 @@ from mulgil.home import home
 from mulgil.preprocessing.rows import TrainingRows, read_manifest
 from mulgil.preprocessing.stored_rows import StoredRows
 
+# Rows that threshold and calibration are chosen on, however little memory there is for them.
+_LEAST_JUDGED = 1000
+
 
 def train_model(
     *,
@@ -117,8 +120,9 @@ def train_model(
             first = first.restricted_to(selected.kept)
         examples, held_out = (store.encode(first, head, rows) for rows in (train, validation))
         # All of them, but where they are on the disk.
-        judged = held_out.first(splits.most_rows)
-        baseline = measure_baseline(head, examples.first(splits.most_rows), judged)
+        most = max(splits.most_rows, _LEAST_JUDGED)
+        judged = held_out.first(most)
+        baseline = measure_baseline(head, examples.first(most), judged)
         ladder = climb(learner_of, declared, head, examples, held_out) if declared.capacity_ladder else None
         curve = learner.look(head, examples, held_out)
         decision, calibration = None, None
