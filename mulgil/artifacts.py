@@ -675,6 +675,34 @@ class CapacityPath(Record):
     reason: str = ""
 
 
+class LearningCurvePoint(Record):
+    """What so many rows teach.
+
+    Attributes:
+        rows: That were fitted on, in each fold.
+        losses: On the rows that each fold held out.
+        training_losses: On those that were fitted on.
+    """
+
+    rows: int
+    losses: tuple[float, ...]
+    training_losses: tuple[float, ...]
+
+
+class LearningCurve(Record):
+    """The loss by the number of rows, on the same folds for each.
+
+    Attributes:
+        points: The fewest rows first.
+        seconds: What it took.
+        reason: Why a fold or a number of rows was left out; empty where none was.
+    """
+
+    points: tuple[LearningCurvePoint, ...]
+    seconds: float
+    reason: str = ""
+
+
 class TrainingHistory(Record):
     """How a model was fitted.
 
@@ -687,6 +715,7 @@ class TrainingHistory(Record):
         baseline_loss: Of training and of validation rows, where every row is told the training rows' shares
             or mean; `None` in a history of before it was measured.
         ladder: At which capacity the family overfits; `None` where that was not asked for.
+        learning_curve: What more rows bring; `None` where that was not asked for.
         class_weights: What a row counted in the final fit, by class; empty where all counted the same.
         selection: Which features were chosen; `None` where the model reads all.
         loss: Mean loss on the training rows in each epoch, dropout and penalty included. A model that is not
@@ -706,6 +735,7 @@ class TrainingHistory(Record):
     tuning_warning: str = ""
     baseline_loss: tuple[float, float] | None = None
     ladder: CapacityPath | None = None
+    learning_curve: LearningCurve | None = None
     class_weights: dict[str, float] = Field(default_factory=dict)
     selection: FeatureSelection | None = None
     loss: tuple[float, ...]

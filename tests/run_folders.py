@@ -20,6 +20,8 @@ from mulgil.artifacts import (
     FeatureSelection,
     FeatureServiceReference,
     Interval,
+    LearningCurve,
+    LearningCurvePoint,
     QuarantineReason,
     QuarantineSummary,
     RegisteredModel,
@@ -139,6 +141,14 @@ HISTORY = TrainingHistory(
                 seconds=2.5,
             ),
         )
+    ),
+    learning_curve=LearningCurve(
+        points=(
+            LearningCurvePoint(rows=48, losses=(0.6, 0.7, 0.65), training_losses=(0.1, 0.1, 0.1)),
+            LearningCurvePoint(rows=193, losses=(0.4, 0.5, 0.46), training_losses=(0.3, 0.3, 0.3)),
+        ),
+        seconds=4.0,
+        reason="0.1 of the rows: too few rows, or of a class",
     ),
     class_weights={"no": 0.8, "yes": 1.25},
     loss=(0.7, 0.5, 0.4),

@@ -6,6 +6,8 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+
 from components.train_model import PROJECT_SECTIONS
 from components.train_model.calibration import fit_calibration
 from components.train_model.capacity import climb, measure_baseline
@@ -16,6 +18,7 @@ from components.train_model.export import write_bundle
 from components.train_model.fit_transform import fit_rows
 from components.train_model.heads import Head, make_head
 from components.train_model.learners import FittedModel, Learner
+from components.train_model.learning_curve import trace_curve
 from components.train_model.network import NetworkBuilder
 from components.train_model.neural_network import NeuralNetwork
 from components.train_model.selection import select_features
@@ -82,7 +85,8 @@ def train_model(
     specification = specify_preprocessing(dictionary)
     candidates: tuple[FamilyScore, ...] = ()
     family = training.family
-    drawn = None if family is Family.NEURAL_NETWORK and training.tuning is None else _draw(splits)
+    is_whole = family is Family.NEURAL_NETWORK and not (training.tuning or training.learning_curve)
+    drawn = None if is_whole else _draw(splits)
     if family is Family.AUTO and drawn is not None:
         candidates = compare_families(
             lambda one: make_learner(one, folder, checkpoints),
@@ -124,6 +128,10 @@ def train_model(
         judged = held_out.first(most)
         baseline = measure_baseline(head, examples.first(most), judged)
         ladder = climb(learner_of, declared, head, examples, held_out) if declared.capacity_ladder else None
+        traced = None
+        if declared.learning_curve is not None and drawn is not None:
+            asked = training.model_copy(update={"learning_curve": declared.learning_curve})
+            traced = trace_curve(learner, asked, task, answer_width, specification, drawn.both)
         curve = learner.look(head, examples, held_out)
         decision, calibration = None, None
         first_model: FittedModel | None = None
@@ -158,6 +166,7 @@ def train_model(
         tuning_warning=tuned.warning if tuned else "",
         baseline_loss=baseline,
         ladder=ladder,
+        learning_curve=traced,
         class_weights=_name_weights(head, dictionary),
         selection=selected,
         loss=curve.loss,
@@ -193,7 +202,8 @@ def _draw(splits: Splits[TrainingRows] | Splits[StoredRows]) -> Splits[TrainingR
     if len(drawn.both) < len(splits.both):
         print(
             f"{len(drawn.both)} of {len(splits.both)} rows are in memory, drawn by lot: what is compared or "
-            "tuned sees no others, nor does a family that is no network (training.memory_megabytes)"
+            "tuned sees no others, nor does a learning curve or a family that is no network "
+            "(training.memory_megabytes)"
         )
     return drawn
 
@@ -256,6 +266,12 @@ def _print_summary(history: TrainingHistory, rows: TrainingRows | StoredRows, bu
         print(f"Warning: {history.tuning_warning}")
     if history.ladder is not None:
         _print_ladder(history.ladder)
+    if history.learning_curve is not None:
+        print(f"Loss by rows, in {history.learning_curve.seconds:.1f} s:")
+        for point in history.learning_curve.points:
+            print(f"  {point.rows}: {np.mean(point.losses):.4f} ± {np.std(point.losses):.4f}")
+        if history.learning_curve.reason:
+            print(f"  left out: {history.learning_curve.reason}")
     if history.selection is not None:
         left_out = [one.name for one in history.selection.features if not one.is_kept]
         print(

@@ -11,7 +11,7 @@ from pydantic import Field, ValidationError, model_validator
 
 from mulgil.contract.behavior import BehaviorTest
 from mulgil.contract.dictionary import ColumnType, Contract, DataDictionary, ImageForm, mistake
-from mulgil.contract.protocol import CapacityLadder
+from mulgil.contract.protocol import CapacityLadder, LearningCurve
 from mulgil.contract.selection import Selection
 from mulgil.contract.tuning import Tuning
 
@@ -308,6 +308,11 @@ class Training(Contract):
         description="Models of more and more capacity that are fitted without a penalty beside this one, for "
         "the report: until one overfits. `{}` takes the family's own; none if not given.",
     )
+    learning_curve: LearningCurve | None = Field(
+        default=None,
+        description="How the cross-validated loss falls with the number of rows, for the report; `{}` asks "
+        "for it, and it is not measured if not given.",
+    )
     final_fit: Literal["train_and_validation", "train"] = Field(
         default="train_and_validation",
         description="What the model is fitted on that is served. What validation rows choose, be it epochs, "
@@ -405,7 +410,7 @@ class Training(Contract):
         Raises:
             pydantic.ValidationError: A value is not allowed.
         """
-        declared = self.model_dump() | {"tuning": None, "capacity_ladder": None}
+        declared = self.model_dump() | {"tuning": None, "capacity_ladder": None, "learning_curve": None}
         of_family = dict(self.hyperparameters)
         for name, value in settings.items():
             # The family's own first: `learning_rate` is one of gradient_boosting, and of a network's fit.
