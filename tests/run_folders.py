@@ -6,6 +6,7 @@ from pathlib import Path
 
 from mulgil.artifacts import (
     BUNDLE_MANIFEST,
+    NEWEST_SPAN,
     BundleManifest,
     CalibrationBin,
     Check,
@@ -23,6 +24,7 @@ from mulgil.artifacts import (
     RegisteredModel,
     RolloutReference,
     ScoreCurves,
+    SpanComparison,
     TrainingHistory,
     Verdict,
     write_text,
@@ -128,6 +130,7 @@ class Made:
     dataset: DatasetManifest = DATASET
     quarantine: QuarantineSummary = QUARANTINE
     distributions: DistributionSummary = DISTRIBUTIONS
+    newest_span: SpanComparison | None = None
     validation: Verdict = VALIDATION
     evaluation: Evaluation = EVALUATION
     judgement: Verdict = JUDGEMENT
@@ -173,6 +176,8 @@ class Made:
             self.quarantine.write(artifacts / "quarantine" / "summary.json")
         elif name == "validate-data":
             self.distributions.write(artifacts / "statistics" / "summary.json")
+            if self.newest_span is not None:
+                self.newest_span.write(artifacts / "statistics" / NEWEST_SPAN)
             self.validation.write(artifacts / "verdict")
         elif name == "train-model":
             TrainingHistory(
