@@ -13,7 +13,7 @@ import json
 import os
 import shutil
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -652,6 +652,11 @@ class TuningTrial(Record):
     seconds: float = 0.0
     reason: str = ""
 
+    @property
+    def name(self) -> str:
+        """Its settings in words."""
+        return _name_settings(self.settings) or "as declared"
+
 
 class FamilyScore(Record):
     """How a family of models did in cross-validation.
@@ -672,6 +677,78 @@ class FamilyScore(Record):
     reason: str = ""
 
 
+class CapacityStep(Record):
+    """A model without a penalty, fitted on the training rows to see whether it overfits.
+
+    Attributes:
+        settings: What makes its capacity.
+        parameters: Numbers that it learned.
+        loss: On the training rows: of a network in each epoch, else one.
+        val_loss: On the validation rows, likewise; empty where it could not be fitted.
+        is_overfitting: Whether the validation loss rose while the training loss fell.
+        seconds: What it took.
+        reason: Why it could not be fitted.
+    """
+
+    settings: dict[str, Any]
+    parameters: int = 0
+    loss: tuple[float, ...] = ()
+    val_loss: tuple[float, ...] = ()
+    is_overfitting: bool = False
+    seconds: float = 0.0
+    reason: str = ""
+
+    @property
+    def name(self) -> str:
+        """Its settings in words."""
+        return _name_settings(self.settings)
+
+    @property
+    def best_epoch(self) -> int:
+        """The epoch, from 1, with the least validation loss."""
+        return self.val_loss.index(min(self.val_loss)) + 1
+
+
+class CapacityPath(Record):
+    """Models of more and more capacity, until one overfitted.
+
+    Attributes:
+        steps: The simplest first.
+        reason: Why they end without one that overfits; empty where there is one, which is the last.
+    """
+
+    steps: tuple[CapacityStep, ...]
+    reason: str = ""
+
+
+class LearningCurvePoint(Record):
+    """What so many rows teach.
+
+    Attributes:
+        rows: That were fitted on, in each fold.
+        losses: On the rows that each fold held out.
+        training_losses: On those that were fitted on.
+    """
+
+    rows: int
+    losses: tuple[float, ...]
+    training_losses: tuple[float, ...]
+
+
+class LearningCurve(Record):
+    """The loss by the number of rows, on the same folds for each.
+
+    Attributes:
+        points: The fewest rows first.
+        seconds: What it took.
+        reason: Why a fold or a number of rows was left out; empty where none was.
+    """
+
+    points: tuple[LearningCurvePoint, ...]
+    seconds: float
+    reason: str = ""
+
+
 class TrainingHistory(Record):
     """How a model was fitted.
 
@@ -681,13 +758,18 @@ class TrainingHistory(Record):
         trials: The settings that were tried, the declared ones first; empty where none were asked for.
         settings: Those of them that were taken.
         tuning_warning: Why their score is not to be trusted; empty where it may be.
+        baseline_loss: Of training and of validation rows, where every row is told the training rows' shares
+            or mean; `None` in a history of before it was measured.
+        ladder: At which capacity the family overfits; `None` where that was not asked for.
+        learning_curve: What more rows bring; `None` where that was not asked for.
+        class_weights: What a row counted in the final fit, by class; empty where all counted the same.
         selection: Which features were chosen; `None` where the model reads all.
         loss: Mean loss on the training rows in each epoch, dropout and penalty included. A model that is not
             fitted by epochs has one.
         val_loss: Log loss, or of a number the mean squared error in squares of its standard deviation, on the
             validation rows after each epoch.
         best_epoch: The epoch, from 1, with the least `val_loss`; the final fit has as many.
-        rows: Rows fitted on, by split; the final fit has both.
+        rows: Rows of the final fit, by split.
         parameters: Numbers that the model learned.
         seconds: Comparison and both fits.
     """
@@ -697,6 +779,10 @@ class TrainingHistory(Record):
     trials: tuple[TuningTrial, ...] = ()
     settings: dict[str, Any] = Field(default_factory=dict)
     tuning_warning: str = ""
+    baseline_loss: tuple[float, float] | None = None
+    ladder: CapacityPath | None = None
+    learning_curve: LearningCurve | None = None
+    class_weights: dict[str, float] = Field(default_factory=dict)
     selection: FeatureSelection | None = None
     loss: tuple[float, ...]
     val_loss: tuple[float, ...]
@@ -704,6 +790,14 @@ class TrainingHistory(Record):
     rows: dict[str, int]
     parameters: int
     seconds: float
+
+
+def _name_settings(settings: Mapping[str, Any]) -> str:
+    words = []
+    for name, value in settings.items():
+        told = " ".join(map(str, value)) or "none" if isinstance(value, list | tuple) else value
+        words.append(f"{name}={f'{told:.4g}' if isinstance(told, float) else told}")
+    return ", ".join(words)
 
 
 class Background(Record):
