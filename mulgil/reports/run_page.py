@@ -227,6 +227,7 @@ def _metric_name(metric: str) -> str:
         Metric.R2: "R²",
         Metric.MAE: "mean absolute error",
         Metric.RMSE: "root mean squared error",
+        Metric.PINBALL: "pinball loss",
     }.get(Metric(metric), as_words(metric))
 
 
