@@ -21,9 +21,20 @@ from feast.infra.online_stores.online_store import OnlineStore
 from feast.protos.feast.types.EntityKey_pb2 import EntityKey
 from feast.protos.feast.types.Value_pb2 import Value
 
-from mulgil.online_rows import PLAIN_TYPES, RowForm, key_writer, plain, table_name
+from mulgil.online_rows import (
+    MOMENT_TYPE,
+    PLAIN_TYPES,
+    RowForm,
+    key_writer,
+    plain,
+    read_moment,
+    table_name,
+    write_moment,
+)
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+# What pandas' missing time is to Feast.
+_NO_MOMENT = -(1 << 63)
 _MICROSECOND = timedelta(microseconds=1)
 _ARMS = {"Float64": "double_val", "Int64": "int64_val", "Bool": "bool_val", "String": "string_val"}
 _ARROW_TYPES = {"Float64": pa.float64(), "Int64": pa.int64(), "Bool": pa.bool_(), "String": pa.string()}
@@ -110,7 +121,7 @@ class RowOnlineStore(OnlineStore):
         """Whether `write_table` takes a view: one join key, and types that a row has as they are."""
         kinds = [kind for _, kind in view_fields(view)]
         keys = [str(column.dtype) for column in view.entity_columns]
-        return set(kinds) <= set(PLAIN_TYPES) and len(keys) == 1 and keys[0] in ("Int64", "String")
+        return set(kinds) <= {*PLAIN_TYPES, MOMENT_TYPE} and len(keys) == 1 and keys[0] in ("Int64", "String")
 
     def write_table(self, config: RepoConfig, view: FeatureView, values: pa.Table) -> None:
         """Write a table of each entity's latest features, without a message of Feast's for each value."""
@@ -180,6 +191,9 @@ def _from_message(message: Value | None, kind: str) -> object:
         return None
     if kind in PLAIN_TYPES:
         return plain(getattr(message, _ARMS[kind]))
+    if kind == MOMENT_TYPE:
+        seconds = message.unix_timestamp_val
+        return None if seconds == _NO_MOMENT else write_moment(seconds)
     return message.SerializeToString()
 
 
@@ -188,6 +202,8 @@ def _to_message(value: Any, kind: str) -> Value:
         return Value()
     if kind in PLAIN_TYPES:
         return Value(**{_ARMS[kind]: value})
+    if kind == MOMENT_TYPE:
+        return Value(unix_timestamp_val=read_moment(value))
     message = Value()
     message.ParseFromString(value)
     return message
@@ -201,6 +217,11 @@ def _times(column: pa.Array) -> list[int]:
 
 def _column(column: pa.Array, kind: str) -> list[object]:
     """Return a column's values, missing ones and what is no number as `None`."""
+    if kind == MOMENT_TYPE:
+        seconds = pc.floor_temporal(column, unit="second").cast(pa.timestamp("s", column.type.tz))
+        return [
+            None if value is None else write_moment(value) for value in seconds.cast(pa.int64()).to_pylist()
+        ]
     if kind == "Int64" and pa.types.is_floating(column.type):
         # A data frame's integers with missing ones among them.
         column = pc.if_else(pc.is_nan(column), None, column)

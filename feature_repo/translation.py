@@ -14,7 +14,7 @@ from pathlib import Path
 
 from feast import Entity, FeatureService, FeatureView, Field, FileSource, ValueType
 from feast.data_format import ParquetFormat
-from feast.types import Bool, FeastType, Float64, Int64, String
+from feast.types import Bool, FeastType, Float64, Int64, String, UnixTimestamp
 
 from feature_repo.layout import definition_name
 from mulgil.contract import ColumnType
@@ -27,6 +27,7 @@ FEAST_TYPES: dict[ColumnType, FeastType] = {
     ColumnType.BOOLEAN: Bool,
     ColumnType.CATEGORY: String,
     ColumnType.TEXT: String,
+    ColumnType.TIMESTAMP: UnixTimestamp,
 }
 
 _ENTITY_TYPES = {ColumnType.INTEGER: ValueType.INT64, ColumnType.TEXT: ValueType.STRING}

@@ -13,7 +13,7 @@ import json
 import os
 import shutil
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -161,6 +161,30 @@ class Record(BaseModel):
 
 DATASET_MANIFEST = "manifest.json"
 
+SpanStatus = Literal["new", "changed", "known"]
+
+
+class SpanSummary(Record):
+    """A dated or numbered part of a source in a dataset.
+
+    In each split its rows follow those of the span before it.
+
+    Attributes:
+        name: Its date or its number.
+        status: Whether the last ingestion before did not have it, had it otherwise, or as it is.
+        rows_read: Rows in its files.
+        rows: Of them, those in each split, by its name.
+        rows_quarantined: Of them, those set aside with a reason.
+        rows_deduplicated: Of them, exact repetitions of an earlier row.
+    """
+
+    name: str
+    status: SpanStatus
+    rows_read: int
+    rows: dict[str, int]
+    rows_quarantined: int
+    rows_deduplicated: int
+
 
 class DatasetManifest(Record):
     """What `ingest_data` made; it stands as `DATASET_MANIFEST` beside the splits' Parquet files.
@@ -175,6 +199,8 @@ class DatasetManifest(Record):
         rows: Rows in each split, by its name.
         rows_quarantined: Rows set aside with a reason.
         rows_deduplicated: Exact repetitions of an earlier row.
+        spans: The parts of the source, the oldest first, where it has such.
+        spans_vanished: Those of the last ingestion before that are there no longer.
     """
 
     fingerprint: str
@@ -184,6 +210,38 @@ class DatasetManifest(Record):
     rows: dict[str, int]
     rows_quarantined: int
     rows_deduplicated: int
+    spans: tuple[SpanSummary, ...] = ()
+    spans_vanished: tuple[str, ...] = ()
+
+    def tell_spans(self, *, is_reused: bool = False) -> tuple[str, ...]:
+        """Say which spans there are and what became of them since the last ingestion; nothing without spans.
+
+        Args:
+            is_reused: Whether it is an earlier run's that is taken as it is.
+        """
+        if not self.spans:
+            return ()
+        first, last = self.spans[0].name, self.spans[-1].name
+        all_of_them = (
+            f"{len(self.spans)} spans, {first} to {last}" if len(self.spans) > 1 else f"span {first}"
+        )
+        facts = {
+            "new": [span.name for span in self.spans if span.status == "new"],
+            "changed, and read anew": [span.name for span in self.spans if span.status == "changed"],
+            "vanished, and left out": self.spans_vanished,
+        }
+        told = [f"{words}: {_shorten(names)}" for words, names in facts.items() if names]
+        if is_reused or not told:
+            return all_of_them, "nothing new since the last ingestion"
+        return all_of_them, *told
+
+
+_SPANS_SHOWN = 10
+
+
+def _shorten(names: Sequence[str]) -> str:
+    more = len(names) - _SPANS_SHOWN
+    return ", ".join(names[:_SPANS_SHOWN]) + (f" and {more} more" if more > 0 else "")
 
 
 class QuarantineReason(Record):
@@ -548,6 +606,11 @@ class TuningTrial(Record):
     seconds: float = 0.0
     reason: str = ""
 
+    @property
+    def name(self) -> str:
+        """Its settings in words."""
+        return _name_settings(self.settings) or "as declared"
+
 
 class FamilyScore(Record):
     """How a family of models did in cross-validation.
@@ -568,6 +631,78 @@ class FamilyScore(Record):
     reason: str = ""
 
 
+class CapacityStep(Record):
+    """A model without a penalty, fitted on the training rows to see whether it overfits.
+
+    Attributes:
+        settings: What makes its capacity.
+        parameters: Numbers that it learned.
+        loss: On the training rows: of a network in each epoch, else one.
+        val_loss: On the validation rows, likewise; empty where it could not be fitted.
+        is_overfitting: Whether the validation loss rose while the training loss fell.
+        seconds: What it took.
+        reason: Why it could not be fitted.
+    """
+
+    settings: dict[str, Any]
+    parameters: int = 0
+    loss: tuple[float, ...] = ()
+    val_loss: tuple[float, ...] = ()
+    is_overfitting: bool = False
+    seconds: float = 0.0
+    reason: str = ""
+
+    @property
+    def name(self) -> str:
+        """Its settings in words."""
+        return _name_settings(self.settings)
+
+    @property
+    def best_epoch(self) -> int:
+        """The epoch, from 1, with the least validation loss."""
+        return self.val_loss.index(min(self.val_loss)) + 1
+
+
+class CapacityPath(Record):
+    """Models of more and more capacity, until one overfitted.
+
+    Attributes:
+        steps: The simplest first.
+        reason: Why they end without one that overfits; empty where there is one, which is the last.
+    """
+
+    steps: tuple[CapacityStep, ...]
+    reason: str = ""
+
+
+class LearningCurvePoint(Record):
+    """What so many rows teach.
+
+    Attributes:
+        rows: That were fitted on, in each fold.
+        losses: On the rows that each fold held out.
+        training_losses: On those that were fitted on.
+    """
+
+    rows: int
+    losses: tuple[float, ...]
+    training_losses: tuple[float, ...]
+
+
+class LearningCurve(Record):
+    """The loss by the number of rows, on the same folds for each.
+
+    Attributes:
+        points: The fewest rows first.
+        seconds: What it took.
+        reason: Why a fold or a number of rows was left out; empty where none was.
+    """
+
+    points: tuple[LearningCurvePoint, ...]
+    seconds: float
+    reason: str = ""
+
+
 class TrainingHistory(Record):
     """How a model was fitted.
 
@@ -577,13 +712,18 @@ class TrainingHistory(Record):
         trials: The settings that were tried, the declared ones first; empty where none were asked for.
         settings: Those of them that were taken.
         tuning_warning: Why their score is not to be trusted; empty where it may be.
+        baseline_loss: Of training and of validation rows, where every row is told the training rows' shares
+            or mean; `None` in a history of before it was measured.
+        ladder: At which capacity the family overfits; `None` where that was not asked for.
+        learning_curve: What more rows bring; `None` where that was not asked for.
+        class_weights: What a row counted in the final fit, by class; empty where all counted the same.
         selection: Which features were chosen; `None` where the model reads all.
         loss: Mean loss on the training rows in each epoch, dropout and penalty included. A model that is not
             fitted by epochs has one.
         val_loss: Log loss, or of a number the mean squared error in squares of its standard deviation, on the
             validation rows after each epoch.
         best_epoch: The epoch, from 1, with the least `val_loss`; the final fit has as many.
-        rows: Rows fitted on, by split; the final fit has both.
+        rows: Rows of the final fit, by split.
         parameters: Numbers that the model learned.
         seconds: Comparison and both fits.
     """
@@ -593,6 +733,10 @@ class TrainingHistory(Record):
     trials: tuple[TuningTrial, ...] = ()
     settings: dict[str, Any] = Field(default_factory=dict)
     tuning_warning: str = ""
+    baseline_loss: tuple[float, float] | None = None
+    ladder: CapacityPath | None = None
+    learning_curve: LearningCurve | None = None
+    class_weights: dict[str, float] = Field(default_factory=dict)
     selection: FeatureSelection | None = None
     loss: tuple[float, ...]
     val_loss: tuple[float, ...]
@@ -600,6 +744,14 @@ class TrainingHistory(Record):
     rows: dict[str, int]
     parameters: int
     seconds: float
+
+
+def _name_settings(settings: Mapping[str, Any]) -> str:
+    words = []
+    for name, value in settings.items():
+        told = " ".join(map(str, value)) or "none" if isinstance(value, list | tuple) else value
+        words.append(f"{name}={f'{told:.4g}' if isinstance(told, float) else told}")
+    return ", ".join(words)
 
 
 class Background(Record):

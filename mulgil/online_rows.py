@@ -27,6 +27,7 @@ import math
 import struct
 import zlib
 from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import msgspec
@@ -47,6 +48,9 @@ VALUES_START = TIMES_START + TIMES_BYTES
 
 # Feast's names of the types whose values stand in the array as MessagePack's own.
 PLAIN_TYPES = ("Float64", "Int64", "Bool", "String")
+# A date and time stands in it as text in ISO 8601, as in a request.
+MOMENT_TYPE = "UnixTimestamp"
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 _STRING, _INT64 = 2, 4
 _ENCODER = msgspec.msgpack.Encoder()
@@ -121,6 +125,22 @@ class RowForm:
                 f"a row that begins with {row[:TIMES_START].hex()} where {self.head.hex()} is expected: "
                 "it was written for other features; materialize them again"
             )
+
+
+def event_time(row: bytes) -> str:
+    """Return a row's event time as a request would carry it."""
+    event, _ = _TIMES.unpack_from(row, TIMES_START)
+    return (_EPOCH + timedelta(microseconds=event - _OFFSET)).isoformat()
+
+
+def write_moment(seconds: int) -> str:
+    """Write a date and time as a row has it, from seconds since 1970."""
+    return (_EPOCH + timedelta(seconds=seconds)).isoformat()
+
+
+def read_moment(text: str) -> int:
+    """Read one back."""
+    return (datetime.fromisoformat(text) - _EPOCH) // timedelta(seconds=1)
 
 
 def plain(value: object) -> object:

@@ -37,6 +37,11 @@ STAGING = "staging"
 CHAMPION = "champion"
 
 _BUNDLE_TAG = "mulgil.bundle_fingerprint"
+# MLflow's own: its pages nest a run below the one that this names.
+_PARENT_TAG = "mlflow.parentRunId"
+_TRIAL_TAG = "mulgil.trial"
+# More than the contract lets a search try.
+_MOST_TRIALS = 5000
 _ARTIFACT = "bundle"
 _EVIDENCE = "evidence"
 # What a version got an alias for: the verdict, as JSON.
@@ -44,6 +49,27 @@ _PROMOTION_TAG = "mulgil.promotion."
 
 # What a server that is down, starting or busy comes out as.
 _TEMPORARY = ("INTERNAL_ERROR", "TEMPORARILY_UNAVAILABLE", "REQUEST_LIMIT_EXCEEDED")
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A run below that of a model: what was tried on the way to it.
+
+    Attributes:
+        name: Among the others of its model; it identifies the run.
+        parameters: What was tried.
+        metrics: What it was measured at.
+        curves: Values by part, such as the folds of a cross-validation.
+        tags: What is to be known of it.
+        seconds: What it took.
+    """
+
+    name: str
+    parameters: Mapping[str, str]
+    metrics: Mapping[str, float]
+    curves: Mapping[str, Sequence[float]] = field(default_factory=dict)
+    tags: Mapping[str, str] = field(default_factory=dict)
+    seconds: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -59,6 +85,7 @@ class Registration:
         curves: Values by epoch.
         tags: Where it comes from.
         evidence: Files that its approval rests on, by the name that they are kept under.
+        trials: What was tried on the way, each a run nested in the model's.
     """
 
     name: str
@@ -69,6 +96,7 @@ class Registration:
     curves: Mapping[str, Sequence[float]]
     tags: Mapping[str, str]
     evidence: Mapping[str, Path] = field(default_factory=dict)
+    trials: Sequence[Trial] = ()
 
 
 @dataclass(frozen=True)
@@ -300,21 +328,53 @@ def _record_run(client: MlflowClient, registration: Registration) -> Run:
 
 
 def _fill_run(client: MlflowClient, run: Run, registration: Registration) -> None:
+    _log(client, run, registration.parameters, registration.metrics, registration.curves)
+    client.log_artifacts(run.info.run_id, str(registration.bundle_path), _ARTIFACT)
+    _keep_evidence(client, run.info.run_id, registration)
+    _record_trials(client, run, registration.trials)
+    client.set_terminated(run.info.run_id, "FINISHED")
+
+
+def _record_trials(client: MlflowClient, parent: Run, trials: Sequence[Trial]) -> None:
+    """Make the run of each trial exist, nested as MLflow nests runs: by a tag that names the parent."""
+    if not trials:
+        return
+    experiment, parent_id = parent.info.experiment_id, parent.info.run_id
+    found = client.search_runs(
+        [experiment], f"tags.`{_PARENT_TAG}` = '{parent_id}'", max_results=_MOST_TRIALS
+    )
+    known = {run.data.tags.get(_TRIAL_TAG): run for run in found}
+    for trial in trials:
+        run = known.get(trial.name) or client.create_run(
+            experiment,
+            run_name=trial.name,
+            tags={**trial.tags, _PARENT_TAG: parent_id, _TRIAL_TAG: trial.name},
+        )
+        if run.info.status == "FINISHED":
+            continue
+        _log(client, run, trial.parameters, trial.metrics, trial.curves)
+        ended = run.info.start_time + round(trial.seconds * 1000)
+        client.set_terminated(run.info.run_id, "FINISHED", end_time=ended)
+
+
+def _log(
+    client: MlflowClient,
+    run: Run,
+    parameters: Mapping[str, str],
+    metrics: Mapping[str, float],
+    curves: Mapping[str, Sequence[float]],
+) -> None:
     from mlflow.entities import Metric, Param
 
     # The run's own time, so that a value logged again after an interruption is the same value.
     at = run.info.start_time
-    metrics = [Metric(key, value, at, 0) for key, value in registration.metrics.items()]
-    for key, values in registration.curves.items():
-        metrics += [Metric(key, value, at, step) for step, value in enumerate(values, start=1)]
-    parameters = [Param(key, value) for key, value in registration.parameters.items()]
-    client.log_batch(run.info.run_id, params=parameters)
+    values = [Metric(key, value, at, 0) for key, value in metrics.items()]
+    for key, curve in curves.items():
+        values += [Metric(key, value, at, step) for step, value in enumerate(curve, start=1)]
+    client.log_batch(run.info.run_id, params=[Param(key, value) for key, value in parameters.items()])
     # MLflow takes a thousand at a time.
-    for start in range(0, len(metrics), 1000):
-        client.log_batch(run.info.run_id, metrics=metrics[start : start + 1000])
-    client.log_artifacts(run.info.run_id, str(registration.bundle_path), _ARTIFACT)
-    _keep_evidence(client, run.info.run_id, registration)
-    client.set_terminated(run.info.run_id, "FINISHED")
+    for start in range(0, len(values), 1000):
+        client.log_batch(run.info.run_id, metrics=values[start : start + 1000])
 
 
 def _find_by_alias(name: str, alias: str) -> RegisteredModel | None:

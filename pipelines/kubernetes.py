@@ -55,6 +55,8 @@ def adapt_to_cluster(
         label = spec["components"][task["componentRef"]["name"]].get("executorLabel")
         if label in own and own[label].retries:
             task["retryPolicy"] = {"maxRetryCount": own[label].retries, **_BACKOFF}
+        if label in own and own[label].is_cached is False:
+            task["cachingOptions"] = {}
     configured = {label: _executor_configuration(settings, step) for label, step in own.items()}
     documents = [spec, {"platforms": {"kubernetes": {"deploymentSpec": {"executors": configured}}}}]
     _check(*documents)

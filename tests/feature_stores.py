@@ -25,6 +25,7 @@ TYPES = {
     ColumnType.BOOLEAN: pa.bool_(),
     ColumnType.CATEGORY: pa.string(),
     ColumnType.TEXT: pa.string(),
+    ColumnType.TIMESTAMP: pa.timestamp("us", "UTC"),
 }
 
 
@@ -53,8 +54,8 @@ class Store:
 
     def write(self, rows, day=0):
         """Materialize rows by key, as of a day."""
-        names = [c.name for c in (self.dictionary.entity, *self.dictionary.features)]
-        kinds = {c.name: TYPES[c.type] for c in (self.dictionary.entity, *self.dictionary.features)}
+        names = [c.name for c in (self.dictionary.entity, *self.dictionary.stored)]
+        kinds = {c.name: TYPES[c.type] for c in (self.dictionary.entity, *self.dictionary.stored)}
         records = [{self.dictionary.entity.name: key, **row} for key, row in rows.items()]
         columns = {name: pa.array([record[name] for record in records], kinds[name]) for name in names}
         times = [START + timedelta(days=day)] * len(records)

@@ -4,6 +4,7 @@ import json
 import math
 import random
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pyarrow as pa
@@ -32,6 +33,7 @@ _ARROW_TYPES = {
     ColumnType.INTEGER: pa.int64(),
     ColumnType.BOOLEAN: pa.bool_(),
     ColumnType.CATEGORY: pa.string(),
+    ColumnType.TIMESTAMP: pa.timestamp("us", "UTC"),
 }
 
 
@@ -54,7 +56,12 @@ _DERIVED = (
     ("is_high", "boolean", "boolean_mean and float_mean > 0.1 or integer_mean >= 7", "most_frequent"),
     ("band", "category", "bucket(float_median, -9.5, 0, 10)", "new_category"),
     ("pair", "category", "cross(category_constant, bucket(integer_reject, 0))", "most_frequent"),
+    ("night", "boolean", 'hour(since, "Europe/Paris") < 6', "most_frequent"),
+    ("weekday", "category", "code(weekday(since))", "new_category"),
+    ("age", "float", "days_between(since, at)", "median"),
 )
+
+SINCE = {"name": "since", "role": "input", "type": "timestamp", "missing": "keep", "description": "Since."}
 
 CLASSES = ("mild", "물길", "3")
 TARGETS: dict[Task, list[dict[str, object]]] = {
@@ -87,6 +94,7 @@ def columns(task: Task = Task.BINARY_CLASSIFICATION, without: str = "") -> list[
         {"name": "key", "role": "entity", "type": "integer", "description": "Who."},
         {"name": "at", "role": "event_timestamp", "type": "timestamp", "description": "When."},
         *features,
+        *([SINCE] if without != "since" else []),
         *(
             {"name": name, "type": kind, "derived": derived, "missing": policy, "description": "Made."}
             for name, kind, derived, policy in _DERIVED
@@ -144,7 +152,7 @@ def write_project(
         store_version="1",
         online_store="nowhere",
         entity="key",
-        features=tuple(column.name for column in folder.dictionary.inputs),
+        features=tuple(column.name for column in folder.dictionary.stored),
     ).write(root / "feature_service.json")
     return LearningProject(folder, root / "rows", root / "feature_service.json")
 
@@ -168,6 +176,8 @@ def write_rows(path: Path, folder: ProjectFolder, rows: int, seed: int) -> None:
     """Write one split; the target follows every column a little, and a tenth of the cells is missing."""
     path.parent.mkdir(parents=True, exist_ok=True)
     generator = random.Random(seed)
+    # Of its own, so that the other columns' values are what they were before there were times.
+    of_times = random.Random(-seed - 1)
     table: dict[str, list[object]] = {column.name: [] for column in folder.dictionary.inputs}
     targets: dict[str, list[object]] = {column.name: [] for column in folder.dictionary.targets}
     for _ in range(rows):
@@ -175,6 +185,10 @@ def write_rows(path: Path, folder: ProjectFolder, rows: int, seed: int) -> None:
         for place, column in enumerate(folder.dictionary.targets):
             targets[column.name].append(_target(column.type, severity, place, generator))
         for column in folder.dictionary.inputs:
+            if column.type is ColumnType.TIMESTAMP:
+                is_missing = column.missing is not MissingPolicy.REJECT and of_times.random() < 0.1
+                table[column.name].append(None if is_missing else _moment(of_times))
+                continue
             is_missing = column.missing is not MissingPolicy.REJECT and generator.random() < 0.1
             # Fewer, or the two dozen columns together would drop every row.
             is_missing = is_missing and (column.missing is not MissingPolicy.DROP_ROW or severity > 1)
@@ -200,6 +214,11 @@ def _target(kind: ColumnType, severity: float, place: int, generator: random.Ran
         return CLASSES[min(2, max(0, round(level + 1)))]
     # Of another size each, as units are.
     return 5000 + 1000 * level if kind is ColumnType.FLOAT else round(30 - 10 * level)
+
+
+def _moment(generator: random.Random) -> datetime:
+    # On both sides of 1970.
+    return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(days=1000 * generator.gauss(0, 1))
 
 
 def _value(kind: ColumnType, level: float) -> object:

@@ -57,7 +57,7 @@ def transforms(draw, dictionary):
                     derived=column.derived,
                 )
             )
-    return FittedTransform(columns=tuple(columns))
+    return FittedTransform(columns=tuple(columns), moments=dictionary.moments)
 
 
 def any_value(column):

@@ -8,6 +8,8 @@ from mulgil.artifacts import (
     BUNDLE_MANIFEST,
     BundleManifest,
     CalibrationBin,
+    CapacityPath,
+    CapacityStep,
     Check,
     ColumnDistribution,
     Confusion,
@@ -18,6 +20,8 @@ from mulgil.artifacts import (
     FeatureSelection,
     FeatureServiceReference,
     Interval,
+    LearningCurve,
+    LearningCurvePoint,
     QuarantineReason,
     QuarantineSummary,
     RegisteredModel,
@@ -117,6 +121,44 @@ JUDGEMENT = verdict(
     Check(name="roc_auc_floor", is_passed=True, value=0.91, limit=0.75, reason="roc_auc is 0.91"),
 )
 
+HISTORY = TrainingHistory(
+    baseline_loss=(0.69, 0.7),
+    ladder=CapacityPath(
+        steps=(
+            CapacityStep(
+                settings={"hidden_units": []},
+                parameters=21,
+                loss=(0.7, 0.6),
+                val_loss=(0.68, 0.6),
+                seconds=1.0,
+            ),
+            CapacityStep(
+                settings={"hidden_units": [64, 16]},
+                parameters=2417,
+                loss=(0.6, 0.3, 0.2, 0.1, 0.05),
+                val_loss=(0.6, 0.5, 0.6, 0.8, 0.9),
+                is_overfitting=True,
+                seconds=2.5,
+            ),
+        )
+    ),
+    learning_curve=LearningCurve(
+        points=(
+            LearningCurvePoint(rows=48, losses=(0.6, 0.7, 0.65), training_losses=(0.1, 0.1, 0.1)),
+            LearningCurvePoint(rows=193, losses=(0.4, 0.5, 0.46), training_losses=(0.3, 0.3, 0.3)),
+        ),
+        seconds=4.0,
+        reason="0.1 of the rows: too few rows, or of a class",
+    ),
+    class_weights={"no": 0.8, "yes": 1.25},
+    loss=(0.7, 0.5, 0.4),
+    val_loss=(0.6, 0.45, 0.5),
+    best_epoch=2,
+    rows={"train": 181, "validation": 61},
+    parameters=417,
+    seconds=1.5,
+)
+
 
 @dataclass(frozen=True)
 class Made:
@@ -129,6 +171,7 @@ class Made:
     quarantine: QuarantineSummary = QUARANTINE
     distributions: DistributionSummary = DISTRIBUTIONS
     validation: Verdict = VALIDATION
+    history: TrainingHistory = HISTORY
     evaluation: Evaluation = EVALUATION
     judgement: Verdict = JUDGEMENT
     selection: FeatureSelection | None = None
@@ -175,15 +218,7 @@ class Made:
             self.distributions.write(artifacts / "statistics" / "summary.json")
             self.validation.write(artifacts / "verdict")
         elif name == "train-model":
-            TrainingHistory(
-                loss=(0.7, 0.5, 0.4),
-                val_loss=(0.6, 0.45, 0.5),
-                best_epoch=2,
-                rows={"train": 181, "validation": 61},
-                parameters=417,
-                seconds=1.5,
-                selection=self.selection,
-            ).write(artifacts / "history")
+            self.history.model_copy(update={"selection": self.selection}).write(artifacts / "history")
             BUNDLE.write(artifacts / "bundle" / BUNDLE_MANIFEST)
         elif name == "evaluate-model":
             self.evaluation.write(artifacts / "evaluation")

@@ -19,11 +19,15 @@ from pydantic import ValidationError
 
 from mulgil.contract import Association, Column, ColumnRole, ColumnType, DataDictionary, MissingPolicy
 from mulgil.contract.dictionary import OutlierPolicy, OutOfRangePolicy, Scaling
+from mulgil.contract.moments import PARTS
 from mulgil.contract.values import Value
 
 Row = dict[str, Value]
 
 FEATURE_TYPES = (ColumnType.FLOAT, ColumnType.INTEGER, ColumnType.BOOLEAN, ColumnType.CATEGORY)
+
+# Of both halves of the earth, by half hours, and one that changes its clocks by half an hour.
+ZONES = ("Europe/Paris", "America/St_Johns", "Australia/Lord_Howe", "Asia/Kathmandu", "Africa/Casablanca")
 
 # Far beyond any measurement, and far from where float32 arithmetic overflows.
 GREATEST = 10.0**9
@@ -117,7 +121,7 @@ def values(column: Column) -> SearchStrategy[Value]:
         case ColumnType.TEXT:
             return st.text(_PRINTABLE, min_size=1, max_size=8)
         case ColumnType.TIMESTAMP:
-            return st.datetimes(datetime(1970, 1, 1), datetime(2100, 1, 1), timezones=st.just(UTC))
+            return st.datetimes(datetime(1900, 1, 1), datetime(2150, 1, 1), timezones=st.just(UTC))
 
 
 def rows(dictionary: DataDictionary, *, min_size: int = 1, max_size: int = 8) -> SearchStrategy[list[Row]]:
@@ -169,7 +173,13 @@ def _expressions(inputs: Sequence[Column]) -> tuple[SearchStrategy[str], ...]:
         "number": [c.name for c in inputs if c.type in (ColumnType.FLOAT, ColumnType.INTEGER)],
         "truth": [c.name for c in inputs if c.type is ColumnType.BOOLEAN],
         "text": [c.name for c in inputs if c.type is ColumnType.CATEGORY],
+        "moment": [c.name for c in inputs if c.type is ColumnType.TIMESTAMP],
     }
+    # What is drawn of a date, and it is only drawn where there is one.
+    moments = st.sampled_from(names_of["moment"])
+    zoned = st.builds("{}{}".format, moments, st.sampled_from(("", *(f', "{zone}"' for zone in ZONES))))
+    parts = st.builds("{}({})".format, st.sampled_from(tuple(PARTS)), zoned)
+    few = st.builds("code({}({}))".format, st.sampled_from(("hour", "weekday", "month")), zoned)
     number_names = names_of["number"] + names_of["truth"]
     numbers: SearchStrategy[str] = st.deferred(
         lambda: (
@@ -183,11 +193,15 @@ def _expressions(inputs: Sequence[Column]) -> tuple[SearchStrategy[str], ...]:
             | st.builds("{}({})".format, st.sampled_from(("abs", "log", "sqrt", "-")), numbers)
         )
     )
+    if names_of["moment"]:
+        numbers = numbers | parts | st.builds("days_between({}, {})".format, moments, moments)
     buckets = st.builds("bucket({}, -1, 0.1, 30)".format, numbers)
     known = [c for c in inputs if c.type is ColumnType.CATEGORY]
     codes = [f'"{code}"' for c in known for code in c.categories or () if code.isalnum()]
     texts = st.sampled_from(names_of["text"]) | buckets if names_of["text"] else buckets
     texts = texts | st.builds("cross({}, {})".format, texts, texts)
+    if names_of["moment"]:
+        texts = texts | few
     compared = st.builds(
         "{} {} {}".format, numbers, st.sampled_from((">", ">=", "<", "<=", "==", "!=")), literals
     )
@@ -212,7 +226,24 @@ def dictionaries_with_derived(draw: st.DrawFn) -> DataDictionary:
     plain = draw(dictionaries(max_features=4).filter(lambda one: any(_is_number(c) for c in one.inputs)))
     # Sensitivity is another matter, and what is derived would have to share it.
     columns = [column.model_copy(update={"sensitive": False}) for column in plain.columns]
-    made = draw(derived_features([c for c in columns if c.role is ColumnRole.FEATURE]))
+    time = plain.event_timestamp.name
+    if draw(st.booleans()):
+        policy = draw(st.sampled_from((MissingPolicy.REJECT, MissingPolicy.KEEP)))
+        since = Column(
+            name="since",
+            role=ColumnRole.INPUT,
+            type=ColumnType.TIMESTAMP,
+            missing=policy,
+            description="When.",
+        )
+        columns.append(since)
+    operands = (ColumnRole.FEATURE, ColumnRole.INPUT, ColumnRole.EVENT_TIMESTAMP)
+    made = draw(derived_features([c for c in columns if c.role in operands]))
+    if columns[-1].role is ColumnRole.INPUT:
+        text = f"days_between(since, {time})"
+        made.append(
+            Column(name="age", type=ColumnType.FLOAT, derived=text, missing="mean", description="Age.")
+        )
     try:
         return DataDictionary(columns=tuple(draw(st.permutations([*columns, *made]))))
     except ValidationError as exc:
@@ -310,9 +341,12 @@ def _columns(draw: st.DrawFn, name: str, role: ColumnRole, kind: ColumnType) -> 
 def _policies(kind: ColumnType) -> tuple[MissingPolicy, ...]:
     if kind is ColumnType.CATEGORY:
         return tuple(
-            policy for policy in MissingPolicy if policy not in (MissingPolicy.MEAN, MissingPolicy.MEDIAN)
+            policy
+            for policy in MissingPolicy
+            if policy not in (MissingPolicy.MEAN, MissingPolicy.MEDIAN, MissingPolicy.KEEP)
         )
-    return tuple(policy for policy in MissingPolicy if policy is not MissingPolicy.NEW_CATEGORY)
+    others = (MissingPolicy.NEW_CATEGORY, MissingPolicy.KEEP)
+    return tuple(policy for policy in MissingPolicy if policy not in others)
 
 
 def _ranges(bounds: SearchStrategy[Any]) -> SearchStrategy[tuple[Any, Any]]:

@@ -44,7 +44,7 @@ def measure_latency(
     """
     transform = FittedTransform.read(bundle_path / BUNDLE_TRANSFORM)
     executor, model = TransformExecutor(transform), load_numeric_model(bundle_path, answer_width)
-    names = [column.name for column in transform.inputs]
+    names = list(transform.names)
     asked = [
         {name: rows.tensors[name][place : place + 1] for name in names}
         for place in range(min(len(rows), _ROWS))

@@ -40,7 +40,7 @@ def open_model(bundle_path: Path, manifest: BundleManifest, answer_width: int) -
         executor, model = TransformExecutor(transform), OnnxModel(bundle_path / BUNDLE_ONNX, answer_width)
         return lambda tensors: _ask_onnx(model, executor.apply(tensors))
     serve = tf.saved_model.load(str(bundle_path / BUNDLE_SAVED_MODEL)).signatures["serving_default"]
-    names = [column.name for column in transform.inputs]
+    names = list(transform.names)
     return lambda tensors: _ask_signature(serve, {name: tensors[name] for name in names}, manifest.output)
 
 

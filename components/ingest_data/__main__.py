@@ -24,7 +24,8 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--source",
         default="",
-        help="Path (from the working directory) or HTTP(S) URL that replaces the project's location. "
+        help="Path (from the working directory), spans such as sales/{date}.csv, or URL that replaces the "
+        "project's location. "
         "Where the project's source is Python, a .csv or .parquet file can stand in for it.",
     )
     parser.add_argument(

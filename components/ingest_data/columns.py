@@ -19,7 +19,7 @@ from components.ingest_data.cells import ReadCell, TextCells
 from components.ingest_data.images import read_images
 from components.ingest_data.table import Cells
 from components.ingest_data.typed_cells import plain
-from mulgil.contract.dictionary import Column, ColumnType
+from mulgil.contract.dictionary import Column, ColumnRole, ColumnType
 from mulgil.contract.values import GREATEST_WHOLE, ValueMismatchError
 
 # Types that pyarrow 10, the validation environment's, reads back as they are.
@@ -62,6 +62,14 @@ def read_column(column: Column, cells: Cells, read_cell: ReadCell) -> ReadColumn
     """
     if column.type is ColumnType.IMAGE:
         return ReadColumn(*read_images(column, cells))
+    read = _read_cells(column, cells, read_cell)
+    if column.role is not ColumnRole.INPUT:
+        return read
+    # To the second, which is what a feature store keeps, so that training and serving have the same.
+    return ReadColumn(pc.floor_temporal(read.values, unit="second"), read.mistakes)
+
+
+def _read_cells(column: Column, cells: Cells, read_cell: ReadCell) -> ReadColumn:
     if not isinstance(cells, pa.Array):
         return _read_objects(column, cells, read_cell)
     if pa.types.is_dictionary(cells.type):
@@ -132,8 +140,10 @@ def _cast(kind: ColumnType, cells: pa.Array) -> pa.Array | None:
     if kind is ColumnType.BOOLEAN and pa.types.is_boolean(found):
         return cells
     if kind is ColumnType.TIMESTAMP and pa.types.is_timestamp(found):
-        # Without a zone it is UTC; nanoseconds are more than a dataset keeps.
-        moments = pc.cast(cells, pa.timestamp("us", tz=found.tz), safe=False)
+        # Without a zone it is UTC; nanoseconds are more than a dataset keeps. A cast of a time before 1970
+        # would take the next microsecond.
+        whole = pc.floor_temporal(cells, unit="microsecond") if found.unit == "ns" else cells
+        moments = pc.cast(whole, pa.timestamp("us", tz=found.tz), safe=False)
         if found.tz is None:
             return pc.assume_timezone(moments, "UTC")
         return pc.cast(moments, pa.timestamp("us", tz="UTC"))

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import tempfile
 from collections import Counter
-from datetime import UTC, datetime
 from pathlib import Path
 
 from components.ingest_data import PROJECT_SECTIONS
 from components.ingest_data.dataset import RowStore
 from components.ingest_data.quarantine import QUARANTINED_ROWS, Quarantine, commonest_reasons, quarantine_at
-from components.ingest_data.rows import RowReader
-from components.ingest_data.sources import describe_source, read_source
+from components.ingest_data.reading import read_rows
+from components.ingest_data.sources import find_source, is_in_spans, read_source
+from components.ingest_data.spans import TakenSpans, summarise_spans, take_spans
 from components.ingest_data.splits import Places, assign_rows
-from components.ingest_data.structure import check_structure
-from components.ingest_data.table import RawTable
 from mulgil.artifacts import (
     DATASET_MANIFEST,
     DatasetManifest,
@@ -47,45 +45,42 @@ def ingest_data(
         TemporaryError: The source's server did not answer.
     """
     folder = load_project(project_path, PROJECT_SECTIONS)
+    chosen = find_source(folder, source)
+    taken: TakenSpans | None = None
     with staged_directory(dataset_path) as staged, tempfile.TemporaryDirectory(dir=staged) as scratch:
-        store = RowStore(Path(scratch) / "rows.parquet", folder.dictionary)
-        table = read_source(folder, source, Path(scratch))
+        store = RowStore(folder.dictionary)
         # It is there before anything can be refused for its rows: it is where the reasons are.
-        with quarantine_at(quarantine_path) as quarantine, store.written():
-            rows_read = _read_rows(table, folder, store, quarantine)
+        if is_in_spans(chosen):
+            location = chosen.location
+            with quarantine_at(quarantine_path) as quarantine:
+                taken = take_spans(folder, chosen, store, quarantine, Path(scratch))
+            rows_read = taken.rows_read
+        else:
+            table = read_source(folder, chosen, Path(scratch))
+            location = table.location
+            with quarantine_at(quarantine_path) as quarantine, store.written(Path(scratch)):
+                rows_read = read_rows(table, folder, store, quarantine)
         first = store.find_first()
         places = _split(store, first, folder, quarantine, quarantine_path)
         fingerprint, missing = store.divide(staged, {name: first[part] for name, part in places.items()})
         manifest = DatasetManifest(
             fingerprint=fingerprint,
             dictionary_fingerprint=folder.dictionary.fingerprint,
-            source=table.location,
+            source=location,
             rows_read=rows_read,
             rows={name: len(part) for name, part in places.items()},
             rows_quarantined=quarantine.rows,
             rows_deduplicated=rows_read - quarantine.rows - len(first),
+            spans=summarise_spans(taken.spans, first, places) if taken else (),
+            spans_vanished=taken.vanished if taken else (),
         )
         _check_sum(manifest)
         manifest.write(staged / DATASET_MANIFEST)
     _report(manifest, quarantine.summarise(), missing)
+    if taken is not None:
+        taken.remember()
+        _report_spans(manifest, taken)
     return manifest
-
-
-def _read_rows(table: RawTable, folder: ProjectFolder, store: RowStore, quarantine: Quarantine) -> int:
-    """Read every row into the store or the quarantine, and return how many there are."""
-    reader: RowReader | None = None
-    rows_read = 0
-    for batch in table.batches:
-        if reader is None:
-            check_structure(table, batch, folder.dictionary, describe_source(folder.project.source))
-            reader = RowReader(
-                table.header, table.read_cell, folder.dictionary, folder.project.split, datetime.now(UTC)
-            )
-        read = reader.read(batch)
-        store.add(read.rows, read.identities, read.keys)
-        quarantine.add(read.quarantined)
-        rows_read += len(batch.numbers) + len(batch.misfits)
-    return rows_read
 
 
 def _split(
@@ -118,3 +113,14 @@ def _report(manifest: DatasetManifest, quarantined: QuarantineSummary, missing: 
     absent = [f"{name} {count}" for name, count in missing.items() if count]
     if absent:
         print("without a value: " + ", ".join(absent))
+
+
+def _report_spans(manifest: DatasetManifest, taken: TakenSpans) -> None:
+    read = sum(span.is_read for span in taken.spans)
+    there, *facts = manifest.tell_spans()
+    print(f"{there}: read {read}, took over {len(taken.spans) - read}")
+    for fact in facts:
+        print(f"  {fact}")
+    if taken.others:
+        more = f" and {len(taken.others) - 1} more" if len(taken.others) > 1 else ""
+        print(f"  of no span, and not read: {taken.others[0]}{more}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -22,16 +22,20 @@ _GROUP_ROWS = 1 << 18
 _GROUP_IMAGES = 1 << 10
 
 
+# Of rows that are kept to be taken over: the rows, what tells them apart and what they are divided by.
+STORED_ROWS = "rows.parquet"
+_IDENTITIES, _KEYS = "identities.npy", "keys.parquet"
+
+
 class RowStore:
     """Rows on disk in the order of the source, of which only identities and targets are kept in memory.
 
     Args:
-        path: The file to write.
         dictionary: What the columns are.
     """
 
-    def __init__(self, path: Path, dictionary: DataDictionary) -> None:
-        self._path = path
+    def __init__(self, dictionary: DataDictionary) -> None:
+        self._files: list[Path] = []
         self._dictionary = dictionary
         has_images = any(column.image for column in dictionary.kept)
         self._group_rows = _GROUP_IMAGES if has_images else _GROUP_ROWS
@@ -40,10 +44,12 @@ class RowStore:
         self._keys: list[pa.Array] = []
 
     @contextlib.contextmanager
-    def written(self) -> Iterator[None]:
-        """Keep the file open while rows are added."""
-        with pq.ParquetWriter(self._path, schema_of(self._dictionary)) as self._writer:
+    def written(self, folder: Path) -> Iterator[None]:
+        """Keep a file of a folder open while rows are added."""
+        path = folder / STORED_ROWS
+        with pq.ParquetWriter(path, schema_of(self._dictionary)) as self._writer:
             yield
+        self._files.append(path)
 
     def add(self, rows: pa.RecordBatch, identities: Identities, keys: pa.Array | None) -> None:
         """Add some rows, with what they will be divided by where that is no target."""
@@ -54,6 +60,26 @@ class RowStore:
                 self._keys.append(keys)
             names = [column.name for column in self._dictionary.targets]
             self._targets.append(rows.select(names))
+
+    def save(self, folder: Path) -> None:
+        """Write what is in memory beside the rows, so that another store can take them over."""
+        if self._identities:
+            np.save(folder / _IDENTITIES, np.concatenate(self._identities))
+        if self._keys:
+            pq.write_table(pa.table({"key": pa.chunked_array(self._keys)}), folder / _KEYS)
+
+    def take_over(self, folder: Path) -> None:
+        """Take rows that were saved, after those that are here; their file must stay."""
+        path = folder / STORED_ROWS
+        self._files.append(path)
+        if not (folder / _IDENTITIES).exists():
+            return
+        self._identities.append(np.load(folder / _IDENTITIES))
+        with pq.ParquetFile(path) as file:
+            self._targets += file.read([column.name for column in self._dictionary.targets]).to_batches()
+        if (folder / _KEYS).exists():
+            with pq.ParquetFile(folder / _KEYS) as file:
+                self._keys += file.read().column(0).chunks
 
     def find_first(self) -> Places:
         """Return the places of the rows that repeat no earlier one."""
@@ -95,16 +121,34 @@ class RowStore:
                 )
                 for split in places
             }
-            with pq.ParquetFile(self._path) as file:
-                for batch in file.iter_batches(self._group_rows):
-                    among = split_of[start : start + batch.num_rows]
-                    start += batch.num_rows
-                    for number, (split, writer) in enumerate(writers.items()):
-                        rows = batch.filter(pa.array(among == number))
-                        writer.write_batch(rows)
-                        fingerprint.add(split, rows)
-                        missing.update({name: rows[name].null_count for name in rows.schema.names})
+            for batch in self._read_groups():
+                among = split_of[start : start + batch.num_rows]
+                start += batch.num_rows
+                for number, (split, writer) in enumerate(writers.items()):
+                    rows = batch.filter(pa.array(among == number))
+                    writer.write_batch(rows)
+                    fingerprint.add(split, rows)
+                    missing.update({name: rows[name].null_count for name in rows.schema.names})
         return fingerprint.value, missing
+
+    def _read_groups(self) -> Iterator[pa.RecordBatch]:
+        """Read all rows; of many small files several make one group."""
+        held: list[pa.RecordBatch] = []
+        for path in self._files:
+            with pq.ParquetFile(path) as file:
+                for batch in file.iter_batches(self._group_rows):
+                    held.append(batch)
+                    if sum(one.num_rows for one in held) >= self._group_rows:
+                        yield _join(held)
+                        held = []
+        if held:
+            yield _join(held)
+
+
+def _join(batches: Sequence[pa.RecordBatch]) -> pa.RecordBatch:
+    if len(batches) == 1:
+        return batches[0]
+    return pa.Table.from_batches(batches).combine_chunks().to_batches()[0]
 
 
 def schema_of(dictionary: DataDictionary) -> pa.Schema:

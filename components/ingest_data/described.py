@@ -29,7 +29,7 @@ def read_described(folder: ProjectFolder, scratch: Path) -> dict[str, pa.Chunked
         InputError: The source is missing, or is not what the project says.
         TemporaryError: A server did not answer.
     """
-    table = read_source(folder, "", scratch)
+    table = read_source(folder, folder.project.source, scratch)
     dictionary = folder.dictionary
     beginning = next(table.batches)
     check_structure(table, beginning, dictionary, describe_source(folder.project.source))

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import glob
+from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 import fsspec
 import httpx
 
 from components.ingest_data.unreadable import describe_unreadable
 from mulgil.contract.sources import files_at
-from mulgil.errors import InputError, TemporaryError, describe
+from mulgil.contract.spans import Window, gather_spans, has_spans, pattern_of
+from mulgil.errors import InputError, MulgilError, TemporaryError, describe
 from mulgil.full_disk import as_full_disk
 
 # Chosen by eye: a server that says nothing for so long is taken to be down. It bounds every wait for bytes,
@@ -36,13 +40,19 @@ def resolve(location: str, base: Path) -> str:
     return location if is_url(location) else str((base / location).resolve())
 
 
-def fetch_location(location: str, folder: Path, timeout_seconds: float = _TIMEOUT_SECONDS) -> list[Path]:
+def fetch_location(
+    location: str,
+    folder: Path,
+    timeout_seconds: float = _TIMEOUT_SECONDS,
+    window: Window | None = None,
+) -> list[Path]:
     """Return the files of a resolved location.
 
     Args:
         location: A path, a pattern, or a URL.
         folder: Where a download goes.
         timeout_seconds: How long a server may say nothing.
+        window: Of its spans those that are meant, if it has any.
 
     Raises:
         InputError: There is no such thing, or it cannot be read.
@@ -50,35 +60,57 @@ def fetch_location(location: str, folder: Path, timeout_seconds: float = _TIMEOU
     """
     scheme = location.partition("://")[0] if is_url(location) else ""
     if scheme in _STORES:
-        return _copy(location, folder)
+        return _copy(location, folder, window)
     if scheme:
         return [_download(location, folder / "downloaded", timeout_seconds)]
     path = Path(location)
-    files = files_at(path)
+    files = files_at(path, window)
     for file in files or [path]:
         _require_file(file)
     return files
 
 
-def _copy(url: str, folder: Path) -> list[Path]:
+def _copy(url: str, folder: Path, window: Window | None) -> list[Path]:
     """Copy what an object store has under a name or a pattern."""
-    try:
-        store, name = fsspec.core.url_to_fs(url)
-        names = store.glob(name) if glob.has_magic(name) else [name]
+    with open_store(url) as (store, name):
+        if has_spans(name):
+            spans, _ = gather_spans(name, store.glob(pattern_of(name)))
+            names = [file for span in (window or Window()).choose(spans) for file in span.files]
+        else:
+            names = store.glob(name) if glob.has_magic(name) else [name]
         names = [f for n in sorted(names) for f in (sorted(store.find(n)) if store.isdir(n) else [n])]
         if not names:
             raise FileNotFoundError(url)
-        # Each in a folder of its own, so that it keeps the name by which messages speak of it.
-        files = [folder / f"{place:06}" / PurePosixPath(name).name for place, name in enumerate(names)]
-        for name, file in zip(names, files, strict=True):
-            file.parent.mkdir()
-            store.get_file(name, str(file))
+        return copy_names(store, names, folder)
+
+
+def copy_names(store: Any, names: Sequence[str], folder: Path) -> list[Path]:
+    """Copy objects of a store, each into a folder of its own: it keeps the name that messages speak of."""
+    files = [folder / f"{place:06}" / PurePosixPath(name).name for place, name in enumerate(names)]
+    for name, file in zip(names, files, strict=True):
+        file.parent.mkdir(parents=True)
+        store.get_file(name, str(file))
+    return files
+
+
+@contextlib.contextmanager
+def open_store(url: str) -> Iterator[tuple[Any, str]]:
+    """Give the object store behind a URL, and the name there; what it raises becomes an error in words.
+
+    Raises:
+        InputError: It has no such thing, or does not give it to us.
+        TemporaryError: It cannot be reached.
+    """
+    try:
+        yield fsspec.core.url_to_fs(url)
     except (TimeoutError, ConnectionError) as exc:
         raise TemporaryError(
             describe(
                 f"The source's store cannot be reached: {exc}", received=url, next_step="run again later"
             )
         ) from exc
+    except MulgilError:
+        raise
     # Each store's client has exceptions of its own, of which this module cannot know.
     except Exception as exc:
         if as_full_disk(exc):
@@ -90,7 +122,6 @@ def _copy(url: str, folder: Path) -> list[Path]:
                 received=url,
             )
         ) from exc
-    return files
 
 
 def _require_file(path: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -46,10 +46,34 @@ class Quarantine:
                 "reason": "; ".join(map(str, row.mistakes)),
                 "cells": row.cells,
             }
-            self._file.write(json.dumps(content, ensure_ascii=False, default=str) + "\n")
+            self._write(content)
             for mistake in row.mistakes:
                 self._counts[mistake.column, mistake.expected] += 1
                 self._examples[mistake.column, mistake.expected] = mistake.received
+
+    def take_over(self, folder: Path, rows_before: int) -> None:
+        """Set rows aside that were set aside in another quarantine.
+
+        Args:
+            folder: That quarantine.
+            rows_before: How far on its rows stand here.
+        """
+        with (folder / QUARANTINED_ROWS).open(encoding="utf-8") as lines:
+            for line in lines:
+                self.rows += 1
+                content = json.loads(line)
+                content["row_number"] += rows_before
+                self._write(content)
+        for reason in QuarantineSummary.read(folder / SUMMARY).reasons:
+            self._counts[reason.column, reason.expected] += reason.rows
+            self._examples[reason.column, reason.expected] = reason.received
+
+    def expects(self, words: str) -> bool:
+        """Whether a row was set aside because of this."""
+        return any(expected == words for _, expected in self._counts)
+
+    def _write(self, content: Mapping[str, Any]) -> None:
+        self._file.write(json.dumps(content, ensure_ascii=False, default=str) + "\n")
 
     def summarise(self) -> QuarantineSummary:
         """Count the rows by what is wrong with them, with an example of what was received."""

@@ -27,11 +27,14 @@ from mulgil.contract.dictionary import (
 )
 from mulgil.contract.expressions import Expression
 from mulgil.contract.sources import Split
+from mulgil.contract.spans import ROWS_OF_SPAN, Span
 from mulgil.contract.values import ValueMismatchError, check_domain, read_json
 from mulgil.errors import InputError, describe
 from mulgil.preprocessing.rows import derive_array
 
 _KEYS = {ColumnRole.TARGET, ColumnRole.ENTITY, ColumnRole.EVENT_TIMESTAMP}
+
+NOT_IN_THE_FUTURE = "a time that is not in the future"
 
 # A time without a zone is read as UTC, and a clock on the wall is up to 14 hours ahead of it.
 _AHEAD = timedelta(days=1)
@@ -100,6 +103,10 @@ class RowReader:
         dictionary: What its columns mean.
         split: How the rows will be divided, which can be by a column that is not kept.
         now: No row can have become true later.
+        span: The span that its rows are of, if the source has spans.
+
+    Raises:
+        InputError: A column is to hold the span's date, and there is none.
     """
 
     def __init__(
@@ -109,7 +116,9 @@ class RowReader:
         dictionary: DataDictionary,
         split: Split,
         now: datetime,
+        span: Span | None = None,
     ) -> None:
+        self._span = span
         derived = [(column, column.expression) for column in dictionary.columns]
         self._derived = [(column, expression) for column, expression in derived if expression is not None]
         self._generated = [column for column in dictionary.columns if column.generated is not None]
@@ -141,7 +150,7 @@ class RowReader:
         for column, expression in self._derived:
             columns[column.name] = derive(column, expression, columns, len(batch.numbers))
         for column in self._generated:
-            columns[column.name] = ReadColumn(_generate(column, batch), {})
+            columns[column.name] = ReadColumn(_generate(column, batch, self._span), {})
         self._refuse_the_future(columns)
         for column in self._bounded:
             _refuse_outside(column, columns[column.name])
@@ -152,6 +161,8 @@ class RowReader:
         is_right[list(mistakes)] = False
         mask = pa.array(is_right)
         read = [columns[column.name].values for column, _ in self._read]
+        # The same on another day is no repetition, where nothing but the span tells the day.
+        read += [columns[column.name].values for column in self._generated if column.generated == "span"]
         unread = [_as_words(batch.columns[at]) for at in self._unread]
         arrays = [columns[column.name].values.filter(mask) for column in self._kept]
         return ReadRows(
@@ -170,9 +181,7 @@ class RowReader:
         is_ahead = pc.fill_null(pc.greater(moments.values, latest), False)
         for place in np.flatnonzero(is_ahead.to_numpy(zero_copy_only=False)):
             received = moments.values[int(place)].as_py().isoformat()
-            moments.mistakes[int(place)] = ValueMismatchError(
-                column, "a time that is not in the future", received
-            )
+            moments.mistakes[int(place)] = ValueMismatchError(column, NOT_IN_THE_FUTURE, received)
 
     def _collect_mistakes(self, columns: Mapping[str, ReadColumn]) -> dict[int, list[Mistake]]:
         """Return what is wrong by row, in the order of the columns."""
@@ -320,10 +329,23 @@ def _unknown(
     }
 
 
-def _generate(column: Column, batch: Batch) -> pa.Array:
+def _generate(column: Column, batch: Batch, span: Span | None) -> pa.Array:
     if column.generated == "row_number":
-        return pa.array(batch.numbers, pa.int64())
-    moment = pa.scalar(read_json(column, column.generated), ARROW_TYPES[column.type])
+        # Whatever spans come and go, a row keeps its number.
+        before = 0 if span is None else span.number * ROWS_OF_SPAN
+        return pa.array(batch.numbers + before, pa.int64())
+    text = column.generated
+    if text == "span":
+        if span is None or span.day is None:
+            raise InputError(
+                describe(
+                    f"There is no date for the column {column.name}, which is `generated: span`",
+                    expected="a source whose location has {date} in it, or {year}, {month} and {day}",
+                    received="no span" if span is None else f"span {span.name}",
+                )
+            )
+        text = f"{span.day.isoformat()}T00:00:00Z"
+    moment = pa.scalar(read_json(column, text), ARROW_TYPES[column.type])
     return pa.repeat(moment, len(batch.numbers))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection
 from pathlib import Path, PurePosixPath
+from typing import TypeGuard
 
 from components.ingest_data.csv_source import read_csv
 from components.ingest_data.image_folder import read_image_folder
@@ -17,6 +18,7 @@ from components.ingest_data.python_source import read_python
 from components.ingest_data.sql_source import read_sql
 from components.ingest_data.table import RawTable
 from mulgil.contract import ProjectFolder
+from mulgil.contract.dictionary import DataDictionary
 from mulgil.contract.sources import (
     CsvSource,
     FileSource,
@@ -28,6 +30,7 @@ from mulgil.contract.sources import (
     SqlSource,
     files_at,
 )
+from mulgil.contract.spans import explain_spans, has_spans
 from mulgil.errors import InputError, describe
 
 _PARQUET_SUFFIXES = {".parquet", ".pq"}
@@ -35,19 +38,18 @@ _CSV_SUFFIXES = {".csv", ".data", ".txt"}
 _JSON_LINES_SUFFIXES = {".jsonl", ".ndjson"}
 
 
-def read_source(folder: ProjectFolder, replacement: str, scratch: Path) -> RawTable:
-    """Read the project's source.
+def read_source(folder: ProjectFolder, source: Source, scratch: Path) -> RawTable:
+    """Read a source; one in spans as one table.
 
     Args:
         folder: The project.
-        replacement: A path or URL that replaces the project's location; empty where nothing does.
+        source: The project's own, or what replaces it.
         scratch: Where a download goes; it must stay until the rows are read.
 
     Raises:
         InputError: The source is missing, or is not what the project says.
         TemporaryError: A server did not answer.
     """
-    source = choose_source(folder.project.source, replacement) if replacement else folder.project.source
     return gather_pixels(_read(source, folder, scratch), folder.dictionary)
 
 
@@ -56,18 +58,34 @@ def _read(source: Source, folder: ProjectFolder, scratch: Path) -> RawTable:
         return read_python(source, folder.path)
     if isinstance(source, SqlSource):
         return read_sql(source, folder.path)
-    columns = [column for column in folder.dictionary.columns if column.is_in_source]
-    names = [name for column in columns for name in column.names_in_source]
+    names = names_of_columns(folder.dictionary)
     location = resolve(source.location, folder.path)
     if isinstance(source, ImageFolderSource):
         return read_image_folder(location)
-    files = fetch_location(location, scratch)
+    files = fetch_location(location, scratch, window=source.spans)
+    if not files:
+        raise InputError(describe("There is no file of a span", expected="at least one", received=location))
     if len(files) == 1:
-        return _read_file(source, files[0], location, names)
-    return join_tables((_read_file(source, file, str(file), names) for file in files), location)
+        return read_file(source, files[0], location, names)
+    return join_tables((read_file(source, file, str(file), names) for file in files), location)
 
 
-def _read_file(source: FileSource, path: Path, location: str, names: Collection[str]) -> RawTable:
+def names_of_columns(dictionary: DataDictionary) -> tuple[str, ...]:
+    """Return all names that the dictionary's columns may have in the source."""
+    return tuple(
+        name for column in dictionary.columns if column.is_in_source for name in column.names_in_source
+    )
+
+
+def read_file(source: FileSource, path: Path, location: str, names: Collection[str]) -> RawTable:
+    """Read one file as a source says that its files are written.
+
+    Args:
+        source: The source.
+        path: The file.
+        location: What messages call it.
+        names: Those that its columns may have.
+    """
     match source:
         case ParquetSource():
             return read_parquet(path, location)
@@ -75,6 +93,27 @@ def _read_file(source: FileSource, path: Path, location: str, names: Collection[
             return read_json_lines(path, location)
         case CsvSource():
             return read_csv(path, location, source, names)
+
+
+def find_source(folder: ProjectFolder, replacement: str) -> Source:
+    """Return the project's source, or what replaces it; the location of spans is resolved.
+
+    Args:
+        folder: The project.
+        replacement: A path or URL that replaces the project's location; empty where nothing does.
+
+    Raises:
+        InputError: It cannot replace it.
+    """
+    source = choose_source(folder.project.source, replacement) if replacement else folder.project.source
+    if is_in_spans(source):
+        return source.model_copy(update={"location": resolve(source.location, folder.path)})
+    return source
+
+
+def is_in_spans(source: Source) -> TypeGuard[FileSource]:
+    """Whether a source comes in spans."""
+    return isinstance(source, CsvSource | ParquetSource | JsonLinesSource) and has_spans(source.location)
 
 
 def choose_source(project: Source, replacement: str) -> Source:
@@ -91,6 +130,9 @@ def choose_source(project: Source, replacement: str) -> Source:
         InputError: The project's source is no file, and the extension does not tell what this one is.
     """
     location = resolve(replacement, Path.cwd())
+    wrong = explain_spans(replacement)
+    if wrong is not None:
+        raise InputError(describe("The source cannot be read in spans", expected=wrong))
     if isinstance(project, ImageFolderSource):
         return project.model_copy(update={"location": location})
     path = re.split("[?#]", location)[0] if is_url(location) else _first_file(location)

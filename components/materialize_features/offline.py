@@ -72,6 +72,6 @@ def join_features(
     # A pandas frame has no missing integer or boolean: Feast answers with floats and objects instead.
     features = {
         column.name: pa.Array.from_pandas(found[column.name], type=rows.schema.field(column.name).type)
-        for column in dictionary.inputs
+        for column in dictionary.stored
     }
     return pa.table({entity: rows[entity], time: rows[time], **features, **targets})

@@ -52,7 +52,7 @@ def check_parity(
     asked = [{entity.name: row[entity.name]} for row in offline]
     online = store.get_online_features(features=service, entity_rows=asked).to_dict()
     for i, row in enumerate(offline):
-        for column in dictionary.inputs:
+        for column in dictionary.stored:
             expected, received = row[column.name], online[column.name][i]
             if type(expected) is not type(received) or expected != received:
                 raise PermanentError(

@@ -14,6 +14,7 @@ from mulgil.artifacts import (
     Evaluation,
     RegisteredModel,
     TrainingHistory,
+    TuningTrial,
     read_bundle,
     require_approval,
 )
@@ -75,6 +76,7 @@ def register_model(
             curves={"loss": history.loss, "val_loss": history.val_loss},
             tags=_lineage(bundle, run_id),
             evidence={EVALUATION: evaluation_path, VERDICT: evaluation_verdict_path},
+            trials=[_trial(place, trial) for place, trial in enumerate(history.trials, 1)],
         )
     )
     registered.write(registered_model_path)
@@ -95,6 +97,17 @@ def _parameters(training: Training, history: TrainingHistory) -> dict[str, str]:
         "epochs": str(history.best_epoch),
         "parameters": str(history.parameters),
     }
+
+
+def _trial(place: int, trial: TuningTrial) -> registry.Trial:
+    return registry.Trial(
+        name=f"trial-{place:04d}",
+        parameters={name: json.dumps(value) for name, value in trial.settings.items()},
+        metrics={} if trial.loss is None else {"loss": trial.loss},
+        curves={"fold_loss": trial.losses},
+        tags={"mulgil.settings": trial.name, **({"mulgil.ended": trial.reason} if trial.reason else {})},
+        seconds=trial.seconds,
+    )
 
 
 def _metrics(evaluation: Evaluation) -> dict[str, float]:

@@ -6,8 +6,11 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+
 from components.train_model import PROJECT_SECTIONS
 from components.train_model.calibration import fit_calibration
+from components.train_model.capacity import climb, measure_baseline
 from components.train_model.checkpoints import Checkpoints
 from components.train_model.comparison import choose_simplest, compare_families
 from components.train_model.estimators import Estimators
@@ -15,19 +18,21 @@ from components.train_model.export import write_bundle
 from components.train_model.fit_transform import fit_transform
 from components.train_model.heads import Head, make_head
 from components.train_model.learners import Examples, FittedModel, Learner
+from components.train_model.learning_curve import trace_curve
 from components.train_model.network import NetworkBuilder
 from components.train_model.neural_network import NeuralNetwork
 from components.train_model.selection import select_features
 from components.train_model.threshold import choose_threshold
 from mulgil.artifacts import (
     BundleManifest,
+    CapacityPath,
     DatasetManifest,
     FamilyScore,
     FeatureServiceReference,
     TrainingHistory,
     fingerprint_json,
 )
-from mulgil.contract import ColumnType, DataDictionary, ProjectFolder, load_project
+from mulgil.contract import DataDictionary, ProjectFolder, load_project
 from mulgil.contract.answers import AnswerForm
 from mulgil.contract.learning import Family, Training
 from mulgil.contract.specifications import specify_preprocessing
@@ -89,6 +94,11 @@ def train_model(
             both,
         )
         family = Family(choose_simplest(candidates).family)
+    declared = training.model_copy(update={"family": family})
+
+    def learner_of(tried: Training) -> Learner:
+        return make_learner(family, _with_training(folder, tried), checkpoints)
+
     tuned, search = None, None
     if training.tuning is not None:
         # Here and not above: its import takes seconds, and no other training needs it.
@@ -96,23 +106,27 @@ def train_model(
 
         known = [training.model_dump(mode="json"), manifest.fingerprint, dictionary.fingerprint]
         search = home() / "tuning" / fingerprint_json(known)[:32]
-
-        def learner_of(tried: Training) -> Learner:
-            return make_learner(family, _with_training(folder, tried), checkpoints)
-
         scoring = CrossValidation(learner_of, task, answer_width, specification, both)
         tuned = tune(training, scoring, search)
-        folder = _with_training(folder, tuned.training)
-    learner = make_learner(family, folder, checkpoints)
-    selected = select_features(folder.project.training, learner, first, head, train)
+        training = tuned.training
+    learner = learner_of(training)
+    selected = select_features(training, learner, first, head, train)
     if selected is not None:
         first = first.restricted_to(selected.kept)
     examples, held_out = (_encode(first, head, rows) for rows in (train, validation))
+    baseline = measure_baseline(head, examples, held_out)
+    ladder = climb(learner_of, declared, head, examples, held_out) if declared.capacity_ladder else None
+    traced = None
+    if declared.learning_curve is not None:
+        asked = training.model_copy(update={"learning_curve": declared.learning_curve})
+        traced = trace_curve(learner, asked, task, answer_width, specification, both)
     curve = learner.look(head, examples, held_out)
     decision, calibration = None, None
-    if folder.project.decision is not None or training.calibration is not None:
+    first_model: FittedModel | None = None
+    is_final = training.final_fit == "train"
+    if is_final or folder.project.decision is not None or training.calibration is not None:
         # As the final model is fitted, but on rows that leave some to choose on.
-        first_model: FittedModel = learner.fit(head, examples, curve)
+        first_model = learner.fit(head, examples, curve)
         if training.calibration is not None:
             probability = first_model.predict(held_out.numbers)
             calibration = fit_calibration(training.calibration, head, held_out.target, probability)
@@ -120,24 +134,32 @@ def train_model(
         if folder.project.decision is not None:
             probability = first_model.predict(held_out.numbers)
             decision = choose_threshold(folder.project.decision, validation.target, probability)
-    transform = fit_transform(specification, both.tensors)
-    if selected is not None:
-        transform = transform.restricted_to(selected.kept)
-    head = make_head(task, answer_width, both, training.class_weights)
-    model: FittedModel = learner.fit(head, _encode(transform, head, both), curve)
-    if calibration is not None:
-        model = model.calibrated(calibration)
+    if is_final and first_model is not None:
+        transform, model, fitted = first, first_model, train
+    else:
+        fitted = both
+        transform = fit_transform(specification, both.tensors)
+        if selected is not None:
+            transform = transform.restricted_to(selected.kept)
+        head = make_head(task, answer_width, both, training.class_weights)
+        model = learner.fit(head, _encode(transform, head, both), curve)
+        if calibration is not None:
+            model = model.calibrated(calibration)
     history = TrainingHistory(
         family=family,
         candidates=candidates,
         trials=tuned.trials if tuned else (),
         settings=tuned.settings if tuned else {},
         tuning_warning=tuned.warning if tuned else "",
+        baseline_loss=baseline,
+        ladder=ladder,
+        learning_curve=traced,
+        class_weights=_name_weights(head, dictionary),
         selection=selected,
         loss=curve.loss,
         val_loss=curve.val_loss,
         best_epoch=curve.best_epoch,
-        rows={"train": len(train), "validation": len(validation)},
+        rows={"train": len(train)} | ({} if is_final else {"validation": len(validation)}),
         parameters=model.parameters,
         seconds=time.monotonic() - started,
     )
@@ -147,7 +169,7 @@ def train_model(
         folder=folder,
         transform=transform,
         model=model,
-        rows=both,
+        rows=fitted,
         data_fingerprint=manifest.fingerprint,
         feature_service=feature_service,
         decision=decision,
@@ -158,7 +180,7 @@ def train_model(
     checkpoints.clear()
     if search is not None:
         forget(search)
-    _print_summary(history, both, bundle)
+    _print_summary(history, fitted, bundle)
     return bundle
 
 
@@ -179,6 +201,11 @@ def _encode(transform: FittedTransform, head: Head, rows: TrainingRows) -> Examp
     return Examples(TransformExecutor(transform).apply(rows.tensors), head.encode(rows))
 
 
+def _name_weights(head: Head, dictionary: DataDictionary) -> dict[str, float]:
+    classes = dictionary.targets[0].categories or ("no", "yes")
+    return dict(zip(classes, head.class_weights, strict=True)) if head.class_weights else {}
+
+
 def _check_dictionary(manifest: DatasetManifest, dictionary: DataDictionary) -> None:
     if manifest.dictionary_fingerprint != dictionary.fingerprint:
         raise InputError(
@@ -192,7 +219,7 @@ def _check_dictionary(manifest: DatasetManifest, dictionary: DataDictionary) -> 
 
 
 def _check_features(feature_service: FeatureServiceReference, dictionary: DataDictionary) -> None:
-    features = tuple(c.name for c in dictionary.inputs if c.type is not ColumnType.IMAGE)
+    features = tuple(column.name for column in dictionary.stored)
     if feature_service.features != features:
         raise InputError(
             describe(
@@ -212,12 +239,19 @@ def _print_summary(history: TrainingHistory, rows: TrainingRows, bundle: BundleM
         chosen = ", taken" if score.family == history.family else ""
         print(f"  {score.family:<22} {told} ({score.seconds:.1f} s){chosen}")
     for trial in history.trials:
-        settings = ", ".join(f"{name}={value}" for name, value in trial.settings.items()) or "as declared"
         told = f"loss {trial.loss:.4f}" if trial.loss is not None else ""
         taken = ", taken" if trial.settings == history.settings else ""
-        print(f"  {settings}: {told}{', ' if told and trial.reason else ''}{trial.reason}{taken}")
+        print(f"  {trial.name}: {told}{', ' if told and trial.reason else ''}{trial.reason}{taken}")
     if history.tuning_warning:
         print(f"Warning: {history.tuning_warning}")
+    if history.ladder is not None:
+        _print_ladder(history.ladder)
+    if history.learning_curve is not None:
+        print(f"Loss by rows, in {history.learning_curve.seconds:.1f} s:")
+        for point in history.learning_curve.points:
+            print(f"  {point.rows}: {np.mean(point.losses):.4f} ± {np.std(point.losses):.4f}")
+        if history.learning_curve.reason:
+            print(f"  left out: {history.learning_curve.reason}")
     if history.selection is not None:
         left_out = [one.name for one in history.selection.features if not one.is_kept]
         print(
@@ -233,7 +267,20 @@ def _print_summary(history: TrainingHistory, rows: TrainingRows, bundle: BundleM
         print(f"{history.family}: validation loss {history.val_loss[0]:.4f}")
     left_out = f", {rows.left_out} left out for a missing value" if rows.left_out else ""
     print(
-        f"Fitted {history.parameters} parameters on {len(rows)} rows of train and validation{left_out} "
-        f"in {history.seconds:.1f} s"
+        f"Fitted {history.parameters} parameters on {len(rows)} rows of {' and '.join(history.rows)}"
+        f"{left_out} in {history.seconds:.1f} s"
     )
     print(f"Bundle {bundle.fingerprint[:12]}: {len(bundle.files)} files")
+
+
+def _print_ladder(ladder: CapacityPath) -> None:
+    seconds = sum(step.seconds for step in ladder.steps)
+    print(f"Capacity, without a penalty, in {seconds:.1f} s:")
+    for step in ladder.steps:
+        told = step.reason
+        if step.val_loss:
+            least = step.best_epoch - 1
+            told = f"loss {step.loss[least]:.4f}, on validation rows {step.val_loss[least]:.4f}"
+        print(f"  {step.name}: {told}{', overfits' if step.is_overfitting else ''}")
+    if ladder.reason:
+        print(f"  ended: {ladder.reason}")

@@ -53,7 +53,7 @@ class Estimators:
         losses = [
             measure_loss(head, rows.target, fitted.predict(rows.numbers)) for rows in (train, validation)
         ]
-        return Curve((losses[0],), (losses[1],))
+        return Curve((losses[0],), (losses[1],), fitted.parameters)
 
     def fit(self, head: Head, examples: Examples, curve: Curve) -> FittedEstimator:
         """Fit once."""

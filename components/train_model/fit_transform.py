@@ -45,7 +45,8 @@ def fit_transform(
                 else _fit_number(column, columns[column.name])
             ).model_copy(update={"derived": column.derived})
             for column in specification.columns
-        )
+        ),
+        moments=specification.moments,
     )
 
 

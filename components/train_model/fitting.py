@@ -34,8 +34,8 @@ def find_epochs(
     training = builder.training
     place = _find(checkpoints, builder, head, train, validation.numbers, validation.target)
     measure = _ValidationLoss(validation, head)
-    _, logs = _fit(builder, head, train, training.max_epochs, place, measure)
-    curve = Curve(tuple(logs["loss"]), tuple(logs["val_loss"]))
+    network, logs = _fit(builder, head, train, training.max_epochs, place, measure)
+    curve = Curve(tuple(logs["loss"]), tuple(logs["val_loss"]), int(network.count_params()))
     if not np.isfinite([curve.loss, curve.val_loss]).all():
         raise InputError(
             describe(
@@ -142,6 +142,8 @@ def _fit(
     measure: keras.callbacks.Callback | None,
 ) -> tuple[keras.Model, dict[str, list[float]]]:
     training = builder.training
+    # A network's names are in its files: they must not tell how many were fitted before it.
+    keras.utils.clear_session(free_memory=False)
     keras.utils.set_random_seed(training.seed)
     tf.config.experimental.enable_op_determinism()
     rows, width = examples.numbers.shape

@@ -8,6 +8,7 @@ from typing import Any
 import tensorflow as tf
 
 from mulgil.contract.expressions import CROSSED_BY, GREATEST_FLOAT32, LEAST_FLOAT32, Expression
+from mulgil.contract.moments import Zone, part_of
 from mulgil.preprocessing import MISSING_CODE
 
 _TWO: Mapping[str, Callable[[Any, Any], Any]] = {
@@ -61,6 +62,10 @@ class _Tensors:
             is_missing |= _is_missing(code)
         return tf.where(is_missing, MISSING_CODE, tf.strings.join(codes, CROSSED_BY))
 
+    def part(self, name: str, seconds: Any, zone: Zone) -> Any:
+        place = tf.searchsorted(tf.constant(zone.bounds, tf.float64), seconds, side="right")
+        return part_of(name, seconds + tf.gather(tf.constant(zone.ahead, tf.float64), place))
+
 
 _TENSORS = _Tensors()
 
@@ -70,11 +75,12 @@ def derive_tensor(expression: Expression, columns: Mapping[str, tf.Tensor], like
 
     Args:
         expression: What it is derived by.
-        columns: The graph's inputs: float32 with NaN for missing, or text with `MISSING_CODE`.
+        columns: The graph's inputs: float32 with NaN for missing, text with `MISSING_CODE`, or moments as
+            float64 seconds since 1970.
         like: Any of them, whose rows a constant is written in.
 
     Returns:
-        The same forms.
+        A number or a text in the same form.
 
     Shapes:
         (rows,) each.

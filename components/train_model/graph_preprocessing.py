@@ -15,6 +15,8 @@ from mulgil.preprocessing import MISSING_CODE, FittedColumn, FittedTransform
 def specify_inputs(transform: FittedTransform) -> dict[str, tf.TensorSpec]:
     """Return the graph's inputs by column: float32 where NaN is missing, text where "" is, or files.
 
+    A date and time is float64: seconds since 1970 in UTC, where NaN is missing.
+
     Shapes:
         (rows,) each.
     """
@@ -23,7 +25,7 @@ def specify_inputs(transform: FittedTransform) -> dict[str, tf.TensorSpec]:
             [None], tf.string if column.is_categorical or column.image else tf.float32, name=column.name
         )
         for column in transform.inputs
-    }
+    } | {name: tf.TensorSpec([None], tf.float64, name=name) for name in transform.moments}
 
 
 def encode(transform: FittedTransform, columns: Mapping[str, tf.Tensor]) -> tf.Tensor:
@@ -32,7 +34,7 @@ def encode(transform: FittedTransform, columns: Mapping[str, tf.Tensor]) -> tf.T
     Shapes:
         (rows,) each in `columns`; returns (rows, width).
     """
-    any_input = columns[transform.inputs[0].name]
+    any_input = columns[transform.names[0]]
     derived = {
         column.name: derive_tensor(parse_expression(column.derived), columns, any_input)
         for column in transform.columns

@@ -49,10 +49,12 @@ class Curve:
         loss: On the training rows by epoch, dropout and penalty included.
         val_loss: The plain loss on the validation rows: log loss, or of a number the mean squared error in
             squares of its standard deviation. A model that is not fitted by epochs has one.
+        parameters: Numbers that the model learned which was fitted for it.
     """
 
     loss: tuple[float, ...]
     val_loss: tuple[float, ...]
+    parameters: int = 0
 
     @property
     def best_epoch(self) -> int:

@@ -89,7 +89,7 @@ class FittedNetwork:
     def ask(self, path: Path, transform: FittedTransform, tensors: Tensors, output: str) -> npt.NDArray[Any]:
         """Ask the SavedModel as it was written."""
         serve = tf.saved_model.load(str(path / BUNDLE_SAVED_MODEL)).signatures["serving_default"]
-        answer = serve(**{column.name: tf.constant(tensors[column.name]) for column in transform.inputs})
+        answer = serve(**{name: tf.constant(tensors[name]) for name in transform.names})
         return np.asarray(answer[output])
 
 

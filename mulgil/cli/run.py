@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from mulgil.artifacts import Endpoint, Evaluation, RolloutReference
+from mulgil.artifacts import DATASET_MANIFEST, DatasetManifest, Endpoint, Evaluation, RolloutReference
 from mulgil.cli.console import errors, output
 from mulgil.cli.progress import progress_on
 from mulgil.cli.training import (
@@ -31,9 +31,11 @@ from mulgil.errors import (
     TemporaryError,
     describe,
 )
+from mulgil.full_disk import as_full_disk
 from mulgil.local.launch import FinishedRun, folder_of, launch, open_run_store, resume
 from mulgil.local.platforms import RunnerKind
 from mulgil.local.run_names import find_run
+from mulgil.local.run_store import State
 from mulgil.local.task_folder import log_of
 from mulgil.reports.writing import write_report
 from mulgil.rollout.spawning import ensure_driven
@@ -150,6 +152,9 @@ def _write_report(run: FinishedRun) -> Path | None:
     try:
         return write_report(run.record)
     except (MulgilError, OSError) as exc:
+        if run.result.failed and as_full_disk(exc):
+            # The step that failed says so, and what to do.
+            return None
         errors.print(f"The report could not be written: {exc}", markup=False)
         return None
 
@@ -197,12 +202,25 @@ _OWN_EXIT_CODES = {
 }
 
 
+def _tell_spans(run: FinishedRun) -> tuple[str, ...]:
+    dataset = run.result.find_artifact("ingest-data", "dataset")
+    if dataset is None:
+        return ()
+    states = {
+        task.task.rpartition("/")[2]: task.state for task in open_run_store().list_tasks(run.record.run_id)
+    }
+    is_reused = states.get("ingest-data") is State.CACHED
+    return DatasetManifest.read(dataset / DATASET_MANIFEST).tell_spans(is_reused=is_reused)
+
+
 def _summarise(run: FinishedRun, report: Path | None) -> None:
     evaluation_path = run.result.find_artifact("evaluate-model", "evaluation")
     assert evaluation_path is not None
     evaluation = Evaluation.read(evaluation_path)
     metric = evaluation.metrics[evaluation.primary_metric]
     output.print()
+    for number, words in enumerate(_tell_spans(run)):
+        output.print(f"{'' if number else 'rows':<14} {words}", markup=False)
     output.print(
         f"test {evaluation.primary_metric}   {metric.value:.4f} "
         f"({metric.confidence:.0%} interval {metric.low:.4f} to {metric.high:.4f}, {evaluation.rows} rows)"

@@ -19,8 +19,8 @@ ProjectArgument = Annotated[Path, typer.Argument(help="Folder with project.yaml 
 SourceOption = Annotated[
     str | None,
     typer.Option(
-        help="A file, a folder of files, a quoted pattern such as 'parts/*.csv', or a URL to read instead of "
-        "the project's source."
+        help="A file, a folder of files, a quoted pattern such as 'parts/*.csv', spans such as "
+        "'sales/{date}.csv', or a URL to read instead of the project's source."
     ),
 ]
 SettingsOption = Annotated[

@@ -62,6 +62,7 @@ class StepSettings(_Part):
         accelerator: Devices.
         retries: How often a failed attempt is made again.
         timeout_seconds: Longest time of an attempt.
+        is_cached: Whether KFP takes outputs of an earlier run for it; what the pipeline says, if not given.
     """
 
     requests: Amounts = Amounts()
@@ -74,6 +75,7 @@ class StepSettings(_Part):
     accelerator: Accelerator | None = None
     retries: Annotated[int, Field(ge=0)] | None = None
     timeout_seconds: Annotated[int, Field(ge=1)] | None = None
+    is_cached: bool | None = None
 
 
 class PipelineSettings(_Part):

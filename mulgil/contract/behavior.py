@@ -90,9 +90,11 @@ def explain_behaviors(
 
 def _explain(test: BehaviorTest, columns: dict[str, Column], answers: Sequence[str]) -> str | None:
     column = columns.get(test.column)
-    if column is None or column.type is ColumnType.IMAGE:
-        known = ", ".join(name for name, one in columns.items() if one.type is not ColumnType.IMAGE)
-        return f"column: a request carries the columns {known or 'none but an image'}; received {test.column}"
+    others = (ColumnType.IMAGE, ColumnType.TIMESTAMP)
+    if column is None or column.type in others:
+        known = ", ".join(name for name, one in columns.items() if one.type not in others)
+        known = known or "none but an image or a date"
+        return f"column: a request carries the columns {known}; received {test.column}"
     if column.type.is_numeric:
         if test.by is None:
             return f"by: {test.column} is a number, and is changed by one; received nothing"

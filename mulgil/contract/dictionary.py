@@ -32,12 +32,17 @@ class Contract(BaseModel):
 
 
 class ColumnRole(StrEnum):
-    """What a column is for."""
+    """What a column is for.
+
+    An `input` is stored, asked for and sent like a feature, and read by derived columns alone: a date and
+    time, of which a model reads parts and distances.
+    """
 
     FEATURE = "feature"
     TARGET = "target"
     ENTITY = "entity"
     EVENT_TIMESTAMP = "event_timestamp"
+    INPUT = "input"
     IGNORE = "ignore"
 
 
@@ -98,7 +103,8 @@ class MissingPolicy(StrEnum):
 
     `reject`: the row is an error. `drop_row`: left out of training, refused when serving. The others fill:
     with the training rows' `mean`, `median` or `most_frequent` value, with a `constant`, or with a category
-    of its own (`new_category`).
+    of its own (`new_category`). `keep` leaves an input of derived columns without one: what is derived of it
+    then has none either, and a policy of its own.
     """
 
     REJECT = "reject"
@@ -108,6 +114,7 @@ class MissingPolicy(StrEnum):
     MOST_FREQUENT = "most_frequent"
     CONSTANT = "constant"
     NEW_CATEGORY = "new_category"
+    KEEP = "keep"
 
     @property
     def is_value_required(self) -> bool:
@@ -245,6 +252,7 @@ _TYPES_BY_ROLE = {
     ColumnRole.TARGET: {ColumnType.FLOAT, ColumnType.INTEGER, ColumnType.BOOLEAN, ColumnType.CATEGORY},
     ColumnRole.ENTITY: {ColumnType.INTEGER, ColumnType.TEXT},
     ColumnRole.EVENT_TIMESTAMP: {ColumnType.TIMESTAMP},
+    ColumnRole.INPUT: {ColumnType.TIMESTAMP},
 }
 
 _KINDS = {
@@ -323,11 +331,11 @@ class Column(Contract):
         description="Expression over others, such as `num > 0`: a target's over columns of the source, "
         "a feature's over other features, which is computed in training and where a model is served alike.",
     )
-    generated: Literal["row_number"] | datetime | None = Field(
+    generated: Literal["row_number", "span"] | datetime | None = Field(
         default=None,
         description=(
             "The source lacks this column and ingestion makes it: `row_number` counts from 1, "
-            "a date and time stands in every row."
+            "`span` is the date of the span that a row is of, a date and time stands in every row."
         ),
     )
     missing: Annotated[MissingPolicy, BeforeValidator(_missing, json_schema_input_type=MissingPolicy)] = (
@@ -450,7 +458,9 @@ class Column(Contract):
             )
         if self.type is not ColumnType.CATEGORY and self.missing is MissingPolicy.NEW_CATEGORY:
             raise ValueError(f"missing=new_category goes with type=category; received type={self.type}")
-        if self.role not in (ColumnRole.FEATURE, ColumnRole.IGNORE) and not self.missing.is_value_required:
+        self._check_input()
+        is_filled = not self.missing.is_value_required and self.missing is not MissingPolicy.KEEP
+        if self.role not in (ColumnRole.FEATURE, ColumnRole.IGNORE) and is_filled:
             raise ValueError(f"a column of role {self.role} is never filled; received missing={self.missing}")
         if self.expects is not None and (
             self.role is not ColumnRole.FEATURE or self.type in (ColumnType.CATEGORY, ColumnType.IMAGE)
@@ -484,6 +494,18 @@ class Column(Contract):
         if self.source_name is not None and not self.is_in_source:
             raise ValueError(f"ingestion makes this column; received source_name={self.source_name}")
         return self
+
+    def _check_input(self) -> None:
+        if self.missing is MissingPolicy.KEEP and self.role is not ColumnRole.INPUT:
+            raise ValueError(f"missing=keep goes with role=input; received role={self.role}")
+        if self.role is not ColumnRole.INPUT:
+            return
+        if self.missing not in (MissingPolicy.REJECT, MissingPolicy.KEEP):
+            raise ValueError(f"an input has one of keep, reject; received missing={self.missing}")
+        if not self.is_in_source:
+            raise ValueError("an input comes from the source; received a column that ingestion makes")
+        if self.skew is not None or self.drift is not None:
+            raise ValueError("`skew` and `drift` go with what is derived of an input")
 
     def _check_violation_policy(self) -> None:
         if self.on_violation is ViolationPolicy.WARN and self.role is not ColumnRole.FEATURE:
@@ -598,6 +620,16 @@ class DataDictionary(Contract):
         for role in (ColumnRole.TARGET, ColumnRole.FEATURE):
             if not any(column.role is role for column in self.columns):
                 mistakes.append(mistake(f"at least one column has the role {role}; received none", "columns"))
+        mistakes += [
+            mistake(
+                "an input is read by derived columns, such as `days_between(it, another)`; none reads it: "
+                "give it the role ignore",
+                *self._place(column.name),
+                "role",
+            )
+            for column in self.columns
+            if column.role is ColumnRole.INPUT and column.name not in self._read
+        ]
         images = [column.name for column in self.features if column.type is ColumnType.IMAGE]
         others = [column.name for column in self.features if column.type is not ColumnType.IMAGE]
         if images and len(self.features) > 1:
@@ -650,7 +682,7 @@ class DataDictionary(Contract):
         expression = column.expression
         assert expression is not None
         # What a request carries, whether a model is trained or served.
-        operands = {one.name: one for one in self.inputs if one.type in _KINDS}
+        operands = {one.name: one for one in self._operands if one.type in _KINDS}
         if unknown := sorted(expression.columns - operands.keys()):
             roles = {one.name: f"role={one.role}" for one in self.columns}
             roles |= {one.name: "derived, too" for one in self.columns if one.is_derived_feature}
@@ -658,6 +690,9 @@ class DataDictionary(Contract):
             return [f"a derived feature reads features of the source, which a request has; received {told}"]
         if not expression.columns:
             return [f"a derived feature reads a column; received {column.derived}"]
+        made = [name for name in sorted(expression.columns) if not operands[name].is_in_source]
+        if made:
+            return [f"ingestion makes this column, so that no request has it; received {', '.join(made)}"]
         secret = sorted(name for name in expression.columns if operands[name].sensitive)
         if secret and not column.sensitive:
             return [f"what is derived of a sensitive column is sensitive; received it of {', '.join(secret)}"]
@@ -715,8 +750,38 @@ class DataDictionary(Contract):
 
     @property
     def inputs(self) -> tuple[Column, ...]:
-        """The features that a request carries and that are stored: all but the derived ones."""
-        return tuple(column for column in self.features if column.derived is None)
+        """What a request carries: the features that are not derived, and the dates that derived ones read."""
+        return tuple(
+            column
+            for column in self._operands
+            if column.role is not ColumnRole.EVENT_TIMESTAMP or column.name in self._read
+        )
+
+    @property
+    def stored(self) -> tuple[Column, ...]:
+        """What the feature store keeps of each row beside its entity and its time."""
+        return tuple(
+            column
+            for column in self.inputs
+            if column.type is not ColumnType.IMAGE and column.role is not ColumnRole.EVENT_TIMESTAMP
+        )
+
+    @property
+    def moments(self) -> tuple[str, ...]:
+        """Names of the inputs that are dates and times."""
+        return tuple(column.name for column in self.inputs if column.type is ColumnType.TIMESTAMP)
+
+    @property
+    def _operands(self) -> tuple[Column, ...]:
+        """The columns that a derived feature may read."""
+        roles = (ColumnRole.FEATURE, ColumnRole.INPUT, ColumnRole.EVENT_TIMESTAMP)
+        return tuple(column for column in self.columns if column.role in roles and column.derived is None)
+
+    @property
+    def _read(self) -> frozenset[str]:
+        """Names of the columns that derived features read."""
+        expressions = [column.expression for column in self.features if column.expression is not None]
+        return frozenset(name for expression in expressions for name in expression.columns)
 
     @property
     def targets(self) -> tuple[Column, ...]:

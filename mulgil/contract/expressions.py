@@ -1,6 +1,6 @@
 """Derived columns: a small expression language over other columns.
 
-Python's own syntax, but only column names, literals, arithmetic, comparisons, `and`, `or`, `not` and five
+Python's own syntax, but only column names, literals, arithmetic, comparisons, `and`, `or`, `not` and a few
 functions. It is read into a tree once and never evaluated by Python, so that a dictionary from a stranger
 cannot run code. A missing operand makes the result missing.
 
@@ -21,6 +21,8 @@ from enum import StrEnum
 from itertools import pairwise, product
 from typing import Any, Protocol
 
+from mulgil.contract.moments import EPOCH, PARTS, SECONDS_A_DAY, Zone, find_zone, part_of
+
 Scalar = float | int | bool | str | datetime | None
 
 _ARITHMETIC: dict[type[ast.AST], str] = {ast.Add: "+", ast.Sub: "-", ast.Mult: "*", ast.Div: "/"}
@@ -31,7 +33,9 @@ _SYMBOLS = _ARITHMETIC | _ORDER | _EQUALITY
 # Functions of one number; a logarithm and a root of what has none are missing.
 _OF_A_NUMBER = ("abs", "log", "sqrt")
 _BUCKET, _CROSS = "bucket", "cross"
-_FUNCTIONS = (*_OF_A_NUMBER, _BUCKET, _CROSS)
+# Of dates: how many days lie between two, and a part as a category.
+_DAYS, _CODE = "days_between", "code"
+_FUNCTIONS = (*_OF_A_NUMBER, _BUCKET, _CROSS, *PARTS, _DAYS, _CODE)
 
 # All that an expression may do with operands, as it is written.
 OPERATIONS = (*_SYMBOLS.values(), "and", "or", "not", *_FUNCTIONS)
@@ -82,6 +86,9 @@ class Algebra(Protocol):
     def cross(self, codes: Sequence[Any]) -> Any:
         """Return codes as one, joined by `CROSSED_BY`."""
 
+    def part(self, name: str, seconds: Any, zone: Zone) -> Any:
+        """Return a part of a date, such as the hour, as the clocks of a zone show it."""
+
 
 @dataclass(frozen=True)
 class Expression:
@@ -128,8 +135,10 @@ class Expression:
         Raises:
             ValueError: There is no value, as in a division by zero.
         """
+        # A moment is a number of seconds here, with its fraction.
+        operands = {n: _seconds(v) if isinstance(v, datetime) else v for n, v in row.items()}
         try:
-            result: Scalar = _compute(self._tree, row, _SCALARS)
+            result: Scalar = _compute(self._tree, operands, _SCALARS)
         except (ArithmeticError, ValueError) as exc:
             raise ValueError(f"{self.text} has no value: {exc}") from exc
         return result
@@ -139,7 +148,7 @@ class Expression:
 
         Args:
             row: Numbers as float32 has them, which is what a model's graph gets, and 0 for those below
-                `LEAST_FLOAT32` in size; truth as 1 and 0.
+                `LEAST_FLOAT32` in size; truth as 1 and 0; moments as whole seconds since 1970.
         """
         try:
             value = _compute(self._tree, row, _SCALARS)
@@ -164,6 +173,10 @@ def parse_expression(text: str) -> Expression:
         raise ValueError(f"not an expression: {exc.msg}; received {text!r}") from exc
     _check(tree)
     return Expression(text, frozenset(_names(tree)), tree)
+
+
+def _seconds(moment: datetime) -> float:
+    return (moment - EPOCH).total_seconds()
 
 
 def _names(tree: ast.expr) -> list[str]:
@@ -207,6 +220,19 @@ def _check_call(node: ast.expr, name: str, arguments: Sequence[ast.expr]) -> Non
         is_right, takes = len(arguments) == 1, f"{name}(number)"
     elif name == _CROSS:
         is_right, takes = len(arguments) >= 2, "cross(category, category)"
+    elif name == _DAYS:
+        is_right, takes = len(arguments) == 2, "days_between(earlier, later)"
+    elif name == _CODE:
+        is_right = len(arguments) == 1 and _part_name(arguments[0]) is not None
+        takes = f"code(weekday(time)): one of {', '.join(PARTS)}"
+    elif name in PARTS:
+        is_right = len(arguments) in (1, 2)
+        takes = f'{name}(time), or {name}(time, "Europe/Paris")'
+        match arguments[1:]:
+            case [ast.Constant(value=str() as zone)]:
+                find_zone(zone)
+            case [_]:
+                is_right = False
     else:
         bounds = [_literal(argument) for argument in arguments[1:]]
         numbers = [bound for bound in bounds if bound is not None]
@@ -214,6 +240,19 @@ def _check_call(node: ast.expr, name: str, arguments: Sequence[ast.expr]) -> Non
         takes = "bucket(number, 18, 65): bounds from the least to the greatest"
     if not is_right:
         raise ValueError(f"{name} is written as {takes}; received {ast.unparse(node)!r}")
+
+
+def _part_name(node: ast.expr) -> str | None:
+    match node:
+        case ast.Call(ast.Name(id=name)) if name in PARTS:
+            return name
+    return None
+
+
+def _part_codes(node: ast.expr) -> tuple[list[float], tuple[str, ...]]:
+    """Return where a part's whole numbers but the first begin, and each as a code."""
+    low, high = PARTS[_part_name(node) or ""]
+    return [float(number) for number in range(low + 1, high + 1)], tuple(map(str, range(low, high + 1)))
 
 
 def _literal(node: ast.expr) -> float | None:
@@ -243,6 +282,8 @@ def _codes(node: ast.expr, categories: Mapping[str, Sequence[str]]) -> tuple[str
             return (text,)
         case ast.Call(ast.Name(id=name), [_, *bounds]) if name == _BUCKET:
             return _labels(_bounds(bounds))
+        case ast.Call(ast.Name(id=name), [part]) if name == _CODE:
+            return _part_codes(part)[1]
         case ast.Call(_, arguments):
             every = [_codes(argument, categories) for argument in arguments]
             # Counted before they are written down.
@@ -288,7 +329,14 @@ def _infer(node: ast.expr, columns: Mapping[str, Kind]) -> Kind:
             _require(node, _infer(operand, columns) in _NUMERIC, "a number")
             return Kind.NUMBER
         case ast.Call(ast.Name(id=name), arguments):
+            if name in PARTS:
+                arguments = arguments[:1]
             kinds = {_infer(argument, columns) for argument in arguments}
+            if name in PARTS or name == _DAYS:
+                _require(node, kinds == {Kind.MOMENT}, "a column of type timestamp")
+                return Kind.NUMBER
+            if name == _CODE:
+                return Kind.TEXT
             if name == _CROSS:
                 _require(node, kinds == {Kind.TEXT}, "categories; bucket makes one of a number")
                 return Kind.TEXT
@@ -326,8 +374,22 @@ def _compute(node: ast.expr, columns: Mapping[str, Any], algebra: Algebra) -> An
                 return algebra.bucket(operand, bounds, _labels(bounds))
             if name == _CROSS:
                 return algebra.cross([operand, *(_compute(one, columns, algebra) for one in others)])
+            if name == _CODE:
+                return algebra.bucket(operand, *_part_codes(first))
+            if name in PARTS:
+                return algebra.part(name, operand, find_zone(_zone_name(others)))
+            if name == _DAYS:
+                seconds = algebra.combine("-", _compute(others[0], columns, algebra), operand)
+                return algebra.combine("/", seconds, algebra.constant(SECONDS_A_DAY))
             return algebra.apply(name, operand)
     raise AssertionError(f"unchecked expression: {ast.dump(node)}")
+
+
+def _zone_name(arguments: Sequence[ast.expr]) -> str:
+    match arguments:
+        case [ast.Constant(value=str() as name)]:
+            return name
+    return "UTC"
 
 
 class _Scalars:
@@ -373,6 +435,11 @@ class _Scalars:
 
     def cross(self, codes: Sequence[Any]) -> Any:
         return None if None in codes else CROSSED_BY.join(codes)
+
+    def part(self, name: str, seconds: Any, zone: Zone) -> Any:
+        if seconds is None:
+            return None
+        return part_of(name, seconds + zone.ahead[bisect_right(zone.bounds, seconds)])
 
 
 _SCALARS = _Scalars()

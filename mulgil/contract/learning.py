@@ -11,6 +11,7 @@ from pydantic import Field, ValidationError, model_validator
 
 from mulgil.contract.behavior import BehaviorTest
 from mulgil.contract.dictionary import ColumnType, Contract, DataDictionary, ImageForm, mistake
+from mulgil.contract.protocol import CapacityLadder, LearningCurve
 from mulgil.contract.selection import Selection
 from mulgil.contract.tuning import Tuning
 
@@ -297,6 +298,21 @@ class Training(Contract):
     tuning: Tuning | None = Field(
         default=None, description="Which settings are tried beside these; none if not given."
     )
+    capacity_ladder: CapacityLadder | None = Field(
+        default=None,
+        description="Models of more and more capacity that are fitted without a penalty beside this one, for "
+        "the report: until one overfits. `{}` takes the family's own; none if not given.",
+    )
+    learning_curve: LearningCurve | None = Field(
+        default=None,
+        description="How the cross-validated loss falls with the number of rows, for the report; `{}` asks "
+        "for it, and it is not measured if not given.",
+    )
+    final_fit: Literal["train_and_validation", "train"] = Field(
+        default="train_and_validation",
+        description="What the model is fitted on that is served. What validation rows choose, be it epochs, "
+        "a calibration or a threshold, is chosen by a model of the training rows either way.",
+    )
     seed: Seed = Field(default=0, description="Of the initial weights, the shuffles and the dropout.")
 
     @model_validator(mode="after")
@@ -337,36 +353,64 @@ class Training(Contract):
             raise ValueError("`tuning` goes with one family; received family=auto")
         if self.tuning.method == "hyperband" and self.family is not Family.NEURAL_NETWORK:
             raise ValueError(f"hyperband goes by epochs, and family={self.family} has none")
-        known = set(HYPERPARAMETERS[self.family])
-        if self.family is Family.NEURAL_NETWORK:
-            known = set(TUNED_OF_A_FIT if self.builder else TUNED_OF_A_FIT | TUNED_OF_A_NETWORK)
         mistakes = []
         for name, values in self.tuning.space.items():
-            is_the_builders = self.builder is not None and name not in type(self).model_fields
-            if name not in known and not is_the_builders:
-                text = f"{self.family} is tuned by {', '.join(sorted(known))}; received {name}"
+            texts = (self._explain_setting(name, value, "is tuned by") for value in values.ends)
+            text = next((text for text in texts if text is not None), None)
+            if text is not None:
                 mistakes.append(mistake(text, "tuning", "space", name))
-                continue
-            for value in values.ends:
-                try:
-                    self.with_settings({name: value})
-                except ValidationError as exc:
-                    text = f"{exc.errors()[0]['msg'].removeprefix('Value error, ')}; received {value}"
-                    mistakes.append(mistake(text, "tuning", "space", name))
         if mistakes:
             raise ValidationError.from_exception_data("Training", mistakes)
         return self
 
+    @model_validator(mode="after")
+    def _climbs_what_there_is(self) -> Self:
+        if self.capacity_ladder is None:
+            return self
+        if self.builder is not None and not self.capacity_ladder.steps:
+            raise ValueError(
+                "`capacity_ladder`: what grows in a `builder` is for the project to say; expected `steps`, "
+                "such as [{units: 4}, {units: 64}]"
+            )
+        if self.family is Family.AUTO and self.capacity_ladder.steps:
+            raise ValueError("`steps` of `capacity_ladder` go with one family; received family=auto")
+        mistakes = [
+            mistake(text, "capacity_ladder", "steps", place, name)
+            for place, step in enumerate(self.capacity_ladder.steps)
+            for name, value in step.items()
+            for text in [self._explain_setting(name, value, "grows by")]
+            if text is not None
+        ]
+        if mistakes:
+            raise ValidationError.from_exception_data("Training", mistakes)
+        return self
+
+    def _explain_setting(self, name: str, value: Any, verb: str) -> str | None:
+        """Say why a setting cannot be given a value; `None` where it can."""
+        known = set(HYPERPARAMETERS[self.family])
+        if self.family is Family.NEURAL_NETWORK:
+            known = set(TUNED_OF_A_FIT if self.builder else TUNED_OF_A_FIT | TUNED_OF_A_NETWORK)
+        is_the_builders = self.builder is not None and name not in type(self).model_fields
+        if name not in known and not is_the_builders:
+            return f"{self.family} {verb} {', '.join(sorted(known))}; received {name}"
+        try:
+            self.with_settings({name: value})
+        except ValidationError as exc:
+            return f"{exc.errors()[0]['msg'].removeprefix('Value error, ')}; received {value}"
+        return None
+
     def with_settings(self, settings: Mapping[str, Any]) -> Self:
-        """Return these with others in place of some, and nothing left to tune.
+        """Return these with others in place of some, and nothing left to tune or to show.
 
         Raises:
             pydantic.ValidationError: A value is not allowed.
         """
-        declared = self.model_dump() | {"tuning": None}
+        declared = self.model_dump() | {"tuning": None, "capacity_ladder": None, "learning_curve": None}
         of_family = dict(self.hyperparameters)
         for name, value in settings.items():
-            (declared if name in type(self).model_fields else of_family)[name] = value
+            # The family's own first: `learning_rate` is one of gradient_boosting, and of a network's fit.
+            is_of_family = name in HYPERPARAMETERS[self.family] or name not in type(self).model_fields
+            (of_family if is_of_family else declared)[name] = value
         return self.model_validate(declared | {"hyperparameters": of_family})
 
     def is_whole(self, name: str) -> bool:

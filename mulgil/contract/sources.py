@@ -11,24 +11,47 @@ from pydantic import Field, field_validator, model_validator
 
 from mulgil.contract.dictionary import Contract
 from mulgil.contract.learning import Ratio, Seed
+from mulgil.contract.spans import Span, Window, explain_spans, gather_spans, has_spans, pattern_of
 
 Location = Annotated[
     str,
     Field(
         min_length=1,
         description="A path, relative to the project folder, or a URL (HTTP(S), or s3:// and gs:// through "
-        "fsspec). A folder, or a path with * in it, is several files as one table.",
+        "fsspec). A folder, or a path with * in it, is several files as one table; {date}, {year}, {month}, "
+        "{day}, {span} and {version} in it stand for spans, of which each is read once.",
     ),
 ]
 # A password that stands in a URL: user, colon, password, at.
 _PASSWORD = re.compile(r"://[^/@]*:(?!\$\{)[^/@]+@")
 
 
-class CsvSource(Contract):
+class _Files(Contract):
+    """Rows in files, which may come in spans."""
+
+    kind: str
+    location: Location
+    spans: Window | None = Field(
+        default=None,
+        description="Which spans are read, where the location has placeholders; all if not given.",
+    )
+
+    @model_validator(mode="after")
+    def _names_spans_in_one_way(self) -> Self:
+        wrong = explain_spans(self.location)
+        if wrong is None and self.spans is not None and not has_spans(self.location):
+            wrong = (
+                f"`spans` goes with a location such as rows/{{date}}.csv; received location={self.location}"
+            )
+        if wrong is not None:
+            raise ValueError(wrong)
+        return self
+
+
+class CsvSource(_Files):
     """Rows in a delimited text file."""
 
     kind: Literal["csv"]
-    location: Location
     delimiter: str = Field(default=",", pattern=r'^[^\r\n"]$', description="The one sign between two cells.")
     quote: str = Field(default='"', pattern=r"^[^\r\n]$", description="The sign around a quoted cell.")
     decimal: Literal[".", ","] = Field(default=".", description="The sign before a number's fraction.")
@@ -65,18 +88,16 @@ class CsvSource(Contract):
         return encoding
 
 
-class ParquetSource(Contract):
+class ParquetSource(_Files):
     """Rows in a Parquet file."""
 
     kind: Literal["parquet"]
-    location: Location
 
 
-class JsonLinesSource(Contract):
+class JsonLinesSource(_Files):
     """Rows in a text file with a JSON object a line."""
 
     kind: Literal["json_lines"]
-    location: Location
 
 
 class SqlSource(Contract):
@@ -124,10 +145,21 @@ FileSource = CsvSource | ParquetSource | JsonLinesSource
 Source = Annotated[FileSource | ImageFolderSource | SqlSource | PythonSource, Field(discriminator="kind")]
 
 
-def files_at(path: Path) -> list[Path]:
-    """Return the files of an absolute location, in order: itself, a folder's, or those of a pattern."""
+def files_at(path: Path, window: Window | None = None) -> list[Path]:
+    """Return the files of an absolute location, in order: itself, a folder's, those of a pattern or of spans.
+
+    Args:
+        path: The location.
+        window: Which of its spans are meant, if it has any; all if not given.
+
+    Raises:
+        InputError: A span's file has a date that is none.
+    """
     if path.is_file():
         return [path]
+    if has_spans(str(path)):
+        spans, _ = spans_at(path)
+        return [Path(file) for span in (window or Window()).choose(spans) for file in span.files]
     try:
         # A pattern begins at the root of the path, which is absolute.
         found = list(
@@ -137,6 +169,14 @@ def files_at(path: Path) -> list[Path]:
         # Such as a**b, which is no pattern.
         return []
     return sorted(file for file in found if file.is_file() and not file.name.startswith((".", "_")))
+
+
+def spans_at(path: Path) -> tuple[tuple[Span, ...], tuple[str, ...]]:
+    """Return the spans of an absolute location with placeholders, the oldest first, and what is of none."""
+    pattern = Path(pattern_of(str(path)))
+    # A span may be a folder.
+    found = [*files_at(pattern), *files_at(pattern / "*")]
+    return gather_spans(str(path), map(str, found))
 
 
 def images_in(folder: Path) -> list[Path]:

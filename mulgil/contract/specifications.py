@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass
 from mulgil.contract.dictionary import (
     Association,
     Column,
+    ColumnRole,
     ColumnType,
     DataDictionary,
     ImageForm,
@@ -52,7 +53,7 @@ class ValidationSpecification:
     """What a dataset must look like.
 
     Attributes:
-        columns: Every column of the ingested table but the entity and the event timestamp.
+        columns: Every column of the ingested table but the entity and the dates and times.
     """
 
     columns: tuple[ColumnStatisticsSpecification, ...]
@@ -121,16 +122,26 @@ class PreprocessingColumn:
 
 @dataclass(frozen=True)
 class PreprocessingSpecification:
-    """How raw feature columns become the model's numeric input."""
+    """How raw feature columns become the model's numeric input.
+
+    Attributes:
+        columns: The features.
+        moments: The dates and times that derived ones of them read.
+    """
 
     columns: tuple[PreprocessingColumn, ...]
+    moments: tuple[str, ...] = ()
 
 
 def specify_validation(dictionary: DataDictionary) -> ValidationSpecification:
     """Derive what TFDV's schema says."""
     keys = {dictionary.entity.name, dictionary.event_timestamp.name}
     return ValidationSpecification(
-        columns=tuple(_statistics(column) for column in dictionary.kept if column.name not in keys),
+        columns=tuple(
+            _statistics(column)
+            for column in dictionary.kept
+            if column.name not in keys and column.role is not ColumnRole.INPUT
+        ),
     )
 
 
@@ -140,11 +151,7 @@ def specify_features(dictionary: DataDictionary) -> FeatureSpecification:
         entity=dictionary.entity.name,
         entity_type=dictionary.entity.type,
         event_timestamp=dictionary.event_timestamp.name,
-        features=tuple(
-            Feature(c.name, c.type, c.description)
-            for c in dictionary.inputs
-            if c.type is not ColumnType.IMAGE
-        ),
+        features=tuple(Feature(c.name, c.type, c.description) for c in dictionary.stored),
     )
 
 
@@ -164,7 +171,8 @@ def specify_preprocessing(dictionary: DataDictionary) -> PreprocessingSpecificat
                 image=column.image,
             )
             for column in dictionary.features
-        )
+        ),
+        moments=dictionary.moments,
     )
 
 

@@ -93,7 +93,7 @@ def read_json(column: Column, value: object) -> Value:
                 return value
             raise ValueMismatchError(column, "text", value)
         case ColumnType.TIMESTAMP:
-            moment = _read_moment(value)
+            moment = read_moment(value)
             if moment is None:
                 raise ValueMismatchError(column, "a date and time in ISO 8601", value)
             return moment
@@ -138,7 +138,11 @@ def _read_number(text: str) -> float | None:
         return None
 
 
-def _read_moment(value: object) -> datetime | None:
+def read_moment(value: object) -> datetime | None:
+    """Read a date and time in ISO 8601, or one that is such already, in UTC; `None` where it is neither.
+
+    Digits beyond a millionth of a second are left out.
+    """
     try:
         moment = datetime.fromisoformat(value) if isinstance(value, str) else value
         if not isinstance(moment, datetime):

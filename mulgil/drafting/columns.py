@@ -153,7 +153,10 @@ def why_ignored(profile: ColumnProfile, target: ColumnProfile) -> str | None:
             else "it is constant"
         )
     if profile.kind is Kind.TIME:
-        return "a time is no feature as it is; derive what matters of it"
+        return (
+            "a time is no feature as it is; with type timestamp and role input, another column derives of it "
+            "what matters, such as its month or the days from it to the event"
+        )
     is_unique = profile.distinct > _NEARLY_ALL * present and present > 20
     is_discrete = profile.kind in (Kind.WHOLE, Kind.TEXT)
     if is_unique and is_discrete and (_LOOKS_LIKE_A_KEY.search(profile.name) or profile.is_sequential):

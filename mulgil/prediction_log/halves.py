@@ -18,8 +18,8 @@ import msgspec
 import numpy as np
 
 from mulgil.contract.dictionary import Column, ColumnType, DataDictionary
-from mulgil.contract.values import read_json
-from mulgil.online_rows import RowForm
+from mulgil.contract.values import Value, read_json
+from mulgil.online_rows import RowForm, event_time
 from mulgil.prediction_log.events import Event
 from mulgil.serving import protocol_v1, protocol_v2
 from mulgil.serving.binary_tensors import read_elements, split_body
@@ -107,9 +107,9 @@ class ModelColumns:
         self._entity = dictionary.entity
         self._features = {column.name: column for column in dictionary.inputs}
         self._image = next((column for column in dictionary.inputs if column.image), None)
-        self._form = RowForm(
-            [(c.name, FEAST_TYPES[c.type]) for c in dictionary.inputs if c.type in FEAST_TYPES]
-        )
+        self._form = RowForm([(c.name, FEAST_TYPES[c.type]) for c in dictionary.stored])
+        self._stored = tuple(column.name for column in dictionary.stored)
+        self._time = next((c.name for c in dictionary.inputs if c is dictionary.event_timestamp), None)
         self._key = key
 
     def read_request(
@@ -145,11 +145,15 @@ class ModelColumns:
 
     def read_rows(self, text: str) -> dict[str, list[Any]]:
         """Return the columns of rows of the online store."""
-        found = [
-            [None] * len(self._features) if row is None else self._form.unpack(b64decode(row))[1]
+        rows = [
+            None if row is None else b64decode(row)
             for row in msgspec.json.decode(text, type=list[str | None])
         ]
-        return self.hide(dict(zip(self._features, map(list, zip(*found, strict=True)), strict=True)))
+        found = [[None] * len(self._stored) if row is None else self._form.unpack(row)[1] for row in rows]
+        columns = dict(zip(self._stored, map(list, zip(*found, strict=True)), strict=True))
+        if self._time is not None:
+            columns[self._time] = [None if row is None else event_time(row) for row in rows]
+        return self.hide(columns)
 
     def hide(self, raw: dict[str, Any]) -> dict[str, list[Any]]:
         """Return columns of the dictionary's types, with what is sensitive hashed or left out."""
@@ -162,7 +166,7 @@ class ModelColumns:
             if column.type is ColumnType.IMAGE:
                 typed: list[Any] = [_digest(value) for value in values]
             else:
-                typed = [read_json(column, value) for value in values]
+                typed = [_plain(read_json(column, value)) for value in values]
             result[column.name] = [self._hash(v) for v in typed] if column.sensitive else typed
         return result
 
@@ -170,6 +174,11 @@ class ModelColumns:
         if value is None or self._key is None:
             return None
         return hmac.new(self._key, repr(value).encode(), hashlib.sha256).hexdigest()[:_HASH_DIGITS]
+
+
+def _plain(value: Value) -> Value:
+    """Return a value as a log keeps it: a date and time as text, which a request has again."""
+    return value.isoformat() if isinstance(value, datetime) else value
 
 
 def make_half(event: Event, columns: ModelColumns | None, received: float) -> Half:

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mulgil.contract.expressions import CROSSED_BY, GREATEST_FLOAT32, LEAST_FLOAT32, Expression
+from mulgil.contract.moments import Zone, part_of
 from mulgil.preprocessing.fitted import MISSING_CODE
 
 _TWO: Mapping[str, Callable[[Any, Any], Any]] = {
@@ -67,6 +68,10 @@ class _Arrays:
         nothing = np.any([*np.broadcast_arrays(*map(is_missing, codes))], axis=0)
         return np.where(nothing, MISSING_CODE, crossed)
 
+    def part(self, name: str, seconds: Any, zone: Zone) -> Any:
+        ahead = np.array(zone.ahead)[np.searchsorted(zone.bounds, seconds, side="right")]
+        return part_of(name, seconds + ahead)
+
 
 _ARRAYS = _Arrays()
 
@@ -78,11 +83,12 @@ def derive_values(
 
     Args:
         expression: What it is derived by.
-        columns: What it reads: float32 with NaN for missing, or objects that are text with `MISSING_CODE`.
+        columns: What it reads: float32 with NaN for missing, objects that are text with `MISSING_CODE`, or
+            moments as float64 seconds since 1970.
         rows: How many rows there are.
 
     Returns:
-        The same forms.
+        A number or a text in the same form.
 
     Shapes:
         (rows,) each.
@@ -98,7 +104,7 @@ def derive_values(
         return np.where(np.abs(computed) <= GREATEST_FLOAT32, computed, np.nan).astype(np.float32)
 
 
-def _operand(column: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
+def _operand(column: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
     numbers = column.astype(np.float64)
     return np.where(np.abs(numbers) < LEAST_FLOAT32, 0.0, numbers)
 

@@ -7,18 +7,21 @@ float32, as in the graph.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from mulgil.contract.expressions import parse_expression
+from mulgil.contract.moments import seconds_of
+from mulgil.contract.values import read_moment
 from mulgil.images import decode_image
 from mulgil.preprocessing.derived import derive_values
 from mulgil.preprocessing.fitted import MISSING_CODE, FittedColumn, FittedTransform
 
 # An image is its file, or its pixels from 0 to 255.
-Values = Sequence[float | int | bool | str | None] | Sequence[bytes] | npt.NDArray[Any]
+Values = Sequence[float | int | bool | str | datetime | None] | Sequence[bytes] | npt.NDArray[Any]
 
 
 def clip_fences(
@@ -49,7 +52,8 @@ class TransformExecutor:
         fills = [np.nan if column.fill is None else column.fill for column in numeric]
         starts = np.cumsum([0, *(column.width for column in transform.columns)]).tolist()
         place_of = dict(zip((column.name for column in transform.columns), starts, strict=False))
-        self._first = transform.inputs[0].name
+        self._first = transform.names[0]
+        self._moments = frozenset(transform.moments)
         self._derived = {c.name: parse_expression(c.derived) for c in transform.columns if c.derived}
         self._operands = {name for expression in self._derived.values() for name in expression.columns}
         self._codes = {column.name for column in transform.columns if column.is_categorical}
@@ -79,7 +83,7 @@ class TransformExecutor:
 
         Args:
             columns: Raw values by column, all of one length; `None` is missing, and so are NaN and
-                `MISSING_CODE`.
+                `MISSING_CODE`. A moment is itself, or its seconds since 1970.
 
         Returns:
             The model's numeric input.
@@ -122,8 +126,17 @@ class TransformExecutor:
         operands = {
             name: np.array([MISSING_CODE if code is None else code for code in columns[name]], dtype=object)
             if name in self._codes
+            else np.array([_seconds(value) for value in columns[name]], dtype=np.float64)
+            if name in self._moments
             else np.array(columns[name], dtype=np.float32)
             for name in self._operands
         }
         rows = len(columns[self._first])
         return {name: derive_values(expression, operands, rows) for name, expression in self._derived.items()}
+
+
+def _seconds(value: object) -> float:
+    if isinstance(value, int | float):
+        return float(value)
+    moment = read_moment(value)
+    return float("nan") if moment is None else seconds_of(moment)

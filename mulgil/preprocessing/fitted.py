@@ -68,9 +68,16 @@ class FittedTransform(Record):
 
     Attributes:
         columns: In dictionary order.
+        moments: Dates and times that derived columns read, and the model by itself does not.
     """
 
     columns: tuple[FittedColumn, ...]
+    moments: tuple[str, ...] = ()
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The columns that must be given: all that are not computed from others."""
+        return *(column.name for column in self.inputs), *self.moments
 
     @property
     def inputs(self) -> tuple[FittedColumn, ...]:
@@ -84,8 +91,7 @@ class FittedTransform(Record):
 
     def restricted_to(self, names: Collection[str]) -> FittedTransform:
         """Return the transform that gives these columns alone; it still takes every input."""
-        return FittedTransform(
-            columns=tuple(
-                column.model_copy(update={"is_selected": column.name in names}) for column in self.columns
-            )
+        columns = tuple(
+            column.model_copy(update={"is_selected": column.name in names}) for column in self.columns
         )
+        return self.model_copy(update={"columns": columns})

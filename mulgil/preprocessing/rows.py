@@ -8,6 +8,7 @@ from __future__ import annotations
 from base64 import b64encode
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from mulgil.artifacts import DATASET_MANIFEST, DatasetManifest, Instance
-from mulgil.contract import Column, ColumnType, DataDictionary, MissingPolicy
+from mulgil.contract import Column, ColumnRole, ColumnType, DataDictionary, MissingPolicy
 from mulgil.contract.expressions import Expression
 from mulgil.errors import InputError, describe
 from mulgil.preprocessing.derived import derive_values, is_missing
@@ -27,12 +28,16 @@ from mulgil.preprocessing.fitted import MISSING_CODE
 
 Tensors = dict[str, npt.NDArray[Any]]
 
+# Of which a time of a table is a number, and how many are a second.
+_MICROSECONDS = 1e6
+
 _ARROW_TYPES = {
     ColumnType.FLOAT: pa.float64(),
     ColumnType.INTEGER: pa.int64(),
     ColumnType.BOOLEAN: pa.bool_(),
     ColumnType.CATEGORY: pa.string(),
     ColumnType.IMAGE: pa.binary(),
+    ColumnType.TIMESTAMP: pa.timestamp("us", tz="UTC"),
 }
 
 
@@ -41,7 +46,7 @@ class TrainingRows:
     """Rows to fit or to judge a model on.
 
     Attributes:
-        features: The feature columns, in dictionary order.
+        features: The feature columns and the dates that derived ones of them read, in dictionary order.
         target: The truth: yes or no, the place of a class among the dictionary's categories, or a number; of
             several targets a column each.
         left_out: How many rows lacked a value whose policy is `drop_row`; they are not among `features`.
@@ -61,19 +66,15 @@ class TrainingRows:
         """The columns as the SavedModel takes them.
 
         Shapes:
-            (rows,) each: float32 with NaN for missing, text with `MISSING_CODE` for missing, or an image's
-            file.
+            (rows,) each: float32 with NaN for missing, text with `MISSING_CODE` for missing, an image's file,
+            or seconds since 1970 in float64 with NaN for missing.
         """
         return {name: _tensor(self.features[name]) for name in self.features.column_names}
 
     def instance(self, row: int) -> Instance:
         """Return one row as a request would carry it."""
         values: dict[str, Any] = self.features.slice(row, 1).to_pylist()[0]
-        return {
-            name: {"b64": b64encode(value).decode()} if isinstance(value, bytes) else value
-            for name, value in values.items()
-            if name not in self.derived
-        }
+        return {name: _as_json(value) for name, value in values.items() if name not in self.derived}
 
     def take(self, places: npt.NDArray[np.intp]) -> TrainingRows:
         """Return some of the rows, in this order."""
@@ -117,7 +118,8 @@ def read_rows(training_rows_path: Path, split: str, dictionary: DataDictionary) 
     """
     path = training_rows_path / f"{split}.parquet"
     table = _derive(_read(path, [*dictionary.inputs, *dictionary.targets]), dictionary)
-    required = [c.name for c in dictionary.features if c.missing is MissingPolicy.REJECT]
+    columns = (*dictionary.features, *dictionary.inputs)
+    required = dict.fromkeys(c.name for c in columns if c.missing is MissingPolicy.REJECT)
     for name in [*required, *(column.name for column in dictionary.targets)]:
         if table[name].null_count:
             raise InputError(
@@ -133,7 +135,9 @@ def read_rows(training_rows_path: Path, split: str, dictionary: DataDictionary) 
             kept = kept.filter(pc.is_valid(kept[column.name]))
     targets = [_read_target(path, column, kept[column.name]) for column in dictionary.targets]
     target = targets[0] if len(targets) == 1 else np.stack(targets, axis=1)
-    features = kept.select([column.name for column in dictionary.features])
+    features = kept.select(
+        [c.name for c in dictionary.columns if c.role is ColumnRole.FEATURE or c.name in dictionary.moments]
+    )
     return TrainingRows(
         features.combine_chunks(),
         target,
@@ -236,10 +240,19 @@ def _check_counts(path: Path, column: Column, counts: dict[str, int]) -> None:
         )
 
 
+def _as_json(value: Any) -> Any:
+    if isinstance(value, bytes):
+        return {"b64": b64encode(value).decode()}
+    return value.isoformat() if isinstance(value, datetime) else value
+
+
 def _tensor(values: pa.Array | pa.ChunkedArray) -> npt.NDArray[Any]:
     values = values if isinstance(values, pa.ChunkedArray) else pa.chunked_array([values])
     if pa.types.is_binary(values.type):
         return np.array(values.to_pylist(), dtype=object)
     if pa.types.is_string(values.type):
         return np.asarray(pc.fill_null(values, MISSING_CODE).to_numpy(), dtype=object)
+    if pa.types.is_timestamp(values.type):
+        microseconds = values.cast(pa.int64()).cast(pa.float64()).to_numpy()
+        return np.asarray(np.floor(microseconds / _MICROSECONDS), dtype=np.float64)
     return np.asarray(values.cast(pa.float32(), safe=False).to_numpy(), dtype=np.float32)

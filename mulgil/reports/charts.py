@@ -64,6 +64,8 @@ class Line:
         points: Its points, in order.
         is_stepped: Whether it goes level to the next point, then straight up or down.
         has_dots: Whether each point is marked.
+        is_joined: Whether the points are joined at all.
+        spread: How far each point is known to either side; empty where that is not shown.
     """
 
     name: str
@@ -71,6 +73,8 @@ class Line:
     points: Sequence[tuple[float, float]]
     is_stepped: bool = False
     has_dots: bool = False
+    is_joined: bool = True
+    spread: Sequence[float] = ()
 
 
 @dataclass(frozen=True)
@@ -135,11 +139,15 @@ def draw_lines(
         parts.append(_line(frame.x(marked_x), frame.y(y.low), frame.x(marked_x), frame.y(y.high), "guide"))
     for line in reversed(lines):
         points = [(frame.x(px), frame.y(py)) for px, py in line.points]
-        parts.append(
-            Markup('<path class="line {}" d="{}"><title>{}</title></path>').format(
-                line.style, _path(points, is_stepped=line.is_stepped), line.name
+        if line.is_joined:
+            parts.append(
+                Markup('<path class="line {}" d="{}"><title>{}</title></path>').format(
+                    line.style, _path(points, is_stepped=line.is_stepped), line.name
+                )
             )
-        )
+        for (px, py), reach in zip(line.points, line.spread, strict=False):
+            at, low, high = frame.x(px), frame.y(py - reach), frame.y(py + reach)
+            parts.append(_line(at, low, at, high, f"whisker {line.style}"))
         if line.has_dots:
             for (px, py), (cx, cy) in zip(line.points, points, strict=True):
                 parts.append(

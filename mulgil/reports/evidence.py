@@ -123,6 +123,14 @@ class RunEvidence:
         return tuple(step for step in self.steps if step.state is State.FAILED)
 
     @property
+    def spans(self) -> tuple[str, ...]:
+        """Which spans the rows are of, and what became of them; nothing where the source has none."""
+        if self.dataset is None:
+            return ()
+        states = {_name_of(step.path): step.state for step in self.steps}
+        return self.dataset.tell_spans(is_reused=states.get("ingest-data") is State.CACHED)
+
+    @property
     def verdicts(self) -> tuple[Verdict, ...]:
         """The verdicts that were given."""
         return tuple(verdict for verdict in (self.validation, self.judgement) if verdict is not None)

@@ -6,7 +6,7 @@ import time
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from mulgil.contract import Column, MissingPolicy
+from mulgil.contract import Column, Metric, MissingPolicy
 from mulgil.contract.values import describe_range
 
 
@@ -54,6 +54,20 @@ def as_words(name: str) -> str:
     return name.replace("_", " ").replace("-", " ")
 
 
+def name_metric(metric: str) -> str:
+    """Write a metric's name as the field does."""
+    return {
+        Metric.ROC_AUC: "ROC AUC",
+        Metric.PR_AUC: "PR AUC",
+        Metric.F1: "F1",
+        Metric.BRIER: "Brier score",
+        Metric.R2: "R²",
+        Metric.MAE: "mean absolute error",
+        Metric.RMSE: "root mean squared error",
+        Metric.PINBALL: "pinball loss",
+    }.get(Metric(metric), as_words(metric))
+
+
 def describe_missing(column: Column) -> str:
     """Say in words what happens where a column has no value."""
     if column.missing is MissingPolicy.CONSTANT:
@@ -65,4 +79,5 @@ def describe_missing(column: Column) -> str:
         MissingPolicy.MEDIAN: "filled with the training rows' median",
         MissingPolicy.MOST_FREQUENT: "filled with the training rows' most frequent value",
         MissingPolicy.NEW_CATEGORY: "a category of its own",
+        MissingPolicy.KEEP: "left without one, for what is derived of it to tell",
     }[column.missing]

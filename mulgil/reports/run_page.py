@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from mulgil.artifacts import SPLITS, Check, Evaluation, Interval, ScoreCurves, TrainingHistory
+from mulgil.artifacts import SPLITS, Check, Evaluation, Interval, ScoreCurves
 from mulgil.contract import Metric, Task
 from mulgil.local.run_store import State
 from mulgil.reports.answer_figures import BESIDE, draw_fits, tabulate_calls
@@ -27,10 +27,11 @@ from mulgil.reports.decision_figures import draw_decision
 from mulgil.reports.distribution_figures import draw_columns
 from mulgil.reports.evidence import RunEvidence
 from mulgil.reports.figures import Figure
-from mulgil.reports.page import as_words, format_number, format_seconds, open_templates
+from mulgil.reports.page import as_words, format_number, format_seconds, name_metric, open_templates
 from mulgil.reports.selection_figure import draw_selection
 from mulgil.reports.slice_figures import draw_slices, tabulate_worst_rows
 from mulgil.reports.step_graph import reduce_edges
+from mulgil.reports.training_figures import draw_training
 
 # Height of a step's row, in rem; the stylesheet has the same.
 _STEP_ROW = 3.75
@@ -90,7 +91,7 @@ def render_run_page(evidence: RunEvidence) -> str:
             worst=tabulate_worst_rows(evaluation) if evaluation else None,
             calls=tabulate_calls(evaluation, _NAMES) if evaluation else [],
             beside=BESIDE[Task(evaluation.task)] if evaluation else None,
-            training=_draw_training(evidence.history) if evidence.history else None,
+            training=draw_training(evidence.history, evaluation) if evidence.history else None,
             selection=draw_selection(evidence.history.selection)
             if evidence.history and evidence.history.selection
             else None,
@@ -131,7 +132,7 @@ def _facts(evidence: RunEvidence) -> list[Fact]:
         metric = evaluation.metrics[evaluation.primary_metric]
         facts.append(
             Fact(
-                f"Test {_metric_name(evaluation.primary_metric)}",
+                f"Test {name_metric(evaluation.primary_metric)}",
                 f"{metric.value:.3f}",
                 f"{metric.confidence:.0%} interval {metric.low:.3f} to {metric.high:.3f}, "
                 f"{evaluation.rows:,} rows",
@@ -218,19 +219,6 @@ def _draw_arcs(evidence: RunEvidence) -> Markup:
     return draw_arcs(len(order), reduce_edges(evidence.edges, order), styles, _STEP_ROW)
 
 
-def _metric_name(metric: str) -> str:
-    return {
-        Metric.ROC_AUC: "ROC AUC",
-        Metric.PR_AUC: "PR AUC",
-        Metric.F1: "F1",
-        Metric.BRIER: "Brier score",
-        Metric.R2: "R²",
-        Metric.MAE: "mean absolute error",
-        Metric.RMSE: "root mean squared error",
-        Metric.PINBALL: "pinball loss",
-    }.get(Metric(metric), as_words(metric))
-
-
 def _measured(evaluation: Evaluation) -> dict[str, Mapping[str, Interval]]:
     measured = {
         "model": evaluation.metrics,
@@ -256,7 +244,7 @@ def _draw_metrics(evaluation: Evaluation) -> list[Figure]:
     for name in names:
         intervals = {model: metrics[name] for model, metrics in measured.items() if name in metrics}
         rows = _rows_of(intervals)
-        title = _metric_name(name)
+        title = name_metric(name)
         title = title[0].upper() + title[1:]
         notes = ["the gates' metric"] * (name == evaluation.primary_metric)
         notes += ["less is better"] * (not Metric(name).is_better_high)
@@ -282,7 +270,7 @@ def _draw_improvements(evaluation: Evaluation) -> Figure | None:
     ]
     if not rows:
         return None
-    title = f"How much better in {_metric_name(evaluation.primary_metric)}"
+    title = f"How much better in {name_metric(evaluation.primary_metric)}"
     words = "; ".join(f"{row.name} by {row.value:.3f} ({row.low:.3f} to {row.high:.3f})" for row in rows)
     axis = axis_around([0.0, *(value for row in rows for value in (row.low, row.high))])
     return Figure(
@@ -396,33 +384,6 @@ def _draw_curves(curves: Mapping[str, ScoreCurves]) -> list[Figure]:
 def _points(curves: Mapping[str, Sequence[tuple[float, float]]]) -> tuple[tuple[str, ...], ...]:
     return tuple(
         (_MODELS[model][0], _digits(x), _digits(y)) for model, points in curves.items() for x, y in points
-    )
-
-
-def _draw_training(history: TrainingHistory) -> Figure:
-    epochs = range(1, len(history.loss) + 1)
-    title = "Loss by epoch"
-    return Figure(
-        title=title,
-        note=f"least on the validation rows after epoch {history.best_epoch}",
-        picture=draw_lines(
-            title,
-            f"Loss of the training rows and of the validation rows over {len(history.loss)} epochs; "
-            f"the least validation loss is {min(history.val_loss, default=0):.4f}, "
-            f"at epoch {history.best_epoch}.",
-            [
-                Line("validation rows", "c-validation", list(zip(epochs, history.val_loss, strict=True))),
-                Line("training rows", "c-train", list(zip(epochs, history.loss, strict=True))),
-            ],
-            x=Axis(1, max(2, len(history.loss)), "epoch"),
-            y=axis_around([*history.loss, *history.val_loss], "loss"),
-            marked_x=history.best_epoch,
-        ),
-        head=("epoch", "training rows", "validation rows"),
-        body=tuple(
-            (str(epoch), f"{loss:.4f}", f"{val:.4f}")
-            for epoch, loss, val in zip(epochs, history.loss, history.val_loss, strict=True)
-        ),
     )
 
 

@@ -6,6 +6,7 @@ the contract check to say why.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -18,7 +19,7 @@ from mulgil.contract.values import GREATEST_WHOLE
 from mulgil.preprocessing import FittedTransform, TransformExecutor
 from mulgil.preprocessing.derived import is_missing
 from mulgil.preprocessing.executor import Values
-from mulgil.serving.derivation import codes_by_value
+from mulgil.serving.derivation import codes_by_value, read_seconds
 
 ArrayColumns = Mapping[str, npt.NDArray[Any] | Sequence[str | None]]
 
@@ -29,17 +30,21 @@ class ColumnEncoder:
     Args:
         transform: What was fitted.
         columns: The dictionary's features.
+        inputs: What a request carries.
     """
 
-    def __init__(self, transform: FittedTransform, columns: Sequence[Column]) -> None:
+    def __init__(
+        self, transform: FittedTransform, columns: Sequence[Column], inputs: Sequence[Column]
+    ) -> None:
         self._executor = TransformExecutor(transform)
-        inputs = [column for column in columns if not column.is_derived_feature]
         self._must_derive = [
             column.name
             for column in columns
             if column.is_derived_feature and column.missing.is_value_required
         ]
-        self._numeric = [column for column in inputs if column.type is not ColumnType.CATEGORY]
+        self._moments = [column for column in inputs if column.type is ColumnType.TIMESTAMP]
+        others = (ColumnType.CATEGORY, ColumnType.TIMESTAMP)
+        self._numeric = [column for column in inputs if column.type not in others]
         bounds = [_bounds(column) for column in self._numeric]
         self._least, self._greatest = np.array(bounds, np.float64).reshape(-1, 2, 1).transpose(1, 0, 2)
         self._is_whole = np.array([c.type is not ColumnType.FLOAT for c in self._numeric], np.bool_)
@@ -69,6 +74,11 @@ class ColumnEncoder:
                 encoded[name] = [codes[value] for value in _plain(received, rows)]
             except KeyError:
                 return None
+        for column in self._moments:
+            seconds = _read_moments(columns.get(column.name), rows, column)
+            if seconds is None:
+                return None
+            encoded[column.name] = seconds
         if self._must_derive and self._lacks_derived(encoded):
             return None
         return self._executor.apply(encoded)
@@ -93,6 +103,19 @@ class ColumnEncoder:
         if (np.floor(whole) != whole)[~is_absent[self._is_whole]].any():
             return None
         return numbers
+
+
+def _read_moments(
+    received: npt.NDArray[Any] | Sequence[str | None] | None, rows: int, column: Column
+) -> list[float] | None:
+    """Return seconds since 1970, NaN for missing; `None` where the contract check is to judge."""
+    values = _plain(received, rows)
+    if column.missing.is_value_required and None in values:
+        return None
+    try:
+        return [math.nan if value is None else read_seconds(value) for value in values]
+    except KeyError:
+        return None
 
 
 def _plain(received: npt.NDArray[Any] | Sequence[str | None] | None, rows: int) -> Sequence[Any]:

@@ -86,7 +86,7 @@ class ContractCheck:
     def __init__(self, dictionary: DataDictionary) -> None:
         self._columns = dictionary.inputs
         self._must_derive = [
-            Derivation(column, dictionary.features)
+            Derivation(column, dictionary.inputs)
             for column in dictionary.features
             if column.is_derived_feature and column.missing.is_value_required
         ]
@@ -163,7 +163,6 @@ def _check_column(
                 violations.append(Violation(instance, column.name, _describe(column), "nothing"))
         if len(violations) >= MOST_VIOLATIONS:
             raise ContractViolationError(violations)
-    # A feature is never a timestamp, so that these are the executor's types.
     return cast("Values", values)
 
 

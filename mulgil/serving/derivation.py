@@ -8,6 +8,8 @@ from typing import Any
 
 from mulgil.contract.dictionary import Column, ColumnType
 from mulgil.contract.expressions import LEAST_FLOAT32
+from mulgil.contract.moments import seconds_of
+from mulgil.contract.values import read_moment
 from mulgil.serving.typed_values import number_of_code
 
 # A model's graph gets its numbers as float32, and a comparison must fall on the same side here.
@@ -19,26 +21,26 @@ class Derivation:
 
     Args:
         column: The column.
-        features: The dictionary's features, those that it reads among them.
+        inputs: What a request carries, the columns that it reads among them.
 
     Attributes:
         column: The column.
         operands: Names of the columns that it reads.
     """
 
-    def __init__(self, column: Column, features: Sequence[Column]) -> None:
+    def __init__(self, column: Column, inputs: Sequence[Column]) -> None:
         assert column.expression is not None
         self.column = column
         self.operands = tuple(sorted(column.expression.columns))
         self._expression = column.expression
-        by_name = {feature.name: feature for feature in features}
+        by_name = {one.name: one for one in inputs}
         self._readers = [(name, _reader(by_name[name])) for name in self.operands]
 
     def compute(self, values: Sequence[Any]) -> float | str | None:
         """Compute the column's value from the operands' in their order; `None` is missing.
 
         Raises:
-            KeyError: A code is not written as the dictionary writes it.
+            KeyError: A code is not written as the dictionary writes it, or a moment is none.
             OverflowError: A number does not fit float32.
         """
         row = {
@@ -81,7 +83,19 @@ def codes_by_value(column: Column) -> dict[str | int | float, str]:
 def _reader(column: Column) -> Callable[[Any], float | str]:
     if column.type is ColumnType.CATEGORY:
         return codes_by_value(column).__getitem__
-    return _number
+    return read_seconds if column.type is ColumnType.TIMESTAMP else _number
+
+
+def read_seconds(value: object) -> float:
+    """Read a moment of a request as whole seconds since 1970.
+
+    Raises:
+        KeyError: It is none.
+    """
+    moment = read_moment(value)
+    if moment is None:
+        raise KeyError(value)
+    return seconds_of(moment)
 
 
 def _number(value: Any) -> float:

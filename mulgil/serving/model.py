@@ -104,9 +104,9 @@ class ServedModel:
         if self.image is not None:
             self._images = ImageEncoder(transform, self.image)
         else:
-            self._encoder = RowEncoder(transform, dictionary.features)
+            self._encoder = RowEncoder(transform, dictionary.features, dictionary.inputs)
             self._instances = InstanceReader(dictionary.inputs)
-            self._column_encoder = ColumnEncoder(transform, dictionary.features)
+            self._column_encoder = ColumnEncoder(transform, dictionary.features, dictionary.inputs)
         decision = path / BUNDLE_DECISION
         self.decision = DecisionRule.read(decision) if decision.exists() else None
         self._explainer = self._read_background(path / BUNDLE_BACKGROUND, transform)

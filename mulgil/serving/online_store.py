@@ -18,7 +18,15 @@ import msgspec
 from mulgil.artifacts import FeatureServiceReference
 from mulgil.contract.dictionary import ColumnType, DataDictionary
 from mulgil.errors import InputError, describe
-from mulgil.online_rows import FORM, VALUES_START, OtherFormError, RowForm, key_writer, table_name
+from mulgil.online_rows import (
+    FORM,
+    VALUES_START,
+    OtherFormError,
+    RowForm,
+    event_time,
+    key_writer,
+    table_name,
+)
 from mulgil.online_stores import URL_VARIABLE, find_redis
 from mulgil.serving.logs import write_event
 from mulgil.serving.messages import RequestError
@@ -37,6 +45,7 @@ FEAST_TYPES = {
     ColumnType.INTEGER: "Int64",
     ColumnType.BOOLEAN: "Bool",
     ColumnType.CATEGORY: "String",
+    ColumnType.TIMESTAMP: "UnixTimestamp",
 }
 
 
@@ -80,11 +89,13 @@ class OnlineStore:
         self.entity = dictionary.entity
         self.fills_unknown = reference.unknown_entity == "fill"
         self.observe: Callable[[float], None] = lambda _: None
-        # A request carries an image itself.
-        columns = [column for column in dictionary.inputs if column.type is not ColumnType.IMAGE]
+        columns = dictionary.stored
         self._names = tuple(column.name for column in columns)
+        # The time of the row itself, where derived columns read it.
+        self._time = next((c.name for c in dictionary.inputs if c is dictionary.event_timestamp), None)
         self._form = RowForm([(column.name, FEAST_TYPES[column.type]) for column in columns])
-        self._decode = msgspec.msgpack.Decoder(row_types(columns)[1]).decode
+        own = [] if self._time is None else [self._time]
+        self._decode = msgspec.msgpack.Decoder(row_types(columns, own)[1]).decode
         self._write_key = key_writer(self.entity.name, is_integer=self.entity.type is ColumnType.INTEGER)
         self._backend = _connect(reference)
 
@@ -115,9 +126,12 @@ class OnlineStore:
             if row is None or not row.startswith(head):
                 return None
             try:
-                instances.append(decode(row[VALUES_START:]))
+                instance = decode(row[VALUES_START:])
             except msgspec.DecodeError:
                 return None
+            if self._time is not None:
+                setattr(instance, self._time, event_time(row))
+            instances.append(instance)
         return instances
 
     def unpack(self, rows: Rows) -> list[Features | None]:
@@ -127,12 +141,14 @@ class OnlineStore:
             RequestError: 503; a row is not of the bundle's features.
         """
         try:
-            return [
-                None if row is None else dict(zip(self._names, self._form.unpack(row)[1], strict=True))
-                for row in rows
-            ]
+            return [None if row is None else self._unpack(row) for row in rows]
         except OtherFormError as exc:
             raise _unreadable(str(exc)) from exc
+
+    def _unpack(self, row: bytes) -> Features:
+        _, values = self._form.unpack(row)
+        features = dict(zip(self._names, values, strict=True))
+        return features if self._time is None else {**features, self._time: event_time(row)}
 
 
 class SqliteRows:

@@ -37,6 +37,7 @@ _DATATYPES = {
     ColumnType.BOOLEAN: "BOOL",
     ColumnType.CATEGORY: "BYTES",
     ColumnType.IMAGE: "BYTES",
+    ColumnType.TIMESTAMP: "BYTES",
 }
 
 _NUMERIC = ("FP64", "FP32", "INT64", "INT32")
@@ -51,6 +52,7 @@ _ACCEPTED = {
     ColumnType.IMAGE: ("BYTES", "UINT8", *_NUMERIC),
     # An entity may be of this type.
     ColumnType.TEXT: ("BYTES",),
+    ColumnType.TIMESTAMP: ("BYTES",),
 }
 _ELEMENTS: dict[str, frozenset[type]] = {
     "BYTES": frozenset({str, type(None)}),

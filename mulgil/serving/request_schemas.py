@@ -67,6 +67,8 @@ def value_schema(column: Column) -> Schema:
             schema = {"enum": [*codes, *_numbers_of(codes), *_truths_of(codes)]}
         case ColumnType.IMAGE:
             return {"anyOf": _image_schemas()}
+        case ColumnType.TIMESTAMP:
+            schema = {"type": "string", "format": "date-time"}
         case _:
             # An entity may be a text.
             schema = {"type": "string"}
@@ -81,6 +83,8 @@ def example_value(column: Column) -> object:
         return True
     if column.type is ColumnType.TEXT:
         return "a"
+    if column.type is ColumnType.TIMESTAMP:
+        return "2024-01-31T12:00:00Z"
     if column.type is ColumnType.IMAGE:
         return _EXAMPLE_IMAGE
     low, high = column.range or (None, None)

@@ -32,14 +32,17 @@ class RowEncoder:
     Args:
         transform: What was fitted.
         columns: The dictionary's features, in the same order.
+        inputs: What an instance has.
     """
 
-    def __init__(self, transform: FittedTransform, columns: Sequence[Column]) -> None:
+    def __init__(
+        self, transform: FittedTransform, columns: Sequence[Column], inputs: Sequence[Column]
+    ) -> None:
         self._width = transform.width
         self._stride = 4 * transform.width
         self._offset, self._scale = _affine(transform)
         self._fences = clip_fences([column for column in transform.columns for _ in range(column.width)])
-        self._pack = _write_pack(transform, columns)
+        self._pack = _write_pack(transform, columns, inputs)
         # Used again for each request of one row: there is one request at a time.
         self._one = np.zeros((1, transform.width), np.float32)
         # Numpy computes on one dimension in a third of the time.
@@ -112,7 +115,7 @@ def _affine(transform: FittedTransform) -> tuple[npt.NDArray[np.float32], npt.ND
     return offset, scale
 
 
-def _write_pack(transform: FittedTransform, columns: Sequence[Column]) -> Pack:
+def _write_pack(transform: FittedTransform, columns: Sequence[Column], inputs: Sequence[Column]) -> Pack:
     """Write the function that puts one row's raw numbers and one-hot vectors into the input.
 
     Names of columns are the only text of others in the code, and the dictionary allows only identifiers.
@@ -122,7 +125,7 @@ def _write_pack(transform: FittedTransform, columns: Sequence[Column]) -> Pack:
     for place, (fitted, column) in enumerate(zip(transform.columns, columns, strict=True)):
         value = f"row.{column.name}"
         if column.is_derived_feature:
-            names[f"derive_{place}"] = Derivation(column, columns).of_instance
+            names[f"derive_{place}"] = Derivation(column, inputs).of_instance
             value = f"derive_{place}(row)"
         if not fitted.is_selected:
             # Its code, or a derived value that must be there, is still asked for, as the contract says.

@@ -30,6 +30,9 @@ def json_type(column: Column) -> Any:
             types = [_integer(column), _whole_float(*_whole_bounds(column))]
         case ColumnType.BOOLEAN:
             types = [bool, Annotated[int, msgspec.Meta(ge=0, le=1)], _whole_float(0, 1)]
+        case ColumnType.TIMESTAMP:
+            # Read when it is derived from.
+            types = [str]
         case _:
             # Which codes there are is looked up when they are encoded.
             types = [str, int, float]
@@ -52,8 +55,15 @@ def tensor_type(column: Column) -> tuple[tuple[str, ...], Any]:
     return datatypes, _or_missing(column, [element])
 
 
-def row_types(columns: Sequence[Column]) -> tuple[type[msgspec.Struct], type[msgspec.Struct]]:
-    """Return the types of one instance: an object by column, and a list in dictionary order."""
+def row_types(
+    columns: Sequence[Column], own: Sequence[str] = ()
+) -> tuple[type[msgspec.Struct], type[msgspec.Struct]]:
+    """Return the types of one instance: an object by column, and a list in dictionary order.
+
+    Args:
+        columns: What it has.
+        own: Names of what is added to a list afterwards.
+    """
     optional = [column for column in columns if not column.missing.is_value_required]
     fields = [(column.name, json_type(column)) for column in columns]
     by_name = msgspec.defstruct(
@@ -68,7 +78,11 @@ def row_types(columns: Sequence[Column]) -> tuple[type[msgspec.Struct], type[msg
     )
     # No defaults: a list has every column.
     ordered = msgspec.defstruct(
-        "OrderedInstance", fields, array_like=True, forbid_unknown_fields=True, gc=False
+        "OrderedInstance",
+        [*fields, *((name, str, "") for name in own)],
+        array_like=True,
+        forbid_unknown_fields=True,
+        gc=False,
     )
     return by_name, ordered
 

@@ -243,7 +243,7 @@ PUBLISHED = "1988-07-01T00:00:00Z"
          "expected text", "1"),
         (PUBLISHED, "1988-07-01", "name: seen", "columns[1] (seen)", "says its zone", "1988-07-22"),
         (PUBLISHED, "now", "generated: now", "columns[1] (seen).generated",
-         "'row_number', or expected a valid datetime", "'now'"),
+         "'row_number' or 'span', or expected a valid datetime", "'now'"),
         ("generated: row_number", "generated: row_number\n    source_name: id", "name: patient",
          "columns[0] (patient)", "ingestion makes this column", "source_name=id"),
         ("description: Years.", 'description: ""', 'description: ""', "columns[2] (age).description",

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
@@ -10,11 +11,11 @@ import pytest
 from learning_project import write_project, write_rows
 
 from components.ingest_data import core as ingestion
-from components.train_model import comparison, core
+from components.train_model import comparison, core, tuning
 from components.train_model.learners import Curve
 from mulgil.artifacts import SPLITS
 from mulgil.contract import ColumnType, Task, load_project
-from mulgil.contract.learning import Family, Training
+from mulgil.contract.learning import Training
 from mulgil.contract.specifications import specify_preprocessing
 from mulgil.preprocessing.rows import TrainingRows, read_rows
 
@@ -188,7 +189,14 @@ def test_the_target_in_a_filling_is_found(project, rows, monkeypatch):
         look_for_the_target_in_fillings(project, rows, ~rows.target)
 
 
-def look_for_test_rows_in_training(project, tmp_path, family):
+FITTED = {
+    "one family": {"family": "linear", "learning_curve": {"shares": [0.5, 1.0]}},
+    "all families": {"family": "auto", "time_budget_seconds": 0.01},
+    "tuning": {"family": "linear", "tuning": {"trials": 2, "space": {"C": {"low": 0.01, "high": 1}}}},
+}
+
+
+def look_for_test_rows_in_training(project, tmp_path, fitted):
     """Train beside two test sets, and beside none: the model must be the same, and so what was compared."""
     made = []
     for name in ("one", "other", "none"):
@@ -199,7 +207,7 @@ def look_for_test_rows_in_training(project, tmp_path, family):
         if name == "none":
             (folder / "rows" / "test.parquet").unlink()
         content = json.loads((project.path / "project.yaml").read_text())
-        training = {"family": family, "time_budget_seconds": 0.01, "folds": 2}
+        training = {**FITTED[fitted], "folds": 2}
         (folder / "project").mkdir()
         (folder / "project" / "project.yaml").write_text(json.dumps({**content, "training": training}))
         shutil.copy(project.path / "data_dictionary.yaml", folder / "project")
@@ -211,18 +219,20 @@ def look_for_test_rows_in_training(project, tmp_path, family):
             history_path=folder / "history.json",
         )
         history = core.TrainingHistory.read(folder / "history.json")
-        losses = [score.loss for score in history.candidates]
+        traced = history.learning_curve.points if history.learning_curve else ()
+        losses = [tried.loss for tried in (*history.candidates, *history.trials)]
+        losses += [point.losses for point in traced]
         made.append((bundle.files["model.onnx"], bundle.files["transform.json"], history.val_loss, losses))
     assert made[0] == made[1] == made[2]
 
 
-@pytest.mark.parametrize("family", [Family.LINEAR, Family.AUTO])
-def test_no_test_row_is_compared_or_fitted_on(project, tmp_path, family):
-    look_for_test_rows_in_training(project, tmp_path, family)
+@pytest.mark.parametrize("fitted", FITTED)
+def test_no_test_row_is_compared_tried_or_fitted_on(project, tmp_path, fitted):
+    look_for_test_rows_in_training(project, tmp_path, fitted)
 
 
-@pytest.mark.parametrize("family", [Family.LINEAR, Family.AUTO])
-def test_test_rows_among_those_that_are_chosen_by_are_found(project, tmp_path, family, monkeypatch):
+@pytest.mark.parametrize("fitted", FITTED)
+def test_test_rows_among_those_that_are_chosen_by_are_found(project, tmp_path, fitted, monkeypatch):
     def leak(path, split, dictionary):
         rows = read_rows(path, split, dictionary)
         is_there = split == "validation" and (path / "test.parquet").exists()
@@ -231,7 +241,27 @@ def test_test_rows_among_those_that_are_chosen_by_are_found(project, tmp_path, f
     monkeypatch.setattr(core, "read_rows", leak)
 
     with pytest.raises(AssertionError):
-        look_for_test_rows_in_training(project, tmp_path, family)
+        look_for_test_rows_in_training(project, tmp_path, fitted)
+
+
+def test_test_rows_in_tuning_alone_are_found(project, tmp_path, monkeypatch):
+    # What is fitted in the end is right; only the settings' scores have seen them.
+    scoring, read = tuning.CrossValidation.score, {}
+
+    def remember(path, split, dictionary):
+        read.update(path=path, dictionary=dictionary)
+        return read_rows(path, split, dictionary)
+
+    def leak(self, training, settings, best):
+        if (read["path"] / "test.parquet").exists():
+            self = replace(self, rows=self.rows.joined(read_rows(read["path"], "test", read["dictionary"])))
+        return scoring(self, training, settings, best)
+
+    monkeypatch.setattr(core, "read_rows", remember)
+    monkeypatch.setattr(tuning.CrossValidation, "score", leak)
+
+    with pytest.raises(AssertionError):
+        look_for_test_rows_in_training(project, tmp_path, "tuning")
 
 
 def ingest_repeated_rows(tmp_path):

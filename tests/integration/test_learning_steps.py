@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 
 import numpy as np
@@ -44,6 +45,7 @@ from mulgil.artifacts import (
     read_bundle,
 )
 from mulgil.contract import Column, ColumnType
+from mulgil.contract.moments import seconds_of
 from mulgil.errors import GateRejectedError, InputError, NotReconciledError
 from mulgil.home import SOURCE_ROOT
 from mulgil.preprocessing import MISSING_CODE, FittedTransform, TransformExecutor
@@ -149,12 +151,15 @@ def test_a_bundles_dictionary_is_the_projects(trained):
     assert type(dictionary).model_validate(content) == dictionary
 
 
+TENSOR_TYPES = {ColumnType.CATEGORY: tf.string, ColumnType.TIMESTAMP: tf.float64}
+
+
 def test_the_signature_takes_the_raw_columns_by_name(trained):
     serve = tf.saved_model.load(str(trained.bundle_path / "saved_model")).signatures["serving_default"]
     _, inputs = serve.structured_input_signature
 
     assert {name: (spec.dtype, spec.shape.as_list()) for name, spec in inputs.items()} == {
-        column.name: (tf.string if column.type is ColumnType.CATEGORY else tf.float32, [None])
+        column.name: (TENSOR_TYPES.get(column.type, tf.float32), [None])
         for column in trained.project.folder.dictionary.inputs
     }
     assert {name: (spec.dtype, spec.shape.as_list()) for name, spec in serve.structured_outputs.items()} == {
@@ -163,8 +168,14 @@ def test_the_signature_takes_the_raw_columns_by_name(trained):
 
 
 def as_tensorflow_serving_takes_it(value):
-    """A value as its row form has it: booleans are numbers, and nothing is NaN or the empty text."""
+    """A value as its row form has it: booleans and times are numbers, nothing is NaN or the empty text."""
+    if isinstance(value, str) and value not in CATEGORIES:
+        return as_seconds(value)
     return float(value) if isinstance(value, bool) else value
+
+
+def as_seconds(text):
+    return math.nan if text is None else seconds_of(datetime.fromisoformat(text))
 
 
 def test_the_saved_model_alone_answers_tensorflow_servings_rows_as_our_server_does(trained):
@@ -310,12 +321,12 @@ class Served:
             )
             for column in self.transform.inputs
         }
+        for name in self.transform.moments:
+            tensors[name] = tf.constant([as_seconds(row[name]) for row in rows], tf.float64)
         return self._model.signatures["serving_default"](**tensors)["probability"].numpy()
 
     def ask_fast(self, rows):
-        numbers = self._executor.apply(
-            {column.name: [row[column.name] for row in rows] for column in self.transform.inputs}
-        )
+        numbers = self._executor.apply({name: [row[name] for row in rows] for name in self.transform.names})
         (input_,), (output,) = self._interpreter.get_input_details(), self._interpreter.get_output_details()
         self._interpreter.resize_tensor_input(input_["index"], numbers.shape)
         self._interpreter.allocate_tensors()
@@ -337,6 +348,9 @@ def cells(column):
         ColumnType.BOOLEAN: st.booleans(),
         # A code that no training row has is among them.
         ColumnType.CATEGORY: st.sampled_from(CATEGORIES),
+        ColumnType.TIMESTAMP: st.datetimes(datetime(1900, 1, 1), datetime(2150, 1, 1)).map(
+            datetime.isoformat
+        ),
     }[column.type]
     return values if column.missing.is_value_required else st.none() | values
 
@@ -366,6 +380,10 @@ def test_the_graph_equals_the_executor_on_every_scaling_fence_and_derived_column
         else tf.constant([math.nan if v is None else float(v) for v in columns[column.name]], tf.float32)
         for column in transform.inputs
     }
+    for name in transform.moments:
+        columns[name] = [row[name] for row in rows]
+        seconds = [math.nan if v is None else seconds_of(v) for v in columns[name]]
+        tensors[name] = tf.constant(seconds, tf.float64)
 
     np.testing.assert_allclose(
         encode(transform, tensors).numpy(), TransformExecutor(transform).apply(columns), rtol=1e-6, atol=1e-6
@@ -379,7 +397,7 @@ def test_a_number_nearer_to_zero_than_float32_has_them_is_zero_to_every_way(debt
 
     graph = derive_tensor(column.expression, {"debt": tf.constant([debt])}, like=tf.constant([0.0]))
     table = derive_values(column.expression, {"debt": np.float32([debt])}, rows=1)
-    row = Derivation(column, [operand, column]).compute([debt])
+    row = Derivation(column, [operand]).compute([debt])
 
     np.testing.assert_array_equal(graph.numpy(), np.float32([derived]))
     np.testing.assert_array_equal(table, np.float32([derived]))
@@ -393,6 +411,7 @@ def test_every_type_is_served_with_every_policy_missing_and_not(trained, served)
         column.name: generator.choice(CATEGORIES) if column.type is ColumnType.CATEGORY else True
         for column in features
     }
+    base |= dict.fromkeys(trained.project.folder.dictionary.moments, "1969-07-20T22:17:40.9+02:00")
     fillable = [column.name for column in features if not column.missing.is_value_required]
     rows = [base, *({**base, name: None} for name in fillable), {**base, **dict.fromkeys(fillable)}]
 

@@ -2,6 +2,7 @@
 
 import json
 import math
+from datetime import UTC, datetime
 from pathlib import Path
 
 import httpx
@@ -13,7 +14,11 @@ from served_bundles import DICTIONARY, ROW, SPARSE_ROW, edit_json, network, seal
 
 from mulgil.artifacts import BUNDLE_DICTIONARY, BUNDLE_TRANSFORM
 from mulgil.contract import Column, ColumnRole, ColumnType, DataDictionary
+from mulgil.contract.values import read_moment
+from mulgil.serving.contract_check import ContractCheck
+from mulgil.serving.derivation import Derivation
 from mulgil.serving.messages import RequestError
+from mulgil.serving.online_store import OnlineStore
 
 EXTREMES = {
     0: {"age": 0, "oldpeak": 0.0, "exang": False, "thal": "", "income": -0.0},
@@ -189,3 +194,40 @@ def test_the_time_that_the_store_takes_is_counted(server):
     predict(server, 2)
 
     assert count() == before + 1
+
+
+def test_dates_are_stored_and_read_as_feast_has_them_and_the_rows_own_time_is_told(tmp_path):
+    columns = [column.model_dump(exclude_unset=True) for column in DICTIONARY.columns]
+    columns += [
+        {"name": "since", "role": "input", "type": "timestamp", "missing": "keep", "description": "Since."},
+        {
+            "name": "age_of_it",
+            "type": "float",
+            "derived": "days_between(since, seen_at)",
+            "description": "A.",
+        },
+        {"name": "hour_of_it", "type": "float", "derived": "hour(seen_at)", "description": "Hour."},
+    ]
+    dictionary = DataDictionary.model_validate({"columns": columns})
+    store = Store(tmp_path, dictionary)
+    moments = {
+        1: datetime(1969, 12, 31, 23, 59, 59, tzinfo=UTC),
+        2: datetime(2020, 2, 29, tzinfo=UTC),
+        3: None,
+    }
+    store.write({key: {**ROW, "since": moment} for key, moment in moments.items()}, day=1.5)
+
+    ours, feasts = store.read(list(moments)), store.read_with_feast(list(moments))
+
+    assert [row["since"] for row in feasts] == [*moments.values()]
+    read = OnlineStore(store.reference, dictionary)
+    typed = read.decode(read.read(list(moments)))
+    for rows in (ours, [{name: getattr(one, name) for name in ours[0]} for one in typed]):
+        assert [read_moment(row["since"]) for row in rows] == [*moments.values()]
+        assert {row["seen_at"] for row in rows} == {"2020-01-02T12:00:00+00:00"}
+    # The quick way and the contract's give the same.
+    derivation = Derivation(dictionary.features[-2], dictionary.inputs)
+    checked = ContractCheck(dictionary).check({n: [row[n] for row in ours[:2]] for n in ours[0]}, 2)
+    expected = [derivation.of_columns(checked, place) for place in range(2)]
+    assert [derivation.of_instance(one) for one in typed[:2]] == expected
+    assert expected[1] == -57.5

@@ -265,3 +265,49 @@ def test_a_server_that_does_not_answer_is_a_temporary_error(monkeypatch):
 
     with pytest.raises(TemporaryError, match="MLflow at http://127"):
         registry.find_champion("m")
+
+
+def test_each_trial_is_a_run_nested_in_the_models_and_a_registration_that_stopped_makes_the_rest(
+    tmp_path, empty_registry, monkeypatch
+):
+    trials = [
+        registry.Trial(
+            f"trial-{place}",
+            {"C": str(place)},
+            {"loss": place / 10},
+            {"fold_loss": [0.1, 0.3]},
+            {"mulgil.ended": "early"},
+            seconds=2.0,
+        )
+        for place in range(3)
+    ]
+    asked = replace(registration(write_bundle(tmp_path / "bundle")), trials=trials)
+    log, logged = registry._log, []
+
+    def stop_after_two(client, run, *more):
+        logged.append(run)
+        if len(logged) == 3:
+            raise KeyboardInterrupt
+        log(client, run, *more)
+
+    monkeypatch.setattr(registry, "_log", stop_after_two)
+    with pytest.raises(KeyboardInterrupt):
+        registry.register(asked)
+    monkeypatch.setattr(registry, "_log", log)
+
+    for _ in range(2):
+        registry.register(asked)
+
+    with registry._client() as client:
+        runs = client.search_runs([client.get_experiment_by_name("m").experiment_id])
+    (parent,) = (run for run in runs if "mulgil.trial" not in run.data.tags)
+    nested = sorted((run for run in runs if run is not parent), key=lambda run: run.data.params["C"])
+    assert [run.data.metrics["loss"] for run in nested] == [0.0, 0.1, 0.2]
+    for run in nested:
+        assert run.data.tags["mlflow.parentRunId"] == parent.info.run_id
+        assert run.data.tags["mulgil.ended"] == "early"
+        assert run.info.status == "FINISHED"
+        assert run.info.end_time - run.info.start_time == 2000
+        with registry._client() as client:
+            folds = client.get_metric_history(run.info.run_id, "fold_loss")
+        assert [(fold.step, fold.value) for fold in folds] == [(1, 0.1), (2, 0.3)]

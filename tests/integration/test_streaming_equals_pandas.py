@@ -9,7 +9,9 @@ import math
 import random
 import shutil
 from datetime import UTC, datetime, timedelta
+from importlib import resources
 from itertools import pairwise
+from zoneinfo import ZoneInfo
 
 import numpy as np
 import pandas as pd
@@ -59,7 +61,7 @@ def tables(draw):
     pools = {
         column.name: draw(st.lists(values(column), min_size=2, max_size=6))
         for column in dictionary.columns
-        if column.role in (ColumnRole.FEATURE, ColumnRole.IGNORE) and column.is_in_source
+        if column.role in (ColumnRole.FEATURE, ColumnRole.INPUT, ColumnRole.IGNORE) and column.is_in_source
     }
     missing = draw(st.sampled_from((0.0, 0.1)))
     rows = [
@@ -120,7 +122,7 @@ def derive(column, row):
     operands = {name: row[name] for name in names if name in row}
     if any(pd.isna(value) for value in operands.values()):
         return None
-    operands = {n: v if isinstance(v, str | bool) else single(v) for n, v in operands.items()}
+    operands = {n: operand(v) for n, v in operands.items()}
     try:
         found = eval(compile(tree, "", "eval"), {**FUNCTIONS, **operands})  # noqa: S307 - our own strategies wrote it
     except (ArithmeticError, ValueError):
@@ -128,6 +130,12 @@ def derive(column, row):
     if isinstance(found, str):
         return found
     return single(found) if abs(found) <= GREATEST_FLOAT32 else None
+
+
+def operand(value):
+    if isinstance(value, datetime):
+        return pd.Timestamp(value).floor("s")
+    return value if isinstance(value, str | bool) else single(value)
 
 
 def single(number):
@@ -154,7 +162,21 @@ def bucket(number, *bounds):
     return f"{bounds[-1]:g} or more"
 
 
+def on_the_clock(moment, zone="UTC"):
+    # Not the machine's own database, which may be of another year.
+    with resources.files("tzdata").joinpath("zoneinfo", zone).open("rb") as file:
+        return moment.to_pydatetime().astimezone(ZoneInfo.from_file(file))
+
+
 FUNCTIONS = {
+    "hour": lambda *moment: on_the_clock(*moment).hour,
+    "weekday": lambda *moment: on_the_clock(*moment).isoweekday(),
+    "day": lambda *moment: on_the_clock(*moment).day,
+    "day_of_year": lambda *moment: pd.Timestamp(on_the_clock(*moment).date()).dayofyear,
+    "month": lambda *moment: on_the_clock(*moment).month,
+    "year": lambda *moment: on_the_clock(*moment).year,
+    "days_between": lambda earlier, later: (later - earlier) / pd.Timedelta(days=1),
+    "code": str,
     "bucket": bucket,
     "cross": lambda *codes: " & ".join(codes),
     "log": math.log,
@@ -170,7 +192,10 @@ def clean(dictionary, rows):
     for column in dictionary.features:
         if column.is_derived_feature:
             frame[column.name] = pd.Series([derive(column, row) for row in rows], dtype=object)
-    needed = [c.name for c in dictionary.features if c.missing is MissingPolicy.REJECT]
+    for column in dictionary.inputs:
+        if column.role is ColumnRole.INPUT:
+            frame[column.name] = frame[column.name].map(operand, na_action="ignore")
+    needed = [c.name for c in (*dictionary.features, *dictionary.inputs) if c.missing is MissingPolicy.REJECT]
     sound = frame.dropna(subset=needed)
     kept = sound.drop_duplicates([column.name for column in in_source(dictionary)], ignore_index=True)
     return kept, len(frame) - len(sound), len(sound) - len(kept)

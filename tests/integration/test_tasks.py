@@ -2,6 +2,7 @@
 
 import json
 import random
+from datetime import UTC, datetime
 
 import numpy as np
 import pytest
@@ -18,6 +19,7 @@ from mulgil.artifacts import Evaluation, TrainingHistory, WarmUpExample, read_bu
 from mulgil.contract import ColumnType, Task
 from mulgil.contract.answers import AnswerForm, differ
 from mulgil.contract.learning import TASK_FORMS
+from mulgil.contract.moments import seconds_of
 from mulgil.errors import ContractError, GateRejectedError, InputError
 from mulgil.preprocessing import MISSING_CODE
 from mulgil.preprocessing.rows import read_rows
@@ -74,6 +76,7 @@ def raw_rows(dictionary, count):
         ColumnType.INTEGER: lambda: generator.randint(-100, 100),
         ColumnType.BOOLEAN: lambda: generator.random() < 0.5,
         ColumnType.CATEGORY: lambda: generator.choice(CATEGORIES),
+        ColumnType.TIMESTAMP: lambda: datetime.fromtimestamp(generator.uniform(-2e9, 2e9), UTC).isoformat(),
     }
     return [
         {
@@ -94,7 +97,11 @@ def test_the_server_answers_what_the_saved_model_does_on_every_type_and_missing_
         if column.type is ColumnType.CATEGORY
         else tf.constant([np.nan if v is None else v for v in columns[column.name]], tf.float32)
         for column in run.dictionary.inputs
+        if column.type is not ColumnType.TIMESTAMP
     }
+    for name in run.dictionary.moments:
+        seconds = [np.nan if v is None else seconds_of(datetime.fromisoformat(v)) for v in columns[name]]
+        tensors[name] = tf.constant(seconds, tf.float64)
     trained = tf.saved_model.load(str(run.root / "bundle" / "saved_model")).signatures["serving_default"]
     expected = trained(**tensors)[TASK_FORMS[run.task].output].numpy().tolist()
 

@@ -36,7 +36,7 @@ def binary(name, datatype, shape, size):
 
 
 def encode(columns, rows):
-    return ColumnEncoder(TRANSFORM, DICTIONARY.features).encode(columns, rows)
+    return ColumnEncoder(TRANSFORM, DICTIONARY.features, DICTIONARY.inputs).encode(columns, rows)
 
 
 def expected():
@@ -146,7 +146,9 @@ def test_columns_are_encoded_as_the_contract_check_would(dictionary, data):
     rows = data.draw(st.lists(instances(dictionary), min_size=1, max_size=4))
     columns = {column.name: [row[column.name] for row in rows] for column in dictionary.features}
 
-    numbers = ColumnEncoder(transform, dictionary.features).encode(as_arrays(dictionary, rows), len(rows))
+    numbers = ColumnEncoder(transform, dictionary.features, dictionary.inputs).encode(
+        as_arrays(dictionary, rows), len(rows)
+    )
 
     assert numbers is not None
     np.testing.assert_array_equal(numbers, reference(dictionary, transform, columns, len(rows)))
@@ -168,7 +170,7 @@ def test_columns_that_the_contract_check_refuses_are_left_to_it(dictionary, data
     }
 
     with np.errstate(over="ignore", invalid="ignore"):
-        numbers = ColumnEncoder(transform, dictionary.features).encode(arrays, len(rows))
+        numbers = ColumnEncoder(transform, dictionary.features, dictionary.inputs).encode(arrays, len(rows))
         if numbers is None:
             return
         try:

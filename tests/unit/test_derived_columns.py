@@ -1,5 +1,7 @@
 """A derived column is the same where rows are ingested, learned from and served."""
 
+from datetime import datetime
+
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -11,6 +13,7 @@ from strategies import dictionaries_with_derived, instances
 from components.ingest_data.columns import ARROW_TYPES, ReadColumn
 from components.ingest_data.rows import derive
 from mulgil.contract import ColumnType, DataDictionary
+from mulgil.contract.values import read_json
 from mulgil.preprocessing import FittedColumn, FittedTransform, TransformExecutor
 from mulgil.serving.column_encoder import ColumnEncoder
 from mulgil.serving.contract_check import ContractCheck, ContractViolationError
@@ -41,7 +44,7 @@ def test_every_way_to_the_model_derives_the_same(data):
     dictionary = data.draw(dictionaries_with_derived())
     transform = data.draw(transforms(dictionary))
     rows = data.draw(st.lists(instances(dictionary), min_size=1, max_size=4))
-    columns = {column.name: [row[column.name] for row in rows] for column in dictionary.inputs}
+    columns = {column.name: [as_sent(row[column.name]) for row in rows] for column in dictionary.inputs}
     executor = TransformExecutor(transform)
     try:
         checked = ContractCheck(dictionary).check(columns, len(rows))
@@ -67,9 +70,14 @@ def test_every_way_to_the_model_derives_the_same(data):
                 np.testing.assert_allclose(derived[column.name], np.float32(numbers), rtol=1e-6)
 
 
+def as_sent(value):
+    return value.isoformat() if isinstance(value, datetime) else value
+
+
 def derive_ingested(dictionary, column, columns):
+    cells = {one.name: [read_json(one, value) for value in columns[one.name]] for one in dictionary.inputs}
     read = {
-        one.name: ReadColumn(pa.array(columns[one.name], ARROW_TYPES[one.type]), {})
+        one.name: ReadColumn(pa.array(cells[one.name], ARROW_TYPES[one.type]), {})
         for one in dictionary.inputs
     }
     return derive(column, column.expression, read, len(next(iter(columns.values())))).values.to_pylist()
@@ -79,7 +87,7 @@ def encode_rows(dictionary, transform, columns, rows):
     instances = InstanceReader(dictionary.inputs).read(columns, rows)
     assert instances is not None
     try:
-        return RowEncoder(transform, dictionary.features).encode(instances).copy()
+        return RowEncoder(transform, dictionary.features, dictionary.inputs).encode(instances).copy()
     except KeyError:
         return None
 
@@ -87,11 +95,11 @@ def encode_rows(dictionary, transform, columns, rows):
 def encode_columns(dictionary, transform, columns, rows):
     arrays = {
         column.name: columns[column.name]
-        if column.type is ColumnType.CATEGORY
+        if column.type in (ColumnType.CATEGORY, ColumnType.TIMESTAMP)
         else np.array([np.nan if value is None else value for value in columns[column.name]], np.float64)
         for column in dictionary.inputs
     }
-    return ColumnEncoder(transform, dictionary.features).encode(arrays, rows)
+    return ColumnEncoder(transform, dictionary.features, dictionary.inputs).encode(arrays, rows)
 
 
 @pytest.mark.parametrize(

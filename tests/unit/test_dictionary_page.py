@@ -5,9 +5,10 @@ from html.parser import HTMLParser
 import pytest
 
 from mulgil.artifacts import FeatureImportance, FeatureSelection
-from mulgil.contract import DataDictionary, ProjectFolder, load_project
+from mulgil.contract import DataDictionary, MissingPolicy, ProjectFolder, load_project
 from mulgil.home import SOURCE_ROOT
 from mulgil.reports.dictionary_page import render_dictionary_page
+from mulgil.reports.page import describe_missing
 
 FOLDER = load_project(SOURCE_ROOT / "projects" / "heart_disease")
 
@@ -77,3 +78,10 @@ def test_the_page_tells_which_features_the_last_model_reads_and_why():
     assert text.count("Left out by mutual information") == 1
     assert f"{kept} were kept by mutual information, on 242 training rows" in text
     assert "Left out" not in Text(render_dictionary_page(FOLDER)).text
+
+
+@pytest.mark.parametrize("policy", MissingPolicy)
+def test_every_policy_for_a_missing_value_is_told_in_words(policy):
+    described = describe_missing(FOLDER.dictionary.columns[0].model_copy(update={"missing": policy}))
+
+    assert len(described) > 5

@@ -83,12 +83,27 @@ def test_a_step_sees_its_project_its_inputs_and_its_source_alone(tmp_path):
 
 @pytest.mark.parametrize(
     ("source", "place"),
-    [("/data/*/part-?.csv", Path("/data")), ("/data/rows.csv", Path("/data/rows.csv"))],
+    [
+        ("/data/*/part-?.csv", Path("/data")),
+        ("/data/rows.csv", Path("/data/rows.csv")),
+        ("/data/{date}/rows.csv", Path("/data")),
+    ],
 )
 def test_a_source_that_replaces_the_projects_is_seen_in_its_place(source, place):
     needs = needs_of("ingest_data", context(project_path=str(PROJECT), source=source), {})
 
     assert needs.read[-1] == place
+    assert needs.stores == ({"spans"} if "{date}" in source else set())
+
+
+def test_spans_that_are_kept_elsewhere_are_reached_by_network():
+    needs = needs_of(
+        "ingest_data",
+        context(project_path=str(PROJECT), source="/data/{date}.csv"),
+        {"MULGIL_SPANS_URI": "s3://mulgil/spans"},
+    )
+
+    assert (needs.is_networked, needs.told) == (True, ("MULGIL_SPANS_URI",))
 
 
 @pytest.mark.parametrize(

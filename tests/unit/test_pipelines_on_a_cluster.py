@@ -99,6 +99,15 @@ def test_a_steps_own_word_goes_over_the_defaults_amount_by_amount():
     assert "retryPolicy" not in tasks["train-model"]
 
 
+def test_a_scheduled_run_looks_at_its_source_again():
+    spec, _ = adapted("steps: {ingest_data: {is_cached: false}}")
+    tasks = spec["root"]["dag"]["tasks"]
+
+    assert not tasks["ingest-data"]["cachingOptions"].get("enableCache")
+    assert tasks["train-model"]["cachingOptions"]["enableCache"]
+    assert read_settings().of("ingest_data").is_cached is False
+
+
 def test_a_gpu_its_nodes_and_a_volume_are_told_to_kubernetes():
     spec, executors = adapted(
         "image_pull_policy: Always\n"

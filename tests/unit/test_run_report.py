@@ -7,23 +7,28 @@ from html.parser import HTMLParser
 
 import pytest
 import yaml
-from run_folders import DISTRIBUTIONS, EVALUATION, HEART, STEPS, Made, verdict
+from run_folders import DATASET, DISTRIBUTIONS, EVALUATION, HEART, HISTORY, STEPS, Made, verdict
 from typer.testing import CliRunner
 
 from mulgil.artifacts import (
     BehaviorExample,
     BehaviorFinding,
     Check,
+    DatasetManifest,
     FeatureImportance,
     FeatureSelection,
+    LearningCurvePoint,
     QuarantineReason,
     QuarantineSummary,
+    SpanSummary,
+    TuningTrial,
 )
 from mulgil.cli import app
 from mulgil.local.launch import folder_of, open_run_store
 from mulgil.local.run_store import RunRecord, State
 from mulgil.reports.evidence import read_evidence
 from mulgil.reports.run_page import render_run_page
+from mulgil.reports.training_figures import tell_gain
 from mulgil.reports.writing import gather, write_report
 
 
@@ -63,6 +68,91 @@ def home(tmp_path, monkeypatch):
 
 def page_of(made=None):
     return Page(render_run_page(gather((made or Made()).write())))
+
+
+def test_the_training_is_told_from_the_baseline_to_the_one_look_at_the_test_rows():
+    text = " ".join(page_of().text.split())
+    stages = (
+        "Baseline train 0.6900 0.7000",
+        "Overfits train 2,417 0.3000 0.5000",
+        "step 2, hidden_units=64 16; the ladder took 3.5 s; least after epoch 2, then 0.9000 after epoch 5",
+        "Regularised train 417 0.5000 0.4500",
+        "Final train and validation 417",
+        "One look at the test rows train and validation 417 ROC AUC 0.910 (0.860 to 0.950)",
+    )
+    places = [text.find(stage) for stage in stages]
+
+    assert -1 not in places, stages[places.index(-1)]
+    assert places == sorted(places)
+    assert "A row counts in the loss by its class: no 0.8, yes 1.25." in text
+    for picture in ("Loss by capacity, without a penalty", "Where it overfits", "Loss by epoch"):
+        assert picture in text
+
+
+def test_a_training_without_a_ladder_shows_the_stages_that_it_had():
+    history = HISTORY.model_copy(
+        update={
+            "ladder": None,
+            "learning_curve": None,
+            "baseline_loss": None,
+            "class_weights": {},
+            "rows": {"train": 181},
+        }
+    )
+    text = " ".join(page_of(Made(history=history)).text.split())
+
+    assert "Regularised train 417 0.5000 0.4500" in text
+    assert "Final train 417 the very model of the row before" in text
+    for missing in ("Baseline train", "Overfits", "by its class", "Loss by rows"):
+        assert missing not in text
+
+
+def test_a_search_shows_what_it_tried_what_was_taken_and_why_its_score_is_doubted():
+    trials = (
+        TuningTrial(settings={}, loss=0.5, losses=(0.4, 0.6), seconds=1.0),
+        TuningTrial(settings={"C": 0.25}, loss=0.45, losses=(0.35, 0.55), seconds=1.0),
+        TuningTrial(settings={"C": 4.0}, loss=0.8, losses=(0.8,), reason="surely worse than the best"),
+        TuningTrial(settings={"C": 9.0}, reason="of no luck"),
+    )
+    searched = {"trials": trials, "settings": {"C": 0.25}, "tuning_warning": "trust no score"}
+    page = page_of(Made(history=HISTORY.model_copy(update=searched)))
+    text = " ".join(page.text.split())
+
+    assert "4 settings were tried by cross-validation" in text
+    assert "! A warning: trust no score." in text
+    for row in ("1 as declared 0.5000 2 1.0 s", "2 C=0.25 0.4500 2 1.0 s taken", "4 C=9 0 0.0 s of no luck"):
+        assert row in text
+    assert "the best of 4 that were tried: C=0.25, 2 epochs" in text
+    picture = next(one for one in page.pictures if "setting" in one["aria-label"])
+    assert "3 settings in the order in which they were tried, 1 of them ended early" in picture["aria-label"]
+    assert "least so far, 0.4500" in picture["aria-label"]
+
+
+def test_a_learning_curve_shows_its_spread_and_what_more_rows_may_bring():
+    page = page_of()
+    text = " ".join(page.text.split())
+
+    assert "From 48 to 193 rows the loss fell by 0.1967 (standard error 0.0033, by pairs of 3 folds)" in text
+    assert "more rows may bring more. Left out: 0.1 of the rows: too few rows, or of a class." in text
+    assert "193 0.4533 0.0503 0.3000 0.0000" in text
+    assert any("with 193 rows it is 0.4533" in picture["aria-label"] for picture in page.pictures)
+    one, other = (
+        LearningCurvePoint(rows=rows, losses=losses, training_losses=losses)
+        for rows, losses in ((50, (0.5, 0.6, 0.4)), (100, (0.52, 0.57, 0.39)))
+    )
+    assert "more rows alone may bring little" in tell_gain((one, other))
+    single = [point.model_copy(update={"losses": point.losses[:1]}) for point in (one, other)]
+    assert "tells nothing of chance" in tell_gain(single)
+
+
+def test_a_ladder_that_found_no_end_says_why():
+    ladder = HISTORY.ladder.model_copy(
+        update={"steps": HISTORY.ladder.steps[:1], "reason": "the time budget of 9 s was over"}
+    )
+    text = page_of(Made(history=HISTORY.model_copy(update={"ladder": ladder}))).text
+
+    assert "Does not overfit yet" in text
+    assert "the time budget of 9 s was over" in text
 
 
 def sensitive_project(folder, *names):
@@ -237,6 +327,32 @@ def test_a_run_of_which_nothing_is_left_but_its_record_has_a_page():
 
     assert "still running, or was killed" in page.text
     assert "No step has started." in page.text
+
+
+def in_spans(status: str) -> DatasetManifest:
+    spans = [
+        SpanSummary(
+            name=f"2026-11-{day:02}",
+            status="known" if day < 12 else status,
+            rows_read=10 * day,
+            rows={"train": 7, "validation": 2, "test": 1},
+            rows_quarantined=10 * day - 10,
+            rows_deduplicated=0,
+        )
+        for day in range(1, 13)
+    ]
+    return DATASET.model_copy(update={"spans": tuple(spans), "spans_vanished": ("2026-10-31",)})
+
+
+def test_the_rows_of_each_span_are_counted_and_what_is_new_is_told():
+    text = " ".join(page_of(Made(dataset=in_spans("new"))).text.split())
+
+    told = "12 spans, 2026-11-01 to 2026-11-12; new: 2026-11-12; vanished, and left out: 2026-10-31"
+    assert told in text
+    assert "2026-11-12 120 7 2 1 110 0" in text
+    assert (
+        text.index("2026-11-12 120") < text.index("2 spans before") < text.index("2026-11-02 20 7 2 1 10 0")
+    )
 
 
 def test_a_damaged_record_is_named_and_the_rest_is_shown():

@@ -23,7 +23,7 @@ from mulgil.serving.typed_values import InstanceReader
 
 def encode(dictionary, transform, typed):
     try:
-        return RowEncoder(transform, dictionary.features).encode(typed)
+        return RowEncoder(transform, dictionary.features, dictionary.inputs).encode(typed)
     except (KeyError, OverflowError):
         return None
 

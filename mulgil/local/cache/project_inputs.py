@@ -64,7 +64,8 @@ def _with_source(values: dict[str, Any], folder: ProjectFolder, replacement: str
         return ProjectInputs({**values, "modules": _hash_modules(folder.path)}, {}, is_known=True)
     location = replacement or ("" if isinstance(source, PythonSource | SqlSource) else source.location)
     path = (folder.path / location).absolute()
-    files = [] if not location or "://" in location else files_at(path)
+    window = None if isinstance(source, PythonSource | SqlSource | ImageFolderSource) else source.spans
+    files = [] if not location or "://" in location else files_at(path, window)
     if isinstance(source, ImageFolderSource) and path.is_dir():
         files = images_in(path)
     # What is behind a URL may change without notice.

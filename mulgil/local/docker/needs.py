@@ -11,13 +11,15 @@ from pathlib import Path
 
 from mulgil.contract import load_project
 from mulgil.contract.sources import PythonSource, SqlSource
+from mulgil.contract.spans import has_spans
 from mulgil.local.cache.project_inputs import sections_of
 from mulgil.local.placeholders import TaskContext
 from mulgil.online_stores import ADDRESS_VARIABLE, REGISTRY_VARIABLE, URL_VARIABLE
 
-SERVING = "serving"
+SERVING, SPANS = "serving", "spans"
 # A store that one of these variables places elsewhere is reached by network.
 _PLACES: Mapping[str, tuple[str, ...]] = {
+    SPANS: ("MULGIL_SPANS_URI",),
     "feature_store": (URL_VARIABLE, ADDRESS_VARIABLE, REGISTRY_VARIABLE),
     "mlflow": ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI"),
 }
@@ -25,7 +27,8 @@ _PLACES: Mapping[str, tuple[str, ...]] = {
 _TOLD = re.compile(r"(AWS|GOOGLE|MLFLOW|MULGIL)_\w+|(HTTPS?|NO|ALL)_PROXY|SSL_CERT_FILE", re.IGNORECASE)
 _NOT_TOLD = {"MULGIL_HOME"}
 _SQLITE = "sqlite:///"
-_OF_A_PATTERN = re.compile(r"[*?\[]")
+# Of spans a placeholder is in braces.
+_OF_A_PATTERN = re.compile(r"[*?\[{]")
 
 
 @dataclass(frozen=True)
@@ -68,6 +71,8 @@ def needs_of(component: str, context: TaskContext, environment: Mapping[str, str
     variables: frozenset[str] = frozenset()
     if project is not None and "source" in sections_of(component):
         source, variables = _source_of(Path(project), str(context.input_parameters.get("source", "")))
+    if not has_spans(source):
+        stores -= {SPANS}
     placed = any(environment.get(name) for store in stores for name in _PLACES.get(store, ()))
     is_remote = "://" in source and not source.startswith(_SQLITE)
     is_networked = is_remote or placed or SERVING in stores

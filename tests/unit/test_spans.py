@@ -1,0 +1,98 @@
+"""How a location names the spans of a source, and which of them are read."""
+
+from datetime import date
+
+import pytest
+
+from mulgil.contract.sources import CsvSource, files_at
+from mulgil.contract.spans import Window, explain_spans, gather_spans
+from mulgil.errors import InputError
+
+
+def names_of(location, *files):
+    spans, others = gather_spans(location, files)
+    return {span.name: span.files for span in spans}, others
+
+
+@pytest.mark.parametrize(
+    ("location", "file", "name"),
+    [
+        ("s/{date}.csv", "s/2026-11-24.csv", "2026-11-24"),
+        ("s/{date}.csv", "s/20261124.csv", "2026-11-24"),
+        ("s/{date}.csv", "s/2026-11.csv", "2026-11-01"),
+        ("s/{date}", "s/2026-11-24/part-0.csv", "2026-11-24"),
+        ("s/year={year}/month={month}/day={day}/*", "s/year=2026/month=1/day=09/a.parquet", "2026-01-09"),
+        ("s/{year}-{month}.csv", "s/2026-02.csv", "2026-02-01"),
+        ("s/{span}/**/x?.csv", "s/17/a/b/x1.csv", "17"),
+        ("s/[ab]/{date}/sales-{date}.csv", "s/b/2026-11-24/sales-2026-11-24.csv", "2026-11-24"),
+    ],
+)  # fmt: skip
+def test_a_placeholder_tells_which_span_a_file_is_of(location, file, name):
+    assert names_of(location, file) == ({name: (file,)}, ())
+
+
+def test_what_is_of_no_span_is_told_apart_and_spans_come_in_the_order_of_their_dates_and_numbers():
+    spans, others = names_of("{span}.csv", "10.csv", "9.csv", "readme.csv", "9.txt")
+
+    assert list(spans) == ["9", "10"]
+    assert others == ("9.txt", "readme.csv")
+    assert names_of("{date}/{date}.csv", "2026-01-01/2026-01-02.csv") == ({}, ("2026-01-01/2026-01-02.csv",))
+
+
+def test_of_several_versions_the_greatest_counts_whole():
+    spans, _ = names_of("{span}/v{version}/*.csv", "1/v9/a.csv", "1/v10/a.csv", "1/v10/b.csv", "2/v1/a.csv")
+
+    assert spans == {"1": ("1/v10/a.csv", "1/v10/b.csv"), "2": ("2/v1/a.csv",)}
+
+
+def test_a_date_that_there_is_not_is_refused_by_the_name_of_its_file():
+    with pytest.raises(InputError, match=r"2026-02-30\.csv"):
+        names_of("{date}.csv", "2026-02-30.csv")
+    with pytest.raises(InputError, match=r"(?s)\{date\} where it is a date.*20261124"):
+        names_of("{span}.csv", "20261124.csv")
+
+
+def test_a_window_rolls_and_ends_where_it_is_told_to():
+    spans, _ = gather_spans("{date}", [f"2026-11-{day:02}" for day in range(1, 11)])
+
+    def chosen(**window):
+        return [span.name[-2:] for span in Window(**window).choose(spans)]
+
+    assert chosen(newest=2) == ["09", "10"]
+    assert chosen(newest=2, until="2026-11-05") == ["04", "05"]
+    assert chosen(since=date(2026, 11, 9)) == ["09", "10"]
+    assert len(chosen()) == 10
+    assert chosen(since="2027-01-01") == []
+
+
+@pytest.mark.parametrize(
+    ("location", "words"),
+    [
+        ("{YYYY}.csv", "received {YYYY}"),
+        ("{month}.csv", "received {month}"),
+        ("{date}-{span}.csv", "received {date} {span}"),
+        ("v{version}.csv", "received {version}"),
+        ("https://example.com/{date}.csv", "a web server cannot be asked"),
+    ],
+)
+def test_placeholders_that_name_no_span_are_refused_in_words(location, words):
+    assert words in (explain_spans(location) or "")
+    with pytest.raises(ValueError, match="received"):
+        CsvSource(kind="csv", location=location)
+
+
+def test_a_window_is_refused_where_there_is_nothing_to_choose_from():
+    with pytest.raises(ValueError, match="goes with a location such as"):
+        CsvSource(kind="csv", location="rows.csv", spans={"newest": 2})
+    with pytest.raises(ValueError, match="since at most until"):
+        Window(since=3, until=2)
+
+
+def test_only_files_of_the_window_decide_whether_the_step_runs_again(tmp_path):
+    for name in ("2026-11-01.csv", "2026-11-02.csv", ".2026-11-03.csv", "notes.csv"):
+        (tmp_path / name).write_text("")
+    (tmp_path / "2026-11-04").mkdir()
+    (tmp_path / "2026-11-04" / "part.csv").write_text("")
+
+    assert [file.name for file in files_at(tmp_path / "{date}.csv", Window(newest=1))] == ["2026-11-02.csv"]
+    assert [file.name for file in files_at(tmp_path / "{date}")] == ["part.csv"]
