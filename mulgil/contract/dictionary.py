@@ -365,7 +365,10 @@ class Column(Contract):
         description="Greatest Jensen–Shannon divergence between training and serving.",
     )
     drift: float | None = Field(
-        default=None, gt=0, le=1, description="Greatest Jensen–Shannon divergence from the last run."
+        default=None,
+        gt=0,
+        le=1,
+        description="Greatest Jensen–Shannon divergence of a source's newest span from those before.",
     )
 
     @property

@@ -279,6 +279,13 @@ class Training(Contract):
     patience: int = Field(
         default=20, gt=0, description="Epochs without a better validation loss before it stops."
     )
+    memory_megabytes: float = Field(
+        default=64,
+        gt=0,
+        description="Of rows that are more than that once they are encoded, in float32, a network's are "
+        "encoded into shards on the disk and streamed; other families are fitted on as many of them as that, "
+        "drawn by lot.",
+    )
     class_weights: (
         Literal["balanced"] | Annotated[tuple[Annotated[float, Field(gt=0)], ...], Field(min_length=2)] | None
     ) = Field(

@@ -35,7 +35,7 @@ class ColumnStatisticsSpecification:
         categories: Valid codes; empty where the type has none.
         expects: Declared direction of association with the target.
         skew: Greatest Jensen–Shannon divergence between training and serving.
-        drift: Greatest Jensen–Shannon divergence from the last run.
+        drift: Greatest Jensen–Shannon divergence of a newest span from those before.
     """
 
     name: str
