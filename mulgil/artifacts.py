@@ -303,6 +303,52 @@ class DistributionSummary(Record):
     columns: dict[str, ColumnDistribution]
 
 
+NEWEST_SPAN = "newest_span.json"
+
+
+class ColumnDrift(Record):
+    """How far a column's values in the newest span lie from those before.
+
+    Attributes:
+        divergence: Jensen-Shannon divergence in common cells, rows without a value in one of their own.
+        chance: What samples of this size stay under, of all columns, with 95 % confidence.
+        limit: The declared one, if any.
+        by_tfdv: What TFDV's own drift comparator measures, in cells of its own; `None` where it does not.
+        where: The values whose share changed most, in words; empty where they may not be shown.
+        share_before: Their share of the spans before.
+        share_newest: Their share of the newest span.
+    """
+
+    divergence: float
+    chance: float
+    limit: float | None
+    by_tfdv: float | None
+    where: str
+    share_before: float
+    share_newest: float
+
+    @property
+    def is_beyond_chance(self) -> bool:
+        """Whether chance alone does not explain it."""
+        return self.divergence > self.chance
+
+
+class SpanComparison(Record):
+    """The newest span beside those before; it stands as `NEWEST_SPAN` beside the statistics.
+
+    Attributes:
+        name: The newest span.
+        rows: Its rows.
+        rows_before: Those of the spans before.
+        columns: By name, in the dictionary's order.
+    """
+
+    name: str
+    rows: int
+    rows_before: int
+    columns: dict[str, ColumnDrift]
+
+
 class Check(Record):
     """One question a gate asked.
 
@@ -675,6 +721,34 @@ class CapacityPath(Record):
     reason: str = ""
 
 
+class LearningCurvePoint(Record):
+    """What so many rows teach.
+
+    Attributes:
+        rows: That were fitted on, in each fold.
+        losses: On the rows that each fold held out.
+        training_losses: On those that were fitted on.
+    """
+
+    rows: int
+    losses: tuple[float, ...]
+    training_losses: tuple[float, ...]
+
+
+class LearningCurve(Record):
+    """The loss by the number of rows, on the same folds for each.
+
+    Attributes:
+        points: The fewest rows first.
+        seconds: What it took.
+        reason: Why a fold or a number of rows was left out; empty where none was.
+    """
+
+    points: tuple[LearningCurvePoint, ...]
+    seconds: float
+    reason: str = ""
+
+
 class TrainingHistory(Record):
     """How a model was fitted.
 
@@ -687,6 +761,7 @@ class TrainingHistory(Record):
         baseline_loss: Of training and of validation rows, where every row is told the training rows' shares
             or mean; `None` in a history of before it was measured.
         ladder: At which capacity the family overfits; `None` where that was not asked for.
+        learning_curve: What more rows bring; `None` where that was not asked for.
         class_weights: What a row counted in the final fit, by class; empty where all counted the same.
         selection: Which features were chosen; `None` where the model reads all.
         loss: Mean loss on the training rows in each epoch, dropout and penalty included. A model that is not
@@ -706,6 +781,7 @@ class TrainingHistory(Record):
     tuning_warning: str = ""
     baseline_loss: tuple[float, float] | None = None
     ladder: CapacityPath | None = None
+    learning_curve: LearningCurve | None = None
     class_weights: dict[str, float] = Field(default_factory=dict)
     selection: FeatureSelection | None = None
     loss: tuple[float, ...]

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from mulgil.artifacts import (
     BUNDLE_MANIFEST,
+    NEWEST_SPAN,
     BundleManifest,
     CalibrationBin,
     CapacityPath,
@@ -20,11 +21,14 @@ from mulgil.artifacts import (
     FeatureSelection,
     FeatureServiceReference,
     Interval,
+    LearningCurve,
+    LearningCurvePoint,
     QuarantineReason,
     QuarantineSummary,
     RegisteredModel,
     RolloutReference,
     ScoreCurves,
+    SpanComparison,
     TrainingHistory,
     Verdict,
     write_text,
@@ -140,6 +144,14 @@ HISTORY = TrainingHistory(
             ),
         )
     ),
+    learning_curve=LearningCurve(
+        points=(
+            LearningCurvePoint(rows=48, losses=(0.6, 0.7, 0.65), training_losses=(0.1, 0.1, 0.1)),
+            LearningCurvePoint(rows=193, losses=(0.4, 0.5, 0.46), training_losses=(0.3, 0.3, 0.3)),
+        ),
+        seconds=4.0,
+        reason="0.1 of the rows: too few rows, or of a class",
+    ),
     class_weights={"no": 0.8, "yes": 1.25},
     loss=(0.7, 0.5, 0.4),
     val_loss=(0.6, 0.45, 0.5),
@@ -160,6 +172,7 @@ class Made:
     dataset: DatasetManifest = DATASET
     quarantine: QuarantineSummary = QUARANTINE
     distributions: DistributionSummary = DISTRIBUTIONS
+    newest_span: SpanComparison | None = None
     validation: Verdict = VALIDATION
     history: TrainingHistory = HISTORY
     evaluation: Evaluation = EVALUATION
@@ -206,6 +219,8 @@ class Made:
             self.quarantine.write(artifacts / "quarantine" / "summary.json")
         elif name == "validate-data":
             self.distributions.write(artifacts / "statistics" / "summary.json")
+            if self.newest_span is not None:
+                self.newest_span.write(artifacts / "statistics" / NEWEST_SPAN)
             self.validation.write(artifacts / "verdict")
         elif name == "train-model":
             self.history.model_copy(update={"selection": self.selection}).write(artifacts / "history")

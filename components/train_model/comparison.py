@@ -17,15 +17,15 @@ import numpy.typing as npt
 from sklearn.model_selection import KFold, StratifiedKFold, train_test_split
 
 from components.train_model.fit_transform import fit_transform
-from components.train_model.heads import make_head
-from components.train_model.learners import Curve, Examples, Learner, measure_loss
+from components.train_model.heads import Head, make_head
+from components.train_model.learners import Curve, Examples, FittedModel, Learner, measure_loss
 from components.train_model.selection import select_features
 from mulgil.artifacts import FamilyScore
 from mulgil.contract import Task
 from mulgil.contract.learning import Family, Training
 from mulgil.contract.specifications import PreprocessingSpecification
 from mulgil.errors import InputError
-from mulgil.preprocessing import TransformExecutor
+from mulgil.preprocessing import FittedTransform, TransformExecutor
 from mulgil.preprocessing.rows import TrainingRows
 
 # What a fold's training part gives up for early stopping; the shipped split's own share.
@@ -130,20 +130,29 @@ def score_fold(
 ) -> float:
     """Fit on one part, stop by a part of it, and measure the loss on the part that was held out."""
     train, held_out = (rows.take(places) for places in fold)
-    transform = fit_transform(specification, train.tensors)
     head = make_head(task, answer_width, train, training.class_weights)
+    fitted, transform = fit_part(learner, head, specification, train, training)
+    numbers = TransformExecutor(transform).apply(held_out.tensors)
+    return measure_loss(head, head.encode(held_out), fitted.predict(numbers))
+
+
+def fit_part(
+    learner: Learner,
+    head: Head,
+    specification: PreprocessingSpecification,
+    train: TrainingRows,
+    training: Training,
+) -> tuple[FittedModel, FittedTransform]:
+    """Fit preprocessing, choice of features and model on rows, some of which stop it where it has epochs."""
+    transform = fit_transform(specification, train.tensors)
     selected = select_features(training, learner, transform, head, train)
     if selected is not None:
         transform = transform.restricted_to(selected.kept)
-    executor = TransformExecutor(transform)
-    examples, others = (
-        Examples(executor.apply(part.tensors), head.encode(part)) for part in (train, held_out)
-    )
+    examples = Examples(TransformExecutor(transform).apply(train.tensors), head.encode(train))
     curve = Curve((), ())
     if learner.is_fitted_by_epochs:
         inner, stopping = train_test_split(
             np.arange(len(train)), test_size=_STOPPING_RATIO, random_state=training.seed
         )
         curve = learner.look(head, examples.take(inner), examples.take(stopping))
-    fitted = learner.fit(head, examples, curve)
-    return measure_loss(head, others.target, fitted.predict(others.numbers))
+    return learner.fit(head, examples, curve), transform

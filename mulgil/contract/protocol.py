@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 from pydantic import Field
 
 from mulgil.contract.dictionary import Contract
@@ -20,4 +22,16 @@ class CapacityLadder(Contract):
         default=120,
         gt=0,
         description="After which no other is fitted; the first is fitted whatever the time.",
+    )
+
+
+class LearningCurve(Contract):
+    """The score by the number of rows that are learned from."""
+
+    shares: Annotated[tuple[Annotated[float, Field(gt=0, le=1)], ...], Field(min_length=2)] = Field(
+        default=(0.0625, 0.125, 0.25, 0.5, 1.0),
+        description="Of the rows that a fold fits on; each is a part of the next.",
+    )
+    time_budget_seconds: float = Field(
+        default=300, gt=0, description="After which no other fold is begun; the first goes to its end."
     )

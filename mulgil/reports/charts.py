@@ -65,6 +65,7 @@ class Line:
         is_stepped: Whether it goes level to the next point, then straight up or down.
         has_dots: Whether each point is marked.
         is_joined: Whether the points are joined at all.
+        spread: How far each point is known to either side; empty where that is not shown.
     """
 
     name: str
@@ -73,6 +74,7 @@ class Line:
     is_stepped: bool = False
     has_dots: bool = False
     is_joined: bool = True
+    spread: Sequence[float] = ()
 
 
 @dataclass(frozen=True)
@@ -143,6 +145,9 @@ def draw_lines(
                     line.style, _path(points, is_stepped=line.is_stepped), line.name
                 )
             )
+        for (px, py), reach in zip(line.points, line.spread, strict=False):
+            at, low, high = frame.x(px), frame.y(py - reach), frame.y(py + reach)
+            parts.append(_line(at, low, at, high, f"whisker {line.style}"))
         if line.has_dots:
             for (px, py), (cx, cy) in zip(line.points, points, strict=True):
                 parts.append(

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import math
+import statistics
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from mulgil.artifacts import CapacityPath, CapacityStep, Evaluation, TrainingHistory
+from mulgil.artifacts import CapacityPath, CapacityStep, Evaluation, LearningCurvePoint, TrainingHistory
 from mulgil.contract import Metric
 from mulgil.reports.charts import Axis, Line, axis_around, draw_lines
 from mulgil.reports.figures import Figure
 from mulgil.reports.page import format_seconds, name_metric
 
+# Of which a difference is told from chance, in standard errors.
+_SURE = 2.0
 _SERIES = (("validation rows", "c-validation"), ("training rows", "c-train"))
 
 
@@ -44,12 +49,16 @@ class TrainingFigures:
         stages: From the baseline to the one look at the test rows.
         figures: Pictures, in order.
         trials: What a search tried, where there was one.
+        learning_curve: The loss by rows, where it was asked for.
+        gain: What the last of those rows brought, in words.
         is_by_epoch: Whether the model that is served was fitted by epochs.
     """
 
     stages: tuple[Stage, ...]
     figures: tuple[Figure, ...]
     trials: Figure | None
+    learning_curve: Figure | None
+    gain: str
     is_by_epoch: bool
 
 
@@ -65,7 +74,30 @@ def draw_training(history: TrainingHistory, evaluation: Evaluation | None) -> Tr
     if is_by_epoch:
         figures.append(_draw_epochs("Loss by epoch", history.loss, history.val_loss, history.best_epoch, ""))
     trials = _draw_trials(history) if history.trials else None
-    return TrainingFigures(_tell_stages(history, evaluation), tuple(figures), trials, is_by_epoch)
+    points = history.learning_curve.points if history.learning_curve else ()
+    return TrainingFigures(
+        stages=_tell_stages(history, evaluation),
+        figures=tuple(figures),
+        trials=trials,
+        learning_curve=_draw_learning_curve(points) if points else None,
+        gain=tell_gain(points) if len(points) > 1 else "",
+        is_by_epoch=is_by_epoch,
+    )
+
+
+def tell_gain(points: Sequence[LearningCurvePoint]) -> str:
+    """Say what the last rows brought, fold by fold, and what that lets one expect of more."""
+    before, last = points[-2:]
+    gains = [one - other for one, other in zip(before.losses, last.losses, strict=True)]
+    mean = statistics.fmean(gains)
+    told = f"From {before.rows:,} to {last.rows:,} rows the loss fell by {mean:.4f}"
+    if len(gains) < 2:
+        return f"{told}, in one fold, which tells nothing of chance."
+    error = statistics.stdev(gains) / math.sqrt(len(gains))
+    told = f"{told} (standard error {error:.4f}, by pairs of {len(gains)} folds)"
+    if mean > _SURE * error:
+        return f"{told}: more rows may bring more."
+    return f"{told}: no more than chance makes of it, so more rows alone may bring little."
 
 
 def _tell_stages(history: TrainingHistory, evaluation: Evaluation | None) -> tuple[Stage, ...]:
@@ -246,7 +278,9 @@ def _draw_trials(history: TrainingHistory) -> Figure:
                 Line("ended early", "c-baseline", parts[True], has_dots=True, is_joined=False),
             ],
             x=Axis(0, max(4, len(history.trials) + 1), "setting"),
-            y=axis_around([trial.loss or 0.0 for _, trial in scored], "loss"),
+            y=axis_around(
+                _near([loss for _, loss in parts[False]], [loss for _, loss in parts[True]]), "loss"
+            ),
         ),
         head=("", "settings", "loss", "folds", "took", ""),
         body=tuple(
@@ -261,3 +295,62 @@ def _draw_trials(history: TrainingHistory) -> Figure:
             for place, trial in enumerate(history.trials, 1)
         ),
     )
+
+
+def _near(whole: list[float], ended: list[float]) -> list[float]:
+    """Return losses that an axis should hold: one that is far worse stands at its end."""
+    most = max(whole) + 2 * (max(whole) - min(whole) or max(whole))
+    return [*whole, *(min(loss, most) for loss in ended)]
+
+
+def _draw_learning_curve(points: Sequence[LearningCurvePoint]) -> Figure:
+    title = "Loss by rows"
+    folds = len(points[0].losses)
+    by_series = {
+        name: [(point.rows, statistics.fmean(losses), _spread(losses)) for point, losses in part]
+        for name, part in (
+            ("rows held out", [(point, point.losses) for point in points]),
+            ("rows fitted on", [(point, point.training_losses) for point in points]),
+        )
+    }
+    last = by_series["rows held out"][-1]
+    return Figure(
+        title=title,
+        note=f"mean of {folds} folds, and their standard deviation",
+        picture=draw_lines(
+            title,
+            f"Loss of the rows held out and of those fitted on, by the number of rows, in {folds} folds; "
+            f"with {last[0]:,} rows it is {last[1]:.4f} on rows held out.",
+            [
+                Line(
+                    name,
+                    style,
+                    [(rows, mean) for rows, mean, _ in by_series[name]],
+                    has_dots=True,
+                    spread=[spread for _, _, spread in by_series[name]],
+                )
+                for name, style in (("rows held out", "c-validation"), ("rows fitted on", "c-train"))
+            ],
+            x=Axis(0, points[-1].rows * 1.05, "rows"),
+            y=axis_around(
+                [
+                    mean + sign * spread
+                    for part in by_series.values()
+                    for _, mean, spread in part
+                    for sign in (-1, 1)
+                ],
+                "loss",
+            ),
+        ),
+        head=("rows", "held out", "standard deviation", "fitted on", "standard deviation"),
+        body=tuple(
+            (f"{rows:,}", f"{loss:.4f}", f"{spread:.4f}", f"{training_loss:.4f}", f"{other_spread:.4f}")
+            for (rows, loss, spread), (_, training_loss, other_spread) in zip(
+                by_series["rows held out"], by_series["rows fitted on"], strict=True
+            )
+        ),
+    )
+
+
+def _spread(losses: Sequence[float]) -> float:
+    return statistics.stdev(losses) if len(losses) > 1 else 0.0

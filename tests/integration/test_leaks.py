@@ -190,7 +190,7 @@ def test_the_target_in_a_filling_is_found(project, rows, monkeypatch):
 
 
 FITTED = {
-    "one family": {"family": "linear"},
+    "one family": {"family": "linear", "learning_curve": {"shares": [0.5, 1.0]}},
     "all families": {"family": "auto", "time_budget_seconds": 0.01},
     "tuning": {"family": "linear", "tuning": {"trials": 2, "space": {"C": {"low": 0.01, "high": 1}}}},
 }
@@ -219,7 +219,9 @@ def look_for_test_rows_in_training(project, tmp_path, fitted):
             history_path=folder / "history.json",
         )
         history = core.TrainingHistory.read(folder / "history.json")
+        traced = history.learning_curve.points if history.learning_curve else ()
         losses = [tried.loss for tried in (*history.candidates, *history.trials)]
+        losses += [point.losses for point in traced]
         made.append((bundle.files["model.onnx"], bundle.files["transform.json"], history.val_loss, losses))
     assert made[0] == made[1] == made[2]
 

@@ -14,11 +14,14 @@ from mulgil.artifacts import (
     BehaviorExample,
     BehaviorFinding,
     Check,
+    ColumnDrift,
     DatasetManifest,
     FeatureImportance,
     FeatureSelection,
+    LearningCurvePoint,
     QuarantineReason,
     QuarantineSummary,
+    SpanComparison,
     SpanSummary,
     TuningTrial,
 )
@@ -27,6 +30,7 @@ from mulgil.local.launch import folder_of, open_run_store
 from mulgil.local.run_store import RunRecord, State
 from mulgil.reports.evidence import read_evidence
 from mulgil.reports.run_page import render_run_page
+from mulgil.reports.training_figures import tell_gain
 from mulgil.reports.writing import gather, write_report
 
 
@@ -89,13 +93,19 @@ def test_the_training_is_told_from_the_baseline_to_the_one_look_at_the_test_rows
 
 def test_a_training_without_a_ladder_shows_the_stages_that_it_had():
     history = HISTORY.model_copy(
-        update={"ladder": None, "baseline_loss": None, "class_weights": {}, "rows": {"train": 181}}
+        update={
+            "ladder": None,
+            "learning_curve": None,
+            "baseline_loss": None,
+            "class_weights": {},
+            "rows": {"train": 181},
+        }
     )
     text = " ".join(page_of(Made(history=history)).text.split())
 
     assert "Regularised train 417 0.5000 0.4500" in text
     assert "Final train 417 the very model of the row before" in text
-    for missing in ("Baseline train", "Overfits", "by its class"):
+    for missing in ("Baseline train", "Overfits", "by its class", "Loss by rows"):
         assert missing not in text
 
 
@@ -118,6 +128,23 @@ def test_a_search_shows_what_it_tried_what_was_taken_and_why_its_score_is_doubte
     picture = next(one for one in page.pictures if "setting" in one["aria-label"])
     assert "3 settings in the order in which they were tried, 1 of them ended early" in picture["aria-label"]
     assert "least so far, 0.4500" in picture["aria-label"]
+
+
+def test_a_learning_curve_shows_its_spread_and_what_more_rows_may_bring():
+    page = page_of()
+    text = " ".join(page.text.split())
+
+    assert "From 48 to 193 rows the loss fell by 0.1967 (standard error 0.0033, by pairs of 3 folds)" in text
+    assert "more rows may bring more. Left out: 0.1 of the rows: too few rows, or of a class." in text
+    assert "193 0.4533 0.0503 0.3000 0.0000" in text
+    assert any("with 193 rows it is 0.4533" in picture["aria-label"] for picture in page.pictures)
+    one, other = (
+        LearningCurvePoint(rows=rows, losses=losses, training_losses=losses)
+        for rows, losses in ((50, (0.5, 0.6, 0.4)), (100, (0.52, 0.57, 0.39)))
+    )
+    assert "more rows alone may bring little" in tell_gain((one, other))
+    single = [point.model_copy(update={"losses": point.losses[:1]}) for point in (one, other)]
+    assert "tells nothing of chance" in tell_gain(single)
 
 
 def test_a_ladder_that_found_no_end_says_why():
@@ -328,6 +355,29 @@ def test_the_rows_of_each_span_are_counted_and_what_is_new_is_told():
     assert (
         text.index("2026-11-12 120") < text.index("2 spans before") < text.index("2026-11-02 20 7 2 1 10 0")
     )
+
+
+def test_a_newest_span_that_differs_is_shown_with_what_changed_most():
+    drift = ColumnDrift(
+        divergence=0.21,
+        chance=0.02,
+        limit=None,
+        by_tfdv=0.4,
+        where="more than 60",
+        share_before=0.1,
+        share_newest=0.45,
+    )
+    alike = drift.model_copy(update={"divergence": 0.01})
+    made = Made(
+        dataset=in_spans("new"),
+        newest_span=SpanComparison(
+            name="2026-11-12", rows=10, rows_before=110, columns={"age": drift, "sex": alike}
+        ),
+    )
+    text = " ".join(page_of(made).text.split())
+
+    assert "Span 2026-11-12 (10 rows) differs from the 110 rows of those before in 1 of 2 columns" in text
+    assert "age more than 60 10.0 % 45.0 % 0.210 0.020 0.400" in text
 
 
 def test_a_damaged_record_is_named_and_the_rest_is_shown():
