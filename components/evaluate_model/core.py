@@ -47,8 +47,8 @@ from mulgil.preprocessing.stored_rows import count_numbers, count_rows_in_memory
 
 GATE = "evaluate_model"
 
-# Of each split's rows, with their numbers in float32, drawn by lot where there are more. Of so many rows of 20
-# numbers, a share is known within 0.1 %; what is computed of them takes many times the memory.
+# Of each split's rows, with their numbers in float32, drawn by lot where there are more. Of so many rows of
+# 20 numbers, a share is known within 0.1 %; what is computed of them takes many times the memory.
 _MEGABYTES = 64
 
 # Who is measured: the candidate, shares or means, a linear model, and the version that serves now.

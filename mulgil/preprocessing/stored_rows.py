@@ -16,12 +16,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from mulgil.contract import DataDictionary, MissingPolicy
+from mulgil.contract.specifications import specify_preprocessing
 from mulgil.preprocessing.rows import (
     TargetTally,
     TrainingRows,
     cast_rows,
     check_columns,
     convert_rows,
+    read_rows,
     reading,
 )
 
