@@ -5,8 +5,8 @@
 All servers have the same rows, materialized by Feast, and run the same LiteRT model of 13 columns. Ours reads
 our own online store and checks the contract and counts; the peer reads Feast's stock store by
 `get_online_features`, in SQLite and in Redis. Each request is V1 with one key, by 16 connections. All run at
-the same time, the servers pinned to one core and loaded in turn from the other, which Redis has too; the
-first round only warms them up.
+the same time, the servers pinned to one core and loaded in turn from the other, which Redis has too and which
+is kept from idling; the first round only warms them up.
 
 It needs two cores, wrk, and for Redis redis-server (on Debian: `apt-get install wrk redis-server`).
 """
@@ -38,6 +38,7 @@ from benchmarks.serving.bundle import PROJECT, make_bundle, make_rows
 from benchmarks.serving.load import Load, run_wrk, write_script
 from benchmarks.serving.payloads import write_v1
 from benchmarks.serving.servers import Server, end_servers_on_sigterm, run_server
+from benchmarks.serving.wakefulness import keep_awake
 from components.tensorflow_startup import start_tensorflow
 from feature_repo.online_places import FEAST_PROJECT
 from mulgil.artifacts import FeatureServiceReference, write_text
@@ -172,6 +173,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     start_tensorflow()
     with tempfile.TemporaryDirectory() as work, ExitStack() as stack:
         servers = start_servers(Path(work), stack)
+        stack.enter_context(keep_awake(_LOAD_CORE))
         loads: dict[str, list[Load]] = {server.name: [] for server in servers}
         cpu: dict[str, list[float]] = {name: [] for name in loads}
         body = {"instances": [{load_project(PROJECT).dictionary.entity.name: 7}]}

@@ -8,8 +8,9 @@ tensors, gRPC, by entity, and requests that are wrong, each with the status that
 says the p99 from when a request was due (one that had to wait for its turn has waited), and the memory. At
 its end every request must be in the collector's Parquet, each once.
 
-What the log costs is measured apart, by processor time a request of two servers under wrk, with and without
-the log, in turn; the collector is then one that answers at once, so that it takes nothing from wrk.
+What the log costs is measured apart, by the throughput and by the processor time a request of two servers
+under wrk, with and without the log, in turn; the collector is then one that answers at once, so that it takes
+nothing from wrk, and the load's core is kept from idling.
 
 It needs two cores, and wrk (on Debian: `apt-get install wrk`).
 """
@@ -42,7 +43,8 @@ from benchmarks.entity_lookup import write_store
 from benchmarks.serving.bundle import PROJECT, make_bundle
 from benchmarks.serving.load import run_wrk, write_script
 from benchmarks.serving.payloads import Payload, write_binary, write_call, write_v1, write_v2
-from benchmarks.serving.servers import Server, end_servers_on_sigterm, free_port, run_server
+from benchmarks.serving.servers import Server, end_servers_on_sigterm, free_port, run_server, run_sink
+from benchmarks.serving.wakefulness import keep_awake
 from components.tensorflow_startup import start_tensorflow
 from mulgil.artifacts import write_text
 from mulgil.contract import load_project
@@ -213,39 +215,31 @@ def soak(
 
 
 def measure_log_cost(work: Path, bundle: Path, instance: dict[str, Any], rounds: int) -> dict[str, Any]:
-    """Return processor seconds a request, with and without the log."""
-    port = free_port()
-    sink = subprocess.Popen(
-        ["taskset", "-c", str(_LOAD_CORE), sys.executable, "-m", "benchmarks.serving.sink", str(port)]
-    )
+    """Return requests a second, and processor seconds a request, with and without the log."""
     cpu: dict[str, list[float]] = {"without": [], "with": []}
-    try:
-        _wait_for(f"http://127.0.0.1:{port}")
-        script = work / "body.lua"
-        write_script(script, write_v1([instance]))
-        with ExitStack() as stack:
-            log = ["--log-url", f"http://127.0.0.1:{port}"]
-            servers = {
-                "without": stack.enter_context(run_server("without", _serve(bundle), _SERVER_CORE)),
-                "with": stack.enter_context(run_server("with", [*_serve(bundle), *log], _SERVER_CORE)),
-            }
-            for number in range(rounds + 1):
-                for name, server in servers.items():
-                    before = server.cpu_seconds
-                    done = run_wrk(server.url + _V1, script, connections=16, seconds=2, core=_LOAD_CORE)
-                    # What is still in the buffer is of these requests too.
-                    deadline = time.monotonic() + 5
-                    while (
-                        name == "with" and _log_counts(server.url)["buffered"] and time.monotonic() < deadline
-                    ):
-                        time.sleep(0.02)
-                    if number:
-                        cpu[name].append((server.cpu_seconds - before) / done.requests)
-            counts = _log_counts(servers["with"].url)
-    finally:
-        sink.terminate()
-        sink.wait()
-    return {"cpu_seconds": cpu, **counts}
+    rates: dict[str, list[float]] = {"without": [], "with": []}
+    script = work / "body.lua"
+    write_script(script, write_v1([instance]))
+    with ExitStack() as stack:
+        log = ["--log-url", stack.enter_context(run_sink(_LOAD_CORE))]
+        servers = {
+            "without": stack.enter_context(run_server("without", _serve(bundle), _SERVER_CORE)),
+            "with": stack.enter_context(run_server("with", [*_serve(bundle), *log], _SERVER_CORE)),
+        }
+        stack.enter_context(keep_awake(_LOAD_CORE))
+        for number in range(rounds + 1):
+            for name, server in servers.items():
+                before = server.cpu_seconds
+                done = run_wrk(server.url + _V1, script, connections=16, seconds=2, core=_LOAD_CORE)
+                # What is still in the buffer is of these requests too.
+                deadline = time.monotonic() + 5
+                while name == "with" and _log_counts(server.url)["buffered"] and time.monotonic() < deadline:
+                    time.sleep(0.02)
+                if number:
+                    rates[name].append(done.requests_per_second)
+                    cpu[name].append((server.cpu_seconds - before) / done.requests)
+        counts = _log_counts(servers["with"].url)
+    return {"requests_per_second": rates, "cpu_seconds": cpu, **counts}
 
 
 def _serve(bundle: Path) -> list[str]:
@@ -316,8 +310,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         instance = make_bundle(work / "bundle", reference)
         cost = measure_log_cost(work, work / "bundle", instance, arguments.rounds)
         seen = soak(work, stack, work / "bundle", instance, arguments.minutes, arguments.requests)
-    pairs = zip(cost["cpu_seconds"]["with"], cost["cpu_seconds"]["without"], strict=True)
-    log_cost = statistics.median(one / other for one, other in pairs)
+    share, work_ratio = (
+        statistics.median(one / other for one, other in zip(of["with"], of["without"], strict=True))
+        for of in (cost["requests_per_second"], cost["cpu_seconds"])
+    )
     content = {
         "at": datetime.now(UTC).isoformat(timespec="seconds"),
         "machine": {"platform": platform.platform(), "cores": os.cpu_count(), "load": os.getloadavg()},
@@ -338,7 +334,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     print(
         f"result: p99_drift={drift:.2f} served_p99_drift={served_drift:.2f} "
         f"rss_growth_mb={growth:.1f} rss_mb={seen['resident_mb'][-1]:.0f} "
-        f"dropped={seen['dropped']} missing={lost} log_cost={log_cost - 1:.3f}"
+        f"dropped={seen['dropped']} missing={lost} log_cost={1 - share:.3f} log_cpu_ratio={work_ratio:.2f}"
     )
     return 0 if lost == 0 and seen["dropped"] == 0 else 1
 
