@@ -173,7 +173,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     start_tensorflow()
     with tempfile.TemporaryDirectory() as work, ExitStack() as stack:
         servers = start_servers(Path(work), stack)
-        stack.enter_context(keep_awake(_LOAD_CORE))
+        stack.enter_context(keep_awake())
         loads: dict[str, list[Load]] = {server.name: [] for server in servers}
         cpu: dict[str, list[float]] = {name: [] for name in loads}
         body = {"instances": [{load_project(PROJECT).dictionary.entity.name: 7}]}

@@ -226,7 +226,7 @@ def measure_log_cost(work: Path, bundle: Path, instance: dict[str, Any], rounds:
             "without": stack.enter_context(run_server("without", _serve(bundle), _SERVER_CORE)),
             "with": stack.enter_context(run_server("with", [*_serve(bundle), *log], _SERVER_CORE)),
         }
-        stack.enter_context(keep_awake(_LOAD_CORE))
+        stack.enter_context(keep_awake())
         for number in range(rounds + 1):
             for name, server in servers.items():
                 before = server.cpu_seconds

@@ -188,7 +188,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         for project, bundle in bundles.items():
             bundle.parent.mkdir()
             make_bundle(bundle, project=project, onnx=onnx if project == PROJECT else None)
-        stack.enter_context(keep_awake(LOAD_CORE))
+        stack.enter_context(keep_awake())
         contenders = {
             one.name: one for one in list_contenders(stack.enter_context(run_sink(LOAD_CORE)), onnx)
         }
