@@ -21,6 +21,20 @@ _CELLS = 10
 CONFIDENCE = 0.95
 
 
+def find_edges(training: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Return the edges of the cells of a column with an order: each reaches up to its edge, and has it.
+
+    Ten cells of about as many training rows each, one below the first edge, and one above the last.
+
+    Args:
+        training: Values of the training rows, none missing, at least one.
+    """
+    shares = np.arange(1, _CELLS + 1) / _CELLS
+    inner = np.quantile(training, shares, method="inverted_cdf")
+    edges: npt.NDArray[np.float64] = np.unique([np.nextafter(training.min(), -np.inf), *inner])
+    return edges
+
+
 def divide(
     training: npt.NDArray[np.float64], other: npt.NDArray[np.float64], *, is_ordered: bool
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
@@ -39,9 +53,7 @@ def divide(
         (cells,) each.
     """
     if is_ordered:
-        shares = np.arange(1, _CELLS + 1) / _CELLS
-        inner = np.quantile(training, shares, method="inverted_cdf")
-        edges = np.unique([np.nextafter(training.min(), -np.inf), *inner])
+        edges = find_edges(training)
         cells = [np.searchsorted(edges, values) for values in (training, other)]
     else:
         codes = np.unique(np.concatenate([training, other]))
