@@ -10,10 +10,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from components.validate_data.dataset import Rows, as_numbers
-from components.validate_data.divergence import find_edges
 from components.validate_data.structure import find_structure_problems
 from mulgil.artifacts import ColumnDistribution, DistributionSummary
 from mulgil.contract import Column, ColumnRole, ColumnType, DataDictionary
+from mulgil.divergence import find_edges
 
 # As many bars as a small picture shows well; chosen by eye.
 _BINS = 20

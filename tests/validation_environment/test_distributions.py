@@ -9,9 +9,10 @@ import pyarrow as pa
 import pytest
 
 from components.validate_data.distributions import summarise_distributions
-from components.validate_data.divergence import judge_divergence, measure_divergence
+from components.validate_data.divergence import judge_divergence
 from mulgil.artifacts import DistributionSummary
 from mulgil.contract import DataDictionary, load_project
+from mulgil.divergence import measure_divergence
 from mulgil.home import SOURCE_ROOT
 from tests.datasets import heart_rows, split_rows
 
