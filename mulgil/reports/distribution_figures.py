@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -10,6 +11,7 @@ from markupsafe import Markup
 
 from mulgil.artifacts import ColumnDistribution
 from mulgil.contract import Column, ColumnRole
+from mulgil.divergence import name_cell
 from mulgil.reports.charts import Axis, Line, axis_around, draw_bars, draw_lines
 from mulgil.reports.evidence import RunEvidence
 from mulgil.reports.figures import Figure
@@ -98,8 +100,7 @@ def _list_cells(column: Column, spread: ColumnDistribution) -> Figure | None:
     """Return the rows in each cell of the distances as a table; those empty in every split are left out."""
     if not spread.cells:
         return None
-    first, *others = map(format_number, spread.cell_edges)
-    names = [f"below {first}", *(f"to {edge}" for edge in others), f"above {[first, *others][-1]}"]
+    names = map(name_cell, pairwise((-math.inf, *spread.cell_edges, math.inf)))
     counts = zip(names, *spread.cells.values(), strict=True)
     return Figure(
         title=f"Cells behind the distances of {column.name}",

@@ -262,7 +262,7 @@ def test_the_cells_behind_a_distance_stand_with_their_rows():
     words = " ".join(after.split())
 
     # Nobody is above all of the training rows.
-    assert "below 29 0 1 0 to 44 20 20 20 to 77 10 9 10" in words[:200]
+    assert "less than 29 0 1 0 29 to 44 20 20 20 44 to 77 10 9 10" in words[:200]
 
 
 def test_the_page_asks_for_nothing_from_a_network_and_runs_no_script():
