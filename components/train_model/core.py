@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,14 +12,12 @@ from components.train_model.calibration import fit_calibration
 from components.train_model.capacity import climb, measure_baseline
 from components.train_model.checkpoints import Checkpoints
 from components.train_model.comparison import choose_simplest, compare_families
-from components.train_model.estimators import Estimators
 from components.train_model.export import write_bundle
+from components.train_model.families import make_learner, with_training
 from components.train_model.fit_transform import fit_transform
 from components.train_model.heads import Head, make_head
 from components.train_model.learners import Examples, FittedModel, Learner
 from components.train_model.learning_curve import trace_curve
-from components.train_model.network import NetworkBuilder
-from components.train_model.neural_network import NeuralNetwork
 from components.train_model.selection import select_features
 from components.train_model.threshold import choose_threshold
 from mulgil.artifacts import (
@@ -32,7 +29,7 @@ from mulgil.artifacts import (
     TrainingHistory,
     fingerprint_json,
 )
-from mulgil.contract import DataDictionary, ProjectFolder, load_project
+from mulgil.contract import DataDictionary, load_project
 from mulgil.contract.answers import AnswerForm
 from mulgil.contract.learning import Family, Training
 from mulgil.contract.specifications import specify_preprocessing
@@ -79,7 +76,6 @@ def train_model(
     task = folder.project.task
     answer_width = AnswerForm.of(task, dictionary).width
     specification = specify_preprocessing(dictionary)
-    first = fit_transform(specification, train.tensors)
     head = make_head(task, answer_width, train, training.class_weights)
     both = train.joined(validation)
     candidates: tuple[FamilyScore, ...] = ()
@@ -97,19 +93,24 @@ def train_model(
     declared = training.model_copy(update={"family": family})
 
     def learner_of(tried: Training) -> Learner:
-        return make_learner(family, _with_training(folder, tried), checkpoints)
+        return make_learner(family, with_training(folder, tried), checkpoints)
 
     tuned, search = None, None
     if training.tuning is not None:
         # Here and not above: its import takes seconds, and no other training needs it.
+        from components.train_model.fold_workers import FoldJob, open_workers
         from components.train_model.tuning import CrossValidation, forget, tune
 
         known = [training.model_dump(mode="json"), manifest.fingerprint, dictionary.fingerprint]
         search = home() / "tuning" / fingerprint_json(known)[:32]
-        scoring = CrossValidation(learner_of, task, answer_width, specification, both)
-        tuned = tune(training, scoring, search)
+        job = FoldJob(family, folder, checkpoints.folder, task, answer_width, specification, both)
+        with open_workers(job, checkpoints, training.tuning.processes) as workers:
+            scoring = CrossValidation(learner_of, task, answer_width, specification, both, workers)
+            tuned = tune(training, scoring, search)
         training = tuned.training
     learner = learner_of(training)
+    specification = specification.adjusted(training.imputation, training.scaling)
+    first = fit_transform(specification, train.tensors)
     selected = select_features(training, learner, first, head, train)
     if selected is not None:
         first = first.restricted_to(selected.kept)
@@ -182,19 +183,6 @@ def train_model(
         forget(search)
     _print_summary(history, fitted, bundle)
     return bundle
-
-
-def _with_training(folder: ProjectFolder, training: Training) -> ProjectFolder:
-    return replace(folder, project=folder.project.model_copy(update={"training": training}))
-
-
-def make_learner(family: Family, folder: ProjectFolder, checkpoints: Checkpoints) -> Learner:
-    """Make a family's learner, as a project says how it is fitted."""
-    training = folder.project.training
-    if family is not Family.NEURAL_NETWORK:
-        return Estimators(family, training)
-    image = next((column.image for column in folder.dictionary.features if column.image is not None), None)
-    return NeuralNetwork(NetworkBuilder(training, image, folder.path), checkpoints)
 
 
 def _encode(transform: FittedTransform, head: Head, rows: TrainingRows) -> Examples:

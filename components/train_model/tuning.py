@@ -17,7 +17,7 @@ import json
 import shutil
 import time
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,6 +29,7 @@ from keras_tuner.engine.base_tuner import BaseTuner
 from sklearn.exceptions import ConvergenceWarning
 
 from components.train_model.comparison import divide, score_fold
+from components.train_model.fold_workers import FoldWorkers
 from components.train_model.learners import Learner
 from mulgil.artifacts import TuningTrial, write_text
 from mulgil.contract import Task
@@ -73,6 +74,7 @@ class CrossValidation:
         answer_width: How many numbers a model gives for a row.
         specification: How columns become numbers.
         rows: Rows to try on; no test row among them.
+        workers: Processes that fit the folds; `None` where this one does.
     """
 
     learner_of: Callable[[Training], Learner]
@@ -80,6 +82,7 @@ class CrossValidation:
     answer_width: int
     specification: PreprocessingSpecification
     rows: TrainingRows
+    workers: FoldWorkers | None = None
 
     def score(self, training: Training, settings: dict[str, Any], best: TuningTrial | None) -> TuningTrial:
         """Score settings, for as long as they are not surely worse than the best.
@@ -88,15 +91,10 @@ class CrossValidation:
             InputError: They cannot be fitted.
         """
         started = time.monotonic()
-        learner = self.learner_of(training)
         losses: list[float] = []
         reason = ""
-        for fold in divide(self.task, training, self.rows):
-            losses.append(
-                score_fold(
-                    learner, self.task, self.answer_width, self.specification, self.rows, fold, training
-                )
-            )
+        for loss in self._score_folds(training):
+            losses.append(loss)
             if best is not None and is_surely_worse(losses, best.losses):
                 reason = f"surely worse than the best after {len(losses)} folds"
                 break
@@ -112,6 +110,17 @@ class CrossValidation:
             reason=reason,
         )
 
+    def _score_folds(self, training: Training) -> Iterator[float]:
+        folds = list(divide(self.task, training, self.rows))
+        if self.workers is not None:
+            yield from self.workers.score(training, len(folds))
+            return
+        learner = self.learner_of(training)
+        for fold in folds:
+            yield score_fold(
+                learner, self.task, self.answer_width, self.specification, self.rows, fold, training
+            )
+
 
 def tune(training: Training, scoring: CrossValidation, place: Path) -> Tuned:
     """Search.
@@ -123,6 +132,9 @@ def tune(training: Training, scoring: CrossValidation, place: Path) -> Tuned:
 
     Returns:
         The best settings, and all that were tried.
+
+    Raises:
+        PermanentError: A process that fits a fold was killed.
     """
     assert training.tuning is not None
     with warnings.catch_warnings():
@@ -130,7 +142,11 @@ def tune(training: Training, scoring: CrossValidation, place: Path) -> Tuned:
         warnings.filterwarnings("ignore", category=DeprecationWarning, module="keras_tuner")
         warnings.filterwarnings("ignore", category=ConvergenceWarning)
         search = _Search(training, scoring, place)
-        search.search()
+        try:
+            search.search()
+        except tuner_errors.FatalTypeError as exc:
+            # What KerasTuner let through is told as what it was.
+            raise (exc.__cause__ or exc) from None
     trials = tuple(search.trials.values())
     best = min((trial for trial in trials if trial.loss is not None), key=lambda trial: trial.loss or 0.0)
     return Tuned(training.with_settings(best.settings), best.settings, trials, doubt_best(trials))
