@@ -81,6 +81,8 @@ def test_a_search_that_was_killed_goes_on_and_tries_what_an_undisturbed_one_does
     killed = Valley(dies_after=5)
     with pytest.raises(KeyboardInterrupt):
         tune(training(), killed, tmp_path / "killed")
+    # As a kill leaves it that falls into the writing.
+    (tmp_path / "killed" / "search" / "oracle.json").write_text("")
 
     rest = Valley()
     resumed = tune(training(), rest, tmp_path / "killed")

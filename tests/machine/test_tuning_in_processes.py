@@ -100,19 +100,19 @@ def test_a_search_in_two_processes_is_the_one_in_one(tmp_path, family, method):
 
 def test_a_search_in_two_processes_that_is_killed_leaves_nobody_and_goes_on_as_if_it_had_not_been(tmp_path):
     whole, killed = tmp_path / "whole", tmp_path / "killed"
-    undisturbed = finish(search(whole, "neural_network", 2), whole)
-    project = search(killed, "neural_network", 2)
+    undisturbed = finish(search(whole, "gradient_boosting", 2, "bayesian", trials=8), whole)
+    project = search(killed, "gradient_boosting", 2, "bayesian", trials=8)
 
     process = start(project, killed)
     deadline, tried = time.monotonic() + 200, {}
-    while len(tried) < 2 and time.monotonic() < deadline and process.poll() is None:
-        time.sleep(0.05)
+    while len(tried) < 3 and time.monotonic() < deadline and process.poll() is None:
+        time.sleep(0.01)
         for path in (killed / "home" / "tuning").glob("*/trials.json"):
             tried = json.loads(path.read_text())
     children = children_of(process.pid)
     process.send_signal(signal.SIGKILL)
     process.communicate(timeout=60)
-    assert 2 <= len(tried) < 5
+    assert 3 <= len(tried) < 9
     assert len(children) >= 2
     deadline = time.monotonic() + 10
     while any(map(is_running, children)) and time.monotonic() < deadline:
