@@ -84,7 +84,7 @@ IMAGES = (
     Image(
         ("validate-data",),
         ("project",),
-        (*_STEP, "components/validate_data"),
+        (*_STEP, "components/validate_data", "mulgil/divergence.py"),
         project="components/validate_data",
         # tensorflow-data-validation wants pyfarmhash, which has no wheel.
         build_packages=("g++", "python3-dev"),

@@ -303,6 +303,52 @@ class DistributionSummary(Record):
     columns: dict[str, ColumnDistribution]
 
 
+NEWEST_SPAN = "newest_span.json"
+
+
+class ColumnDrift(Record):
+    """How far a column's values in the newest span lie from those before.
+
+    Attributes:
+        divergence: Jensen-Shannon divergence in common cells, rows without a value in one of their own.
+        chance: What samples of this size stay under, of all columns, with 95 % confidence.
+        limit: The declared one, if any.
+        by_tfdv: What TFDV's own drift comparator measures, in cells of its own; `None` where it does not.
+        where: The values whose share changed most, in words; empty where they may not be shown.
+        share_before: Their share of the spans before.
+        share_newest: Their share of the newest span.
+    """
+
+    divergence: float
+    chance: float
+    limit: float | None
+    by_tfdv: float | None
+    where: str
+    share_before: float
+    share_newest: float
+
+    @property
+    def is_beyond_chance(self) -> bool:
+        """Whether chance alone does not explain it."""
+        return self.divergence > self.chance
+
+
+class SpanComparison(Record):
+    """The newest span beside those before; it stands as `NEWEST_SPAN` beside the statistics.
+
+    Attributes:
+        name: The newest span.
+        rows: Its rows.
+        rows_before: Those of the spans before.
+        columns: By name, in the dictionary's order.
+    """
+
+    name: str
+    rows: int
+    rows_before: int
+    columns: dict[str, ColumnDrift]
+
+
 class Check(Record):
     """One question a gate asked.
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from mulgil.artifacts import (
     BUNDLE_MANIFEST,
+    NEWEST_SPAN,
     BundleManifest,
     CalibrationBin,
     CapacityPath,
@@ -27,6 +28,7 @@ from mulgil.artifacts import (
     RegisteredModel,
     RolloutReference,
     ScoreCurves,
+    SpanComparison,
     TrainingHistory,
     Verdict,
     write_text,
@@ -170,6 +172,7 @@ class Made:
     dataset: DatasetManifest = DATASET
     quarantine: QuarantineSummary = QUARANTINE
     distributions: DistributionSummary = DISTRIBUTIONS
+    newest_span: SpanComparison | None = None
     validation: Verdict = VALIDATION
     history: TrainingHistory = HISTORY
     evaluation: Evaluation = EVALUATION
@@ -216,6 +219,8 @@ class Made:
             self.quarantine.write(artifacts / "quarantine" / "summary.json")
         elif name == "validate-data":
             self.distributions.write(artifacts / "statistics" / "summary.json")
+            if self.newest_span is not None:
+                self.newest_span.write(artifacts / "statistics" / NEWEST_SPAN)
             self.validation.write(artifacts / "verdict")
         elif name == "train-model":
             self.history.model_copy(update={"selection": self.selection}).write(artifacts / "history")

@@ -13,7 +13,7 @@ import httpx
 
 from components.ingest_data.unreadable import describe_unreadable
 from mulgil.contract.sources import files_at
-from mulgil.contract.spans import Window, gather_spans, has_spans, pattern_of
+from mulgil.contract.spans import Window, explain_spans, gather_spans, has_spans, pattern_of
 from mulgil.errors import InputError, MulgilError, TemporaryError, describe
 from mulgil.full_disk import as_full_disk
 
@@ -58,6 +58,9 @@ def fetch_location(
         InputError: There is no such thing, or it cannot be read.
         TemporaryError: The server did not answer, broke off, or said to come again.
     """
+    wrong = explain_spans(location) if has_spans(location) else None
+    if wrong is not None:
+        raise InputError(describe("The source cannot be read in spans", expected=wrong))
     scheme = location.partition("://")[0] if is_url(location) else ""
     if scheme in _STORES:
         return _copy(location, folder, window)

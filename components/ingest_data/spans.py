@@ -18,8 +18,9 @@ from components.ingest_data.sources import names_of_columns, read_file
 from components.ingest_data.span_files import FoundSpan, SpanFiles
 from components.ingest_data.span_store import Ledger, SpanPlace, SpanRecord, key_of, open_place
 from components.ingest_data.splits import Places
+from components.ingest_data.table import RawTable
 from mulgil.artifacts import SpanStatus, SpanSummary, fingerprint_json
-from mulgil.contract import ProjectFolder
+from mulgil.contract import DataDictionary, ProjectFolder
 from mulgil.contract.sources import FileSource
 
 QUARANTINE = "quarantine"
@@ -143,6 +144,22 @@ def summarise_spans(
     )
 
 
+def join_files(
+    files: Sequence[Path], source: FileSource, dictionary: DataDictionary, location: str
+) -> RawTable:
+    """Read some files of spans as one table.
+
+    Args:
+        files: On this machine.
+        source: How they are written.
+        dictionary: What their columns mean.
+        location: What messages call all of them.
+    """
+    names = names_of_columns(dictionary)
+    tables = (read_file(source, file, str(file), names) for file in files)
+    return gather_pixels(join_tables(tables, location), dictionary)
+
+
 def _count(rows: Places, ends: np.ndarray[tuple[int], np.dtype[np.int64]]) -> list[int]:
     """Count rows, by their sorted places, up to each end and beyond the one before."""
     return [int(count) for count in np.diff(np.searchsorted(rows, ends), prepend=0)]
@@ -163,13 +180,10 @@ def _read(
     source: FileSource,
     scratch: Path,
 ) -> Path:
-    names = names_of_columns(folder.dictionary)
-
     def fill(target: Path) -> None:
         fetched = files.fetch(found.span, scratch / "fetched" / found.span.name)
-        tables = (read_file(source, file, str(file), names) for file in fetched)
         location = str(fetched[0]) if len(fetched) == 1 else f"{source.location}, span {found.span.name}"
-        table = gather_pixels(join_tables(tables, location), folder.dictionary)
+        table = join_files(fetched, source, folder.dictionary, location)
         store = RowStore(folder.dictionary)
         with quarantine_at(target / QUARANTINE) as quarantine, store.written(target):
             rows = read_rows(table, folder, store, quarantine, found.span)

@@ -82,6 +82,31 @@ class StoredSplit:
             raise InputError(describe(f"{self._path} is not a Parquet file", received=str(exc))) from exc
 
 
+class PartOfSplits:
+    """Some rows of every split, one split after the other.
+
+    Args:
+        splits: The splits.
+        ranges: Of each split the first row and the one after the last.
+    """
+
+    def __init__(self, splits: Mapping[str, StoredSplit], ranges: Mapping[str, tuple[int, int]]) -> None:
+        self._splits = splits
+        self._ranges = ranges
+        self.schema: pa.Schema = next(iter(splits.values())).schema
+        self.num_rows = sum(end - start for start, end in ranges.values())
+
+    def batches(self, columns: Collection[str]) -> Iterator[pa.RecordBatch]:
+        """Read the rows in batches, at least one, with some columns in the order of the files."""
+        for split, stored in self._splits.items():
+            start, end = self._ranges[split]
+            first = 0
+            for batch in stored.batches(columns):
+                low, high = max(start - first, 0), min(end - first, batch.num_rows)
+                yield batch.slice(low, max(high - low, 0))
+                first += batch.num_rows
+
+
 @dataclass(frozen=True)
 class Dataset:
     """What `ingest_data` wrote.
@@ -122,8 +147,7 @@ def as_numbers(splits: Mapping[str, pa.ChunkedArray]) -> dict[str, npt.NDArray[n
     Args:
         splits: The values by split.
     """
-    codes = {code for values in splits.values() if _is_text(values) for code in pc.unique(values).to_pylist()}
-    ordered = sorted(code for code in codes if code is not None)
+    ordered = codes_of(splits)
     numbers = {}
     for split, values in splits.items():
         if _is_text(values):
@@ -131,6 +155,12 @@ def as_numbers(splits: Mapping[str, pa.ChunkedArray]) -> dict[str, npt.NDArray[n
         # Beyond 2**53 a float64 skips integers, which matters to neither ranks nor shares.
         numbers[split] = pc.cast(values, pa.float64(), safe=False).to_numpy()
     return numbers
+
+
+def codes_of(splits: Mapping[str, pa.ChunkedArray]) -> list[str]:
+    """Return a column's codes in the order by which `as_numbers` counts them; none where it has numbers."""
+    codes = {code for values in splits.values() if _is_text(values) for code in pc.unique(values).to_pylist()}
+    return sorted(code for code in codes if code is not None)
 
 
 def _is_text(values: pa.ChunkedArray) -> bool:

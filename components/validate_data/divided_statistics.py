@@ -15,7 +15,7 @@ from concurrent.futures.process import BrokenProcessPool
 
 import pyarrow as pa
 
-from components.validate_data.dataset import StoredSplit
+from components.validate_data.dataset import PartOfSplits, StoredSplit
 from components.validate_data.statistics import Statistics, compute_statistics
 from mulgil.errors import TemporaryError, describe
 
@@ -30,7 +30,9 @@ _COST_OF_IMAGE = 1000
 _COST_OF_NUMBER = 3
 
 
-def compute_statistics_of(split: StoredSplit, columns: Collection[str], processes: int = 0) -> Statistics:
+def compute_statistics_of(
+    split: StoredSplit | PartOfSplits, columns: Collection[str], processes: int = 0
+) -> Statistics:
     """Compute the statistics of some columns of a split.
 
     Args:
@@ -85,7 +87,7 @@ def divide(costs: Sequence[float], parts: int) -> list[slice]:
     return [slice(start, end) for start, end in itertools.pairwise(bounds)]
 
 
-def _compute(split: StoredSplit, columns: Sequence[str]) -> bytes:
+def _compute(split: StoredSplit | PartOfSplits, columns: Sequence[str]) -> bytes:
     return compute_statistics(split.batches(columns)).SerializeToString()
 
 

@@ -15,8 +15,9 @@ from components.validate_data.divergence import judge_divergence
 from components.validate_data.images import judge_repeated_images
 from components.validate_data.leakage import judge_leakage
 from components.validate_data.rows import judge_rows
+from components.validate_data.span_drift import judge_drift
 from components.validate_data.structure import find_structure_problems
-from mulgil.artifacts import SPLITS, Check
+from mulgil.artifacts import SPLITS, Check, SpanComparison
 from mulgil.contract import Column, ColumnRole, ColumnType, DataDictionary
 from mulgil.contract.dictionary import ViolationPolicy
 
@@ -28,6 +29,7 @@ def judge_dataset(
     dictionary: DataDictionary,
     splits: Mapping[str, Rows],
     anomalies: Mapping[str, anomalies_pb2.Anomalies],
+    comparison: SpanComparison | None = None,
 ) -> list[Check]:
     """Ask every question.
 
@@ -38,6 +40,7 @@ def judge_dataset(
         dictionary: What the columns must be.
         splits: The rows by split.
         anomalies: What TFDV found, by split.
+        comparison: How far the newest span lies from those before, where the source has spans.
     """
     columns = {column.name: column for column in dictionary.kept}
     problems = find_structure_problems(columns, {split: table.schema for split, table in splits.items()})
@@ -70,6 +73,10 @@ def judge_dataset(
                 judged = _judge_against_target(column, values, columns[target], answers[target])
                 found += [_weigh(column, check) for check in judged]
     checks += against_training
+    if comparison is not None:
+        checks += [
+            _weigh(columns[check.name.removeprefix("drift:")], check) for check in judge_drift(comparison)
+        ]
     for target, by_split in answers.items():
         for split, among in by_split.items():
             name = f"rows:{split}" if len(dictionary.targets) == 1 else f"rows:{split}:{target}"

@@ -10,12 +10,10 @@ import pyarrow.compute as pc
 from tensorflow_metadata.proto.v0 import anomalies_pb2, schema_pb2, statistics_pb2
 
 from components.validate_data.images import MEASURES, measure_images, name_of
+from components.validate_data.quantiles import make_generators
 from components.validate_data.tfdv import array_util, stats_impl, tfdv
 
 Statistics = statistics_pb2.DatasetFeatureStatisticsList
-
-# As many numbers as numpy sorts without dividing them.
-_RUN = 256
 
 
 def compute_statistics(batches: Iterable[pa.RecordBatch]) -> Statistics:
@@ -27,8 +25,7 @@ def compute_statistics(batches: Iterable[pa.RecordBatch]) -> Statistics:
     Args:
         batches: The rows; at least one batch. A column of a type that TFDV cannot take is left out.
     """
-    options = tfdv.StatsOptions()
-    generators = stats_impl.get_generators(options, in_memory=True)
+    generators = make_generators()
     accumulators = [generator.create_accumulator() for generator in generators]
     # An infinite value has no variance. It is refused later; numpy need not warn of it.
     with np.errstate(over="ignore", invalid="ignore"):
@@ -73,20 +70,4 @@ def _is_taken(kind: pa.DataType) -> bool:
 def _translate(array: pa.Array) -> pa.Array:
     if pa.types.is_boolean(array.type):
         return pc.cast(array, pa.int64())
-    if pa.types.is_integer(array.type) or pa.types.is_floating(array.type):
-        return _in_short_runs(array)
     return array
-
-
-def _in_short_runs(array: pa.Array) -> pa.Array:
-    """Return a column's numbers in ascending runs: its statistics do not depend on the order of its rows.
-
-    The quantile sketch, which takes two thirds of the time, sorts what it is given, and is a fifth faster on
-    such runs. Longer ones cost more than they save.
-    """
-    numbers = pc.drop_null(array).to_numpy()
-    whole = len(numbers) - len(numbers) % _RUN
-    runs = np.sort(numbers[:whole].reshape(-1, _RUN), axis=1).reshape(-1)
-    return pa.concat_arrays(
-        [pa.array(runs), pa.array(numbers[whole:]), pa.nulls(array.null_count, array.type)]
-    )

@@ -21,8 +21,9 @@ with warnings.catch_warnings(), contextlib.redirect_stderr(io.StringIO()):
     logging.disable(logging.WARNING)
     import tensorflow_data_validation as tfdv
     from tensorflow_data_validation.statistics import stats_impl
+    from tensorflow_data_validation.statistics.generators import basic_stats_generator
     from tfx_bsl.arrow import array_util
 
     logging.disable(logging.NOTSET)
 
-__all__ = ["array_util", "stats_impl", "tfdv"]
+__all__ = ["array_util", "basic_stats_generator", "stats_impl", "tfdv"]

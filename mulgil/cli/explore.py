@@ -58,7 +58,8 @@ def _write(name: str, folder: ProjectFolder, scratch: Path, path: Path) -> list[
     from mulgil.exploration.of_project import explored_table
     from mulgil.reports.exploration_page import render_exploration_page
 
-    explored = explored_table(folder.dictionary, read_described(folder, scratch))
+    table = read_described(folder, scratch)
+    explored = explored_table(folder.dictionary, table.columns, table.newest_span, table.newest_rows)
     findings = explore(explored)
     write_text(path, render_exploration_page(name, explored, findings))
     return [(found.topic, found.text, found.remedy) for found in findings.suggestions]

@@ -15,6 +15,7 @@ from mulgil.artifacts import write_text
 from mulgil.cli.console import output
 from mulgil.cli.table_options import EntityOption, EventTimestampOption, HeaderOption, TaskOption
 from mulgil.contract import DICTIONARY_FILE, PROJECT_FILE, load_project
+from mulgil.contract.spans import has_dates
 from mulgil.errors import InputError, describe
 
 
@@ -90,7 +91,7 @@ def draft_to(folder: Path, asked: Asked) -> Any:
         table.source,
         profiles,
         Wishes(asked.target, asked.entity, asked.event_timestamp, asked.task),
-        f"{collected_at:%Y-%m-%d}T00:00:00Z",
+        "span" if has_dates(str(table.source.get("location", ""))) else f"{collected_at:%Y-%m-%d}T00:00:00Z",
         table.lines_of_utf8,
     )
     write_text(folder / PROJECT_FILE, render_project(draft))

@@ -31,6 +31,7 @@ from mulgil.errors import (
     TemporaryError,
     describe,
 )
+from mulgil.full_disk import as_full_disk
 from mulgil.local.launch import FinishedRun, folder_of, launch, open_run_store, resume
 from mulgil.local.platforms import RunnerKind
 from mulgil.local.run_names import find_run
@@ -151,6 +152,9 @@ def _write_report(run: FinishedRun) -> Path | None:
     try:
         return write_report(run.record)
     except (MulgilError, OSError) as exc:
+        if run.result.failed and as_full_disk(exc):
+            # The step that failed says so, and what to do.
+            return None
         errors.print(f"The report could not be written: {exc}", markup=False)
         return None
 

@@ -88,6 +88,11 @@ def has_spans(location: str) -> bool:
     return _PLACEHOLDER.search(location) is not None
 
 
+def has_dates(location: str) -> bool:
+    """Whether a location's spans have dates."""
+    return bool({"date", "year"} & set(_PLACEHOLDER.findall(location)))
+
+
 def explain_spans(location: str) -> str | None:
     """Say what is wrong with a location's placeholders; `None` where nothing is."""
     names = set(_ANY_PLACEHOLDER.findall(location))

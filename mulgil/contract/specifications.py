@@ -13,7 +13,6 @@ from dataclasses import asdict, dataclass, replace
 from mulgil.contract.dictionary import (
     Association,
     Column,
-    ColumnRole,
     ColumnType,
     DataDictionary,
     ImageForm,
@@ -35,7 +34,7 @@ class ColumnStatisticsSpecification:
         categories: Valid codes; empty where the type has none.
         expects: Declared direction of association with the target.
         skew: Greatest Jensen–Shannon divergence between training and serving.
-        drift: Greatest Jensen–Shannon divergence from the last run.
+        drift: Greatest Jensen–Shannon divergence of a newest span from those before.
     """
 
     name: str
@@ -163,7 +162,7 @@ def specify_validation(dictionary: DataDictionary) -> ValidationSpecification:
         columns=tuple(
             _statistics(column)
             for column in dictionary.kept
-            if column.name not in keys and column.role is not ColumnRole.INPUT
+            if column.name not in keys and column.type is not ColumnType.TIMESTAMP
         ),
     )
 

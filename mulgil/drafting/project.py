@@ -62,7 +62,7 @@ def draft_project(
         source: Its `source` section, as far as the file told it.
         profiles: The columns, in the order of the source.
         wishes: What the user says.
-        collected_at: A time in ISO 8601 for every row, where no column tells one.
+        collected_at: A time in ISO 8601 for every row, where no column tells one, or `span`.
         lines_of_utf8: How many lines are UTF-8 in a file that is read as another encoding.
 
     Raises:
@@ -227,7 +227,9 @@ def _made_by_ingestion(
                     "role": "event_timestamp",
                     "type": "timestamp",
                     "generated": collected_at,
-                    "description": "When the table was written; it gives no time for a row.",
+                    "description": "The date of the span that a row came in."
+                    if collected_at == "span"
+                    else "When the table was written; it gives no time for a row.",
                 },
                 ("TODO: when did the rows become true?",),
             )

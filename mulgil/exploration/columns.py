@@ -39,6 +39,8 @@ class Explored:
         entity: The one that says what a row is about, if one does.
         task: What is to be predicted.
         hidden: Columns whose values are not shown.
+        newest_span: The newest of the source's spans, if it has several.
+        is_newest: Of each row, whether it is of that span; `None` where that is not known.
     """
 
     rows: int
@@ -50,6 +52,8 @@ class Explored:
     entity: ColumnProfile | None
     task: str
     hidden: frozenset[str] = frozenset()
+    newest_span: str = ""
+    is_newest: npt.NDArray[np.bool_] | None = None
 
     def row_of(self, place: int) -> int:
         """Return a row's position in the source, from 1."""

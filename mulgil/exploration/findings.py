@@ -15,6 +15,7 @@ from mulgil.drafting.profile import ColumnProfile, Kind
 from mulgil.exploration.columns import Explored, is_number
 from mulgil.exploration.labels import Doubts, find_doubts
 from mulgil.exploration.relations import Pair, find_redundant, predictive_power
+from mulgil.exploration.spans import SpanFindings, compare_newest_span
 
 # One column that explains so much of the target is more often a consequence of it than luck. By eye.
 _TOO_GOOD = 0.9
@@ -24,6 +25,8 @@ _MOSTLY_MISSING = 0.5
 # Rows for each feature that a model of them wants at least; a rule of thumb.
 _ROWS_FOR_A_FEATURE = 10
 _SOME_DOUBTS = 0.02
+# More of them are one story, told once more. Chosen by eye.
+_DIFFERENCES_SHOWN = 10
 
 _LATITUDE = re.compile(r"^(lat|latitude)$|_lat$|^lat_|latitude", re.I)
 _LONGITUDE = re.compile(r"^(lon|lng|long|longitude)$|_(lon|lng|long)$|^(lon|lng)_|longitude", re.I)
@@ -34,7 +37,7 @@ class Suggestion:
     """Something that a person should look at.
 
     Attributes:
-        topic: Of what kind it is: leakage, quality, target, redundancy or size.
+        topic: Of what kind it is: leakage, span, quality, target, redundancy or size.
         text: What was found.
         remedy: What to do about it.
     """
@@ -72,6 +75,7 @@ class Findings:
         contradicting: Of them, those of which another has another target.
         doubts: Rows whose target a model doubts; `None` where nothing could be judged.
         places: The names of latitude and longitude, where there are such.
+        span: The newest span beside those before, where the source has several.
         suggestions: All that in plain words, the most dangerous first.
     """
 
@@ -81,6 +85,7 @@ class Findings:
     contradicting: int
     doubts: Doubts | None
     places: tuple[str, str] | None
+    span: SpanFindings | None
     suggestions: tuple[Suggestion, ...]
 
 
@@ -94,7 +99,9 @@ def explore(explored: Explored) -> Findings:
     repeated, contradicting = _count_repeated(explored, features)
     redundant = tuple(find_redundant(features))
     doubts = find_doubts(explored, features)
+    span = compare_newest_span(explored, [*features, explored.target])
     suggestions = (
+        *_suggest_span(span),
         *_suggest_leakage(explored, columns),
         *_suggest_future(explored),
         *_suggest_repeated(repeated, contradicting),
@@ -104,7 +111,7 @@ def explore(explored: Explored) -> Findings:
         *_suggest_size(explored, features),
     )
     return Findings(
-        tuple(columns), redundant, repeated, contradicting, doubts, _find_places(explored), suggestions
+        tuple(columns), redundant, repeated, contradicting, doubts, _find_places(explored), span, suggestions
     )
 
 
@@ -152,6 +159,19 @@ def _row_keys(features: Sequence[ColumnProfile]) -> np.ndarray[tuple[int], np.dt
         keys = (keys ^ (keys >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
         keys ^= keys >> np.uint64(31)
     return keys
+
+
+def _suggest_span(span: SpanFindings | None) -> Iterator[Suggestion]:
+    if span is None:
+        return
+    for found in span.differences[:_DIFFERENCES_SHOWN]:
+        yield Suggestion(
+            "span",
+            f"{found.name} is not in span {span.name} as before: {found.where} in {found.newest:.1%} of its "
+            f"rows, {found.before:.1%} of those before.",
+            "mend the delivery where it is at fault; where the world changed, let source.spans leave out "
+            "what is old, and declare a limit: drift",
+        )
 
 
 def _suggest_leakage(explored: Explored, columns: Sequence[ColumnFinding]) -> Iterator[Suggestion]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import numpy as np
 import pyarrow as pa
 
 from mulgil.contract import Column, ColumnType, DataDictionary
@@ -17,12 +18,19 @@ _TASK_OF = {
 }
 
 
-def explored_table(dictionary: DataDictionary, columns: Mapping[str, pa.ChunkedArray]) -> Explored:
+def explored_table(
+    dictionary: DataDictionary,
+    columns: Mapping[str, pa.ChunkedArray],
+    newest_span: str = "",
+    newest_rows: int = 0,
+) -> Explored:
     """Profile a table by its dictionary.
 
     Args:
         dictionary: What the columns are; of several targets the first is looked at.
         columns: By their names in the dictionary.
+        newest_span: The newest of its spans, if it has several.
+        newest_rows: How many of the last rows are of it.
     """
     target, *other_targets = dictionary.targets
     # What a target is derived from tells it, and is known to.
@@ -30,6 +38,7 @@ def explored_table(dictionary: DataDictionary, columns: Mapping[str, pa.ChunkedA
     told |= {name for column in dictionary.targets if column.expression for name in column.expression.columns}
     shown = {name: cells for name, cells in columns.items() if name not in told - {target.name}}
     rows = len(shown[target.name])
+    is_newest = np.arange(rows) >= rows - newest_rows
     shown = thin_out(shown)
     profiles = {name: profile_column(name, cells) for name, cells in shown.items()}
     return Explored(
@@ -41,6 +50,8 @@ def explored_table(dictionary: DataDictionary, columns: Mapping[str, pa.ChunkedA
         moment=profiles.get(dictionary.event_timestamp.name),
         entity=profiles.get(dictionary.entity.name),
         task=_task(target),
+        newest_span=newest_span,
+        is_newest=thin_out({"": pa.chunked_array([is_newest])})[""].to_numpy(),
         hidden=frozenset(column.name for column in dictionary.columns if column.sensitive),
     )
 

@@ -11,6 +11,7 @@ import yaml
 
 from mulgil.artifacts import (
     BUNDLE_MANIFEST,
+    NEWEST_SPAN,
     SUMMARY,
     BundleManifest,
     DatasetManifest,
@@ -20,6 +21,7 @@ from mulgil.artifacts import (
     QuarantineSummary,
     Record,
     RegisteredModel,
+    SpanComparison,
     TrainingHistory,
     Verdict,
     fingerprint_file,
@@ -87,6 +89,7 @@ class RunEvidence:
         dataset: What was ingested.
         quarantine: Why rows were set aside.
         distributions: How the columns are spread.
+        newest_span: How far the newest span lies from those before.
         validation: The data's verdict.
         history: How the model was fitted.
         bundle: The model.
@@ -106,6 +109,7 @@ class RunEvidence:
     dataset: DatasetManifest | None
     quarantine: QuarantineSummary | None
     distributions: DistributionSummary | None
+    newest_span: SpanComparison | None
     validation: Verdict | None
     history: TrainingHistory | None
     bundle: BundleManifest | None
@@ -163,6 +167,7 @@ def read_evidence(run: RunRecord, tasks: Sequence[TaskRecord], folder: Path) -> 
         dataset=left.read(DatasetManifest, "ingest-data", "dataset", "manifest.json"),
         quarantine=left.read(QuarantineSummary, "ingest-data", "quarantine", SUMMARY),
         distributions=left.read(DistributionSummary, "validate-data", "statistics", SUMMARY),
+        newest_span=left.read(SpanComparison, "validate-data", "statistics", NEWEST_SPAN),
         validation=left.read(Verdict, "validate-data", "verdict"),
         history=left.read(TrainingHistory, "train-model", "history"),
         bundle=left.read(BundleManifest, "train-model", "bundle", BUNDLE_MANIFEST),

@@ -78,3 +78,50 @@ def test_a_table_without_a_target_is_asked_for_one(explore, table):
 
     assert (code, page) == (2, "")
     assert "name the column to predict: --target" in printed
+
+
+def test_a_newest_span_that_is_otherwise_is_told_in_plain_words_and_one_that_is_alike_too(
+    explore, table, tmp_path
+):
+    whole = pd.read_csv(table).sample(frac=1, random_state=0)
+    (tmp_path / "days").mkdir()
+    for day in range(4):
+        part = whole.iloc[day * 50 : (day + 1) * 50]
+        part.to_csv(tmp_path / "days" / f"2026-11-{day + 1:02}.csv", index=False)
+    code, printed, page = explore(f"{tmp_path}/days/{{date}}.csv", "--target", "left")
+
+    assert (code, "is not in span" in printed) == (0, False)
+    assert "Span 2026-11-04" in page
+    assert "like those before" in page
+    part.assign(latitude=np.nan).to_csv(tmp_path / "days" / "2026-11-04.csv", index=False)
+    _, printed, page = explore(f"{tmp_path}/days/{{date}}.csv", "--target", "left")
+    printed = " ".join(printed.split())
+
+    assert (
+        "latitude is not in span 2026-11-04 as before: rows without a value in 100.0% of its rows, 0.0% of "
+        "those before. To do: mend the delivery" in printed
+    )
+    assert "differs in 1 of" in page
+
+
+def test_a_draft_of_dated_spans_takes_their_dates_for_a_time(explore, table, tmp_path, monkeypatch):
+    (tmp_path / "days").mkdir()
+    for day in (1, 2):
+        pd.read_csv(table).to_csv(tmp_path / "days" / f"2026110{day}.csv", index=False)
+    monkeypatch.setattr(
+        "sys.argv",
+        [
+            "mulgil",
+            "init",
+            str(tmp_path / "shop"),
+            "--from",
+            f"{tmp_path}/days/{{date}}.csv",
+            "--target=left",
+        ],
+    )
+    with pytest.raises(SystemExit) as left:
+        cli.main()
+
+    assert not left.value.code
+    assert "generated: span" in (tmp_path / "shop" / "data_dictionary.yaml").read_text()
+    assert "days/{date}.csv" in (tmp_path / "shop" / "project.yaml").read_text()

@@ -60,6 +60,7 @@ def test_a_run_says_so_wherever_it_meets_it_and_completes_with_room(disk):
         assert "Traceback" not in ended.stderr + ended.stdout, f"{size}: {ended.stdout}{ended.stderr}"
         if ended.returncode:
             assert "There is no room left where Mulgil writes" in ended.stderr, size + ended.stderr
+            assert "The report could not be written" not in ended.stderr, size
         ends.append(ended.returncode)
 
     assert ends[0] == 75

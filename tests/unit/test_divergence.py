@@ -8,14 +8,15 @@ import numpy as np
 import pytest
 from scipy.spatial.distance import jensenshannon
 
-from components.validate_data.divergence import (
-    divide,
-    greatest_by_chance,
-    judge_divergence,
-    measure_divergence,
-)
+from components.validate_data.divergence import judge_divergence
+from mulgil.divergence import divide, greatest_by_chance, measure_divergence
 
 Draw = Callable[[np.random.Generator, int], np.ndarray]
+
+
+def counts_of(training: np.ndarray, other: np.ndarray, *, is_ordered: bool) -> tuple[np.ndarray, np.ndarray]:
+    cells = divide(training, other, is_ordered=is_ordered)
+    return cells.p, cells.q
 
 
 def test_the_divergence_is_scipys_in_bits() -> None:
@@ -29,19 +30,19 @@ def test_the_divergence_is_0_for_equal_shares_and_1_for_nothing_in_common() -> N
 
 
 def test_ten_cells_hold_as_many_training_rows_each_and_what_is_beyond_has_its_own() -> None:
-    p, q = divide(np.arange(100.0), np.array([-5.0, 0.0, 99.0, 100.0, 101.0]), is_ordered=True)
+    p, q = counts_of(np.arange(100.0), np.array([-5.0, 0.0, 99.0, 100.0, 101.0]), is_ordered=True)
     assert p.tolist() == [0, *[10] * 10, 0]
     assert q.tolist() == [1, 1, *[0] * 8, 1, 2]
 
 
 def test_a_column_with_one_value_in_training_still_shows_another() -> None:
     for value in (-1.0, 1.0):
-        p, q = divide(np.zeros(50), np.full(50, value), is_ordered=True)
+        p, q = counts_of(np.zeros(50), np.full(50, value), is_ordered=True)
         assert measure_divergence(p, q) == pytest.approx(1)
 
 
 def test_codes_have_a_cell_each() -> None:
-    p, q = divide(np.array([0.0, 0.0, 7.0]), np.array([3.0, 7.0]), is_ordered=False)
+    p, q = counts_of(np.array([0.0, 0.0, 7.0]), np.array([3.0, 7.0]), is_ordered=False)
     assert (p.tolist(), q.tolist()) == ([2, 0, 1], [0, 1, 1])
 
 
@@ -62,7 +63,7 @@ def test_two_samples_of_one_distribution_rarely_pass_what_chance_allows(
     passed = 0
     for _ in range(400):
         training, other = draw(chance, rows).astype(float), draw(chance, other_rows).astype(float)
-        p, q = divide(training, other, is_ordered=is_ordered)
+        p, q = counts_of(training, other, is_ordered=is_ordered)
         passed += measure_divergence(p, q) > greatest_by_chance(len(p), rows, other_rows)
     # 5 % are meant; the law is one of large samples, and few rows in the tails double it.
     assert 0.01 < passed / 400 < 0.13

@@ -14,12 +14,14 @@ from mulgil.artifacts import (
     BehaviorExample,
     BehaviorFinding,
     Check,
+    ColumnDrift,
     DatasetManifest,
     FeatureImportance,
     FeatureSelection,
     LearningCurvePoint,
     QuarantineReason,
     QuarantineSummary,
+    SpanComparison,
     SpanSummary,
     TuningTrial,
 )
@@ -353,6 +355,29 @@ def test_the_rows_of_each_span_are_counted_and_what_is_new_is_told():
     assert (
         text.index("2026-11-12 120") < text.index("2 spans before") < text.index("2026-11-02 20 7 2 1 10 0")
     )
+
+
+def test_a_newest_span_that_differs_is_shown_with_what_changed_most():
+    drift = ColumnDrift(
+        divergence=0.21,
+        chance=0.02,
+        limit=None,
+        by_tfdv=0.4,
+        where="more than 60",
+        share_before=0.1,
+        share_newest=0.45,
+    )
+    alike = drift.model_copy(update={"divergence": 0.01})
+    made = Made(
+        dataset=in_spans("new"),
+        newest_span=SpanComparison(
+            name="2026-11-12", rows=10, rows_before=110, columns={"age": drift, "sex": alike}
+        ),
+    )
+    text = " ".join(page_of(made).text.split())
+
+    assert "Span 2026-11-12 (10 rows) differs from the 110 rows of those before in 1 of 2 columns" in text
+    assert "age more than 60 10.0 % 45.0 % 0.210 0.020 0.400" in text
 
 
 def test_a_damaged_record_is_named_and_the_rest_is_shown():
