@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 from mulgil.contract.dictionary import (
     Association,
@@ -92,6 +92,10 @@ class FeatureSpecification:
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:12]
 
 
+# What a number can be filled with that is fitted to rows.
+STATISTICS = frozenset({MissingPolicy.MEAN, MissingPolicy.MEDIAN, MissingPolicy.MOST_FREQUENT})
+
+
 @dataclass(frozen=True)
 class DerivedFeature:
     """One feature that is computed of others when it is read."""
@@ -165,6 +169,25 @@ class PreprocessingSpecification:
 
     columns: tuple[PreprocessingColumn, ...]
     moments: tuple[str, ...] = ()
+
+    def adjusted(self, imputation: str | None, scaling: str | None) -> PreprocessingSpecification:
+        """Return this with other fillings and sizes of numbers, of those that are filled or scaled by rows.
+
+        Args:
+            imputation: What fills a number in place of a statistic; `None` leaves each its own.
+            scaling: How a number is scaled that is scaled at all; `None` leaves each its own.
+        """
+
+        def adjust(column: PreprocessingColumn) -> PreprocessingColumn:
+            if column.is_categorical or column.image is not None:
+                return column
+            if imputation is not None and column.missing in STATISTICS:
+                column = replace(column, missing=MissingPolicy(imputation))
+            if scaling is not None and column.scaling is not Scaling.NONE:
+                column = replace(column, scaling=Scaling(scaling))
+            return column
+
+        return replace(self, columns=tuple(adjust(column) for column in self.columns))
 
 
 def specify_validation(dictionary: DataDictionary) -> ValidationSpecification:
