@@ -192,12 +192,9 @@ class PreprocessingSpecification:
 
 def specify_validation(dictionary: DataDictionary) -> ValidationSpecification:
     """Derive what TFDV's schema says."""
-    keys = {dictionary.entity.name, dictionary.event_timestamp.name}
     return ValidationSpecification(
         columns=tuple(
-            _statistics(column)
-            for column in dictionary.kept
-            if column.name not in keys and column.type is not ColumnType.TIMESTAMP
+            _statistics(column) for column in dictionary.kept if column.name not in dictionary.keys
         ),
     )
 
