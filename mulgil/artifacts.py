@@ -771,6 +771,8 @@ class TrainingHistory(Record):
         best_epoch: The epoch, from 1, with the least `val_loss`; the final fit has as many.
         rows: Rows of the final fit, by split.
         parameters: Numbers that the model learned.
+        seed: What decided all that is random; `None` in a history of before it was noted.
+        precision: What a network computed in while it was fitted.
         seconds: Comparison and both fits.
     """
 
@@ -789,6 +791,8 @@ class TrainingHistory(Record):
     best_epoch: int
     rows: dict[str, int]
     parameters: int
+    seed: int | None = None
+    precision: str = "float32"
     seconds: float
 
 

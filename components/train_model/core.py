@@ -13,6 +13,7 @@ from components.train_model.calibration import fit_calibration
 from components.train_model.capacity import climb, measure_baseline
 from components.train_model.checkpoints import Checkpoints
 from components.train_model.comparison import choose_simplest, compare_families
+from components.train_model.devices import settle
 from components.train_model.estimators import Estimators
 from components.train_model.export import write_bundle
 from components.train_model.fit_transform import fit_rows
@@ -71,11 +72,13 @@ def train_model(
         InputError: The rows, the reference or the project do not fit together, or the training diverged.
     """
     folder = load_project(project_path, PROJECT_SECTIONS)
-    dictionary, training = folder.dictionary, folder.project.training
+    dictionary = folder.dictionary
     feature_service = FeatureServiceReference.read(feature_service_path)
     _check_features(feature_service, dictionary)
     manifest = read_manifest(training_rows_path)
     _check_dictionary(manifest, dictionary)
+    training = settle(folder.project.training)
+    folder = _with_training(folder, training)
     task = folder.project.task
     splits = open_splits(training_rows_path, dictionary, task, training)
 
@@ -174,6 +177,8 @@ def train_model(
         best_epoch=curve.best_epoch,
         rows={"train": len(train)} | ({} if is_final else {"validation": len(validation)}),
         parameters=model.parameters,
+        seed=training.seed,
+        precision=training.precision,
         seconds=time.monotonic() - started,
     )
 
