@@ -12,7 +12,7 @@ _SEEDS = 1 << 32
 
 
 def settle(training: Training) -> Training:
-    """Return the settings as they are on this machine, with a seed; what differs from those asked is printed."""
+    """Return the settings as they are on this machine, with a seed; what differs is printed."""
     gpus = tf.config.list_physical_devices("GPU")
     for gpu in gpus:
         # Other steps may use it at the same time.

@@ -327,8 +327,8 @@ class Training(Contract):
     )
     seed: Seed | None = Field(
         default=0,
-        description="Of the initial weights, the shuffles and the dropout: the same rows and seed give the same "
-        "model. null draws another one for each training, and says which.",
+        description="Of the initial weights, the shuffles and the dropout: the same rows and seed give the "
+        "same model. null draws another one for each training, and says which.",
     )
 
     @model_validator(mode="after")
