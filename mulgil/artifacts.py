@@ -283,6 +283,9 @@ class ColumnDistribution(Record):
         missing: Rows without a value, by split.
         quartiles: Least, lower quartile, median, upper quartile and greatest of a number's training rows;
             empty where there are none.
+        cell_edges: Of the cells in which a number's distance from the training rows is measured; each reaches
+            up to its edge, and has it. One more is above the last. A code's cells are its categories.
+        cells: Rows in each of them, by split.
     """
 
     edges: tuple[float, ...] = ()
@@ -290,6 +293,8 @@ class ColumnDistribution(Record):
     rows: dict[str, dict[str, tuple[int, ...]]]
     missing: dict[str, int]
     quartiles: tuple[float, ...] = ()
+    cell_edges: tuple[float, ...] = ()
+    cells: dict[str, tuple[int, ...]] = {}
 
 
 class DistributionSummary(Record):

@@ -257,6 +257,14 @@ def test_the_numbers_of_a_picture_stand_in_a_table():
         assert cell in page.text
 
 
+def test_the_cells_behind_a_distance_stand_with_their_rows():
+    _, _, after = page_of().text.partition("Cells behind the distance between splits")
+    words = " ".join(after.split())
+
+    # Nobody is above all of the training rows.
+    assert "less than 29 0 1 0 29 to 44 20 20 20 44 to 77 10 9 10" in words[:200]
+
+
 def test_the_page_asks_for_nothing_from_a_network_and_runs_no_script():
     source = render_run_page(gather(Made().write()))
     page = Page(source)
