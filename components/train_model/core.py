@@ -13,6 +13,7 @@ from components.train_model.calibration import fit_calibration
 from components.train_model.capacity import climb, measure_baseline
 from components.train_model.checkpoints import Checkpoints
 from components.train_model.comparison import choose_simplest, compare_families
+from components.train_model.cross_validation import cross_validate
 from components.train_model.estimators import Estimators
 from components.train_model.export import write_bundle
 from components.train_model.fit_transform import fit_transform
@@ -71,8 +72,12 @@ def train_model(
     _check_features(feature_service, dictionary)
     manifest = read_manifest(training_rows_path)
     _check_dictionary(manifest, dictionary)
-    train = read_rows(training_rows_path, "train", dictionary)
-    validation = read_rows(training_rows_path, "validation", dictionary)
+    # Rows of one entity that the split keeps together stay so in every fold of them.
+    has_entities = folder.project.split.kind == "group"
+    train, validation = (
+        read_rows(training_rows_path, split, dictionary, has_entities=has_entities)
+        for split in ("train", "validation")
+    )
 
     started = time.monotonic()
     checkpoints = Checkpoints(home() / "checkpoints")
@@ -120,6 +125,11 @@ def train_model(
     if declared.learning_curve is not None:
         asked = training.model_copy(update={"learning_curve": declared.learning_curve})
         traced = trace_curve(learner, asked, task, answer_width, specification, both)
+    answers = None
+    if folder.project.cross_validation is not None:
+        answers = cross_validate(
+            learner, training, folder.project.cross_validation, task, answer_width, specification, both
+        )
     curve = learner.look(head, examples, held_out)
     decision, calibration = None, None
     first_model: FittedModel | None = None
@@ -175,6 +185,7 @@ def train_model(
         decision=decision,
         calibration=calibration,
         selection=selected,
+        answers=answers,
     )
     history.write(history_path)
     checkpoints.clear()

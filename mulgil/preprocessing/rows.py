@@ -36,6 +36,7 @@ _ARROW_TYPES = {
     ColumnType.INTEGER: pa.int64(),
     ColumnType.BOOLEAN: pa.bool_(),
     ColumnType.CATEGORY: pa.string(),
+    ColumnType.TEXT: pa.string(),
     ColumnType.IMAGE: pa.binary(),
     ColumnType.TIMESTAMP: pa.timestamp("us", tz="UTC"),
 }
@@ -51,12 +52,14 @@ class TrainingRows:
             several targets a column each.
         left_out: How many rows lacked a value whose policy is `drop_row`; they are not among `features`.
         derived: Which of the features are computed from the others.
+        entities: What each row is about, where rows of one entity must stay together.
     """
 
     features: pa.Table
     target: npt.NDArray[Any]
     left_out: int
     derived: frozenset[str] = frozenset()
+    entities: npt.NDArray[Any] | None = None
 
     def __len__(self) -> int:
         return len(self.target)
@@ -83,6 +86,7 @@ class TrainingRows:
             self.target[places],
             left_out=0,
             derived=self.derived,
+            entities=None if self.entities is None else self.entities[places],
         )
 
     def joined(self, other: TrainingRows) -> TrainingRows:
@@ -92,6 +96,9 @@ class TrainingRows:
             target=np.concatenate([self.target, other.target]),
             left_out=self.left_out + other.left_out,
             derived=self.derived,
+            entities=None
+            if self.entities is None or other.entities is None
+            else np.concatenate([self.entities, other.entities]),
         )
 
 
@@ -100,13 +107,16 @@ def read_manifest(training_rows_path: Path) -> DatasetManifest:
     return DatasetManifest.read(training_rows_path / DATASET_MANIFEST)
 
 
-def read_rows(training_rows_path: Path, split: str, dictionary: DataDictionary) -> TrainingRows:
+def read_rows(
+    training_rows_path: Path, split: str, dictionary: DataDictionary, *, has_entities: bool = False
+) -> TrainingRows:
     """Read one split.
 
     Args:
         training_rows_path: A directory with one Parquet file a split.
         split: Its name.
         dictionary: What the columns mean.
+        has_entities: Whether to read what each row is about, too.
 
     Returns:
         Its rows, with every class among them.
@@ -117,7 +127,8 @@ def read_rows(training_rows_path: Path, split: str, dictionary: DataDictionary) 
             numbers.
     """
     path = training_rows_path / f"{split}.parquet"
-    table = _derive(_read(path, [*dictionary.inputs, *dictionary.targets]), dictionary)
+    keys = [dictionary.entity] if has_entities else []
+    table = _derive(_read(path, [*dictionary.inputs, *dictionary.targets, *keys]), dictionary)
     columns = (*dictionary.features, *dictionary.inputs)
     required = dict.fromkeys(c.name for c in columns if c.missing is MissingPolicy.REJECT)
     for name in [*required, *(column.name for column in dictionary.targets)]:
@@ -143,6 +154,7 @@ def read_rows(training_rows_path: Path, split: str, dictionary: DataDictionary) 
         target,
         left_out=len(table) - len(kept),
         derived=frozenset(column.name for column in dictionary.features if column.is_derived_feature),
+        entities=kept[dictionary.entity.name].to_numpy() if has_entities else None,
     )
 
 
