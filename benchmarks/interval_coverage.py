@@ -24,6 +24,7 @@ from scipy.stats import beta
 
 from benchmarks.learning_steps import describe_machine
 from components.evaluate_model.bootstrap import replicate
+from components.evaluate_model.intervals import find_interval
 from components.evaluate_model.task_metrics import measure_task
 from components.evaluate_model.weightings import Weightings
 from mulgil.artifacts import write_text
@@ -76,7 +77,7 @@ def _draw_heavy_tails(generator: np.random.Generator, rows: int) -> tuple[Floats
     return target, one, other
 
 
-_OF_NUMBERS = (Metric.R2, Metric.MAE, Metric.RMSE)
+_OF_NUMBERS = (Metric.R2, Metric.MAE, Metric.RMSE, Metric.PINBALL)
 SCENES = (
     Scene(
         "answers",
@@ -90,6 +91,8 @@ SCENES = (
             Metric.F1,
             Metric.LOG_LOSS,
             Metric.BRIER,
+            Metric.FALSE_POSITIVE_RATE,
+            Metric.FALSE_NEGATIVE_RATE,
         ),
         _draw_answers,
     ),
@@ -140,7 +143,7 @@ def measure_scene(scene: Scene, rows: int, repetitions: int, seed: int = 0) -> l
             scene.task, target, {"one": one, "other": other}, scene.metrics, seed=seed + repetition
         )
         for metric in scene.metrics:
-            interval = measured["one"][metric].interval(CONFIDENCE)
+            interval = find_interval(measured["one"][metric], scene.task, metric, target, one, CONFIDENCE)
             covered[metric] += interval.low <= truth[metric] <= interval.high
             difference = measured["one"][metric].better_than(measured["other"][metric], metric)
             better[metric] += difference.interval(CONFIDENCE).low > 0

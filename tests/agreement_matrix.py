@@ -4,7 +4,7 @@ Nothing here names an operation or a policy: both are read from the contract, an
 found by asking the contract what it accepts. What is new there is in the matrix of itself.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from itertools import combinations, product
@@ -41,14 +41,16 @@ _KEYS = (
     {"name": "key", "role": "entity", "type": "integer", "description": "Who."},
     {"name": "at", "role": "event_timestamp", "type": "timestamp", "description": "When."},
 )
-_OPERANDS = (*(name for name, _ in _INPUTS), "at", "4.5", '"3"')
+# Of no use to a model but through what is derived of it, so that it is there where something is.
+_SINCE = {"name": "since", "role": "input", "type": "timestamp", "missing": "keep", "description": "Since."}
+_OPERANDS = (*(name for name, _ in _INPUTS), "at", "since", "4.5", '"3"')
 _KIND_OF_TYPE = {
     ColumnType.FLOAT: Kind.NUMBER,
     ColumnType.INTEGER: Kind.NUMBER,
     ColumnType.BOOLEAN: Kind.TRUTH,
     ColumnType.CATEGORY: Kind.TEXT,
 }
-_KINDS_OF = {**{name: _KIND_OF_TYPE[kind] for name, kind in _INPUTS}, "at": Kind.MOMENT}
+_KINDS_OF = {**{name: _KIND_OF_TYPE[kind] for name, kind in _INPUTS}, "at": Kind.MOMENT, "since": Kind.MOMENT}
 _TYPES_MADE = {
     Kind.NUMBER: ColumnType.FLOAT,
     Kind.TRUTH: ColumnType.BOOLEAN,
@@ -144,7 +146,11 @@ def _write(operation: str, *operands: str) -> str | None:
 
 def _types_in(text: str) -> tuple[ColumnType, ...]:
     """Return the types of the columns in an expression: what tells two uses of an operation apart."""
-    return tuple(kind for name, kind in (*_INPUTS, ("at", ColumnType.TIMESTAMP)) if name in text)
+    return tuple(
+        kind
+        for name, kind in (*_INPUTS, *((one, ColumnType.TIMESTAMP) for one in ("at", "since")))
+        if name in text
+    )
 
 
 @cache
@@ -156,11 +162,17 @@ def _type_of(text: str) -> ColumnType | None:
         if made is None:
             return None
         column = {"name": "made", "type": made, "derived": text, "missing": _FALLBACK, "description": "Made."}
-        DataDictionary.model_validate({"columns": [*_columns(MissingPolicy.REJECT), column, _TARGET]})
+        DataDictionary.model_validate(
+            {"columns": [*_columns(MissingPolicy.REJECT), *_moments([column]), column, _TARGET]}
+        )
     except (ValueError, KeyError):
         # Nor does it, where an operand is no column.
         return None
     return made
+
+
+def _moments(made: Sequence[dict[str, object]]) -> list[dict[str, object]]:
+    return [_SINCE] if any("since" in str(column.get("derived")) for column in made) else []
 
 
 def _columns(policy: MissingPolicy) -> list[dict[str, object]]:
@@ -187,7 +199,7 @@ def _with_policy(column: dict[str, object], policy: MissingPolicy) -> dict[str, 
     if policy is MissingPolicy.CONSTANT and column["type"] == ColumnType.CATEGORY and "derived" in column:
         named = {**column, "missing": _FALLBACK}
         dictionary = DataDictionary.model_validate(
-            {"columns": [*_columns(MissingPolicy.REJECT), named, _TARGET]}
+            {"columns": [*_columns(MissingPolicy.REJECT), *_moments([named]), named, _TARGET]}
         )
         constant = next(
             iter(next(c for c in dictionary.features if c.name == column["name"]).categories or ())
@@ -195,7 +207,7 @@ def _with_policy(column: dict[str, object], policy: MissingPolicy) -> dict[str, 
     given = {**column, "missing": policy}
     if policy is MissingPolicy.CONSTANT:
         given["missing_constant"] = constant
-    plain = [*_columns(MissingPolicy.REJECT)] if "derived" in column else [*_KEYS]
+    plain = [*_columns(MissingPolicy.REJECT), *_moments([column])] if "derived" in column else [*_KEYS]
     try:
         DataDictionary.model_validate({"columns": [*plain, given, _TARGET]})
     except ValidationError:
@@ -280,7 +292,7 @@ def write_case_project(root: Path, case: Case) -> LearningProject:
 
 def _dictionary(task: Task, policy: MissingPolicy, made: list[dict[str, object]]) -> DataDictionary:
     targets = ({**target, "role": "target", "description": "What."} for target in TARGETS[task])
-    return DataDictionary.model_validate({"columns": [*_columns(policy), *made, *targets]})
+    return DataDictionary.model_validate({"columns": [*_columns(policy), *_moments(made), *made, *targets]})
 
 
 def _make_positive(path: Path, dictionary: DataDictionary) -> None:

@@ -26,7 +26,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.stats import norm
 
-from components.evaluate_model.task_metrics import Truth, is_measurable, measure_task
+from components.evaluate_model.task_metrics import MEDIAN, Truth, is_measurable, measure_task
 from components.evaluate_model.weightings import Floats, Integers, Weightings
 from mulgil.artifacts import Interval
 from mulgil.contract import Metric, Task
@@ -99,6 +99,7 @@ def replicate(
     metrics: Sequence[Metric],
     *,
     seed: int = 0,
+    quantile: float = MEDIAN,
 ) -> dict[str, dict[Metric, Replicates]]:
     """Measure every model by every metric on the same resamples.
 
@@ -108,6 +109,7 @@ def replicate(
         predicted: What each model gave, by the model's name.
         metrics: The metrics.
         seed: Of the draws.
+        quantile: Of the pinball loss.
 
     Returns:
         The replicates by model and metric.
@@ -116,10 +118,14 @@ def replicate(
         (rows,) each, or (rows, width).
     """
     rows = len(target)
-    as_they_are = _measure_all(task, target, predicted, metrics, [Weightings.equal(rows)])
-    at_levels = _measure_all(task, target, predicted, metrics, [Weightings.equal(rows, _MOST_LEVELS)])
-    resamples = _measure_all(task, target, predicted, metrics, _draw(task, target, seed))
-    jackknife = _measure_all(task, target, predicted, metrics, _leave_out(target))
+
+    def measure_all(weightings: Iterable[Weightings]) -> dict[tuple[str, Metric], Floats]:
+        return _measure_all(task, target, predicted, metrics, weightings, quantile)
+
+    as_they_are = measure_all([Weightings.equal(rows)])
+    at_levels = measure_all([Weightings.equal(rows, _MOST_LEVELS)])
+    resamples = measure_all(_draw(task, target, seed))
+    jackknife = measure_all(_leave_out(target))
     measured: dict[str, dict[Metric, Replicates]] = {model: {} for model in predicted}
     for (model, metric), (value,) in as_they_are.items():
         moved = value - at_levels[model, metric]
@@ -135,13 +141,14 @@ def _measure_all(
     predicted: Mapping[str, Floats],
     metrics: Sequence[Metric],
     weightings: Iterable[Weightings],
+    quantile: float,
 ) -> dict[tuple[str, Metric], Floats]:
     parts: dict[tuple[str, Metric], list[Floats]] = {}
     for weights in weightings:
         for model, scores in predicted.items():
             for metric in metrics:
                 parts.setdefault((model, metric), []).append(
-                    measure_task(task, metric, target, scores, weights)
+                    measure_task(task, metric, target, scores, weights, quantile=quantile)
                 )
     return {key: np.concatenate(values) for key, values in parts.items()}
 

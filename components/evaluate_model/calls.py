@@ -9,7 +9,7 @@ import numpy as np
 
 from components.evaluate_model.bootstrap import Replicates, replicate
 from components.evaluate_model.metrics import THRESHOLD, Floats
-from components.evaluate_model.task_metrics import Truth
+from components.evaluate_model.task_metrics import MEDIAN, Truth
 from mulgil.artifacts import BUNDLE_DECISION, DecisionRule
 from mulgil.contract import Metric, Task
 from mulgil.contract.learning import CALLED_METRICS
@@ -34,13 +34,14 @@ def replicate_calls(
     predicted: Mapping[str, Floats],
     metrics: Sequence[Metric],
     threshold: float,
+    quantile: float = MEDIAN,
 ) -> dict[str, dict[Metric, Replicates]]:
     """Measure every model by every metric on the same resamples, as `replicate` does.
 
     Every model is called by the one threshold, so that they are compared at the same use.
     """
     if threshold == THRESHOLD:
-        return replicate(task, target, predicted, metrics)
+        return replicate(task, target, predicted, metrics, quantile=quantile)
     parts = [
         replicate(task, target, scores_for(some[0], predicted, threshold), some)
         for some in (

@@ -22,9 +22,9 @@ from components.evaluate_model.gates import (
     pass_without_champion,
     show_interval,
 )
+from components.evaluate_model.intervals import find_interval
 from components.evaluate_model.metrics import THRESHOLD
 from components.evaluate_model.pictures import Pictures, draw_pictures
-from components.evaluate_model.proportions import widen_collapsed
 from components.evaluate_model.scoring import open_model
 from components.evaluate_model.slices import check_slices, score_slices
 from components.evaluate_model.worst_rows import find_worst_rows
@@ -97,7 +97,9 @@ def evaluate_model(
     decision = read_decision(bundle_path)
     answers = read_answers(bundle_path)
     threshold = decision.threshold if decision else THRESHOLD
-    replicates = replicate_calls(task, test.target, predicted, TASK_FORMS[task].metrics, threshold)
+    replicates = replicate_calls(
+        task, test.target, predicted, TASK_FORMS[task].metrics, threshold, project.gates.pinball_quantile
+    )
 
     pictures = draw_pictures(
         form,
@@ -107,12 +109,13 @@ def evaluate_model(
     )
     intervals = {
         model: {
-            metric.value: widen_collapsed(
-                measured.interval(project.gates.confidence),
+            metric.value: find_interval(
+                measured,
                 task,
                 metric,
                 test.target,
                 scores_for(metric, predicted, threshold)[model],
+                project.gates.confidence,
             )
             for metric, measured in of_model.items()
         }
@@ -128,6 +131,7 @@ def evaluate_model(
                 test,
                 scores_for(project.primary_metric, predicted, threshold)[MODEL],
                 project.gates.confidence,
+                project.gates.pinball_quantile,
             ),
             "decision": decision,
             "calibration_error": measure_calibration_error(task, test.target, predicted[MODEL]),

@@ -15,9 +15,9 @@ import numpy.typing as npt
 import pyarrow.compute as pc
 
 from components.evaluate_model.bootstrap import replicate
+from components.evaluate_model.intervals import find_interval
 from components.evaluate_model.metrics import Floats
-from components.evaluate_model.proportions import widen_collapsed
-from components.evaluate_model.task_metrics import Truth
+from components.evaluate_model.task_metrics import MEDIAN, Truth
 from mulgil.artifacts import Check, Interval, SliceScore
 from mulgil.contract import Column, ColumnType, DataDictionary, Metric, Task
 from mulgil.preprocessing.rows import TrainingRows
@@ -43,6 +43,7 @@ def score_slices(
     rows: TrainingRows,
     predicted: Floats,
     confidence: float,
+    quantile: float = MEDIAN,
 ) -> tuple[SliceScore, ...]:
     """Measure the model in each group.
 
@@ -53,6 +54,7 @@ def score_slices(
         rows: The test rows; of very many, evenly spread ones are asked.
         predicted: What the model gave for them.
         confidence: Of all intervals together.
+        quantile: Of the pinball loss.
 
     Returns:
         A score a group: columns that are compared for fairness first, then codes, then numbers.
@@ -78,7 +80,9 @@ def score_slices(
                 group=name,
                 rows=int(is_in.sum()),
                 is_compared_for_fairness=column.fairness,
-                score=None if reason else _measure(task, metric, rows.target[is_in], predicted[is_in], each),
+                score=None
+                if reason
+                else _measure(task, metric, rows.target[is_in], predicted[is_in], each, quantile),
                 reason=reason or "",
             )
         )
@@ -115,9 +119,11 @@ def _order(column: Column) -> tuple[bool, bool]:
     return not column.fairness, column.type.is_numeric
 
 
-def _measure(task: Task, metric: Metric, target: Truth, predicted: Floats, confidence: float) -> Interval:
-    measured = replicate(task, target, {"model": predicted}, (metric,))["model"][metric]
-    return widen_collapsed(measured.interval(confidence), task, metric, target, predicted)
+def _measure(
+    task: Task, metric: Metric, target: Truth, predicted: Floats, confidence: float, quantile: float
+) -> Interval:
+    measured = replicate(task, target, {"model": predicted}, (metric,), quantile=quantile)["model"][metric]
+    return find_interval(measured, task, metric, target, predicted, confidence)
 
 
 def _explain(task: Task, target: Truth, is_in: Booleans) -> str | None:

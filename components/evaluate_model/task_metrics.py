@@ -17,8 +17,19 @@ from mulgil.contract import Metric, Task
 
 Truth = npt.NDArray[Any]
 
+# Whose pinball loss is half the absolute error.
+MEDIAN = 0.5
 
-def measure_task(task: Task, metric: Metric, target: Truth, predicted: Floats, weights: Weightings) -> Floats:
+
+def measure_task(
+    task: Task,
+    metric: Metric,
+    target: Truth,
+    predicted: Floats,
+    weights: Weightings,
+    *,
+    quantile: float = MEDIAN,
+) -> Floats:
     """Compute a task's metric under each weighting.
 
     Args:
@@ -27,6 +38,7 @@ def measure_task(task: Task, metric: Metric, target: Truth, predicted: Floats, w
         target: The truth, as `TrainingRows.target` has it.
         predicted: What the model gave: probabilities, or numbers in the target's unit.
         weights: How much each row counts; each weighting is measurable.
+        quantile: Of the pinball loss.
 
     Returns:
         The metric under each weighting.
@@ -41,7 +53,7 @@ def measure_task(task: Task, metric: Metric, target: Truth, predicted: Floats, w
             return _of_classes(metric, target, predicted, weights)
         case Task.MULTILABEL_CLASSIFICATION:
             return _of_labels(metric, target, predicted, weights)
-    return _of_numbers(metric, target, predicted, weights)
+    return _of_numbers(metric, target, predicted, weights, quantile)
 
 
 def is_measurable(task: Task, target: Truth, weights: Weightings) -> Booleans:
@@ -110,24 +122,32 @@ def _mean_of_each(
     return ratio(total, counted)
 
 
-def _of_numbers(metric: Metric, target: Truth, predicted: Floats, weights: Weightings) -> Floats:
+def _of_numbers(
+    metric: Metric, target: Truth, predicted: Floats, weights: Weightings, quantile: float
+) -> Floats:
     """Compute the mean over the targets, each in its own unit.
 
     Source:
         scikit-learn 1.7: `multioutput="uniform_average"`.
     """
     columns = zip(target.reshape(len(target), -1).T, predicted.reshape(len(target), -1).T, strict=True)
-    parts = [_of_number(metric, true, given, weights) for true, given in columns]
+    parts = [_of_number(metric, true, given, weights, quantile) for true, given in columns]
     mean: Floats = np.mean(parts, axis=0)
     return mean
 
 
-def _of_number(metric: Metric, target: Floats, predicted: Floats, weights: Weightings) -> Floats:
+def _of_number(
+    metric: Metric, target: Floats, predicted: Floats, weights: Weightings, quantile: float
+) -> Floats:
     match metric:
         case Metric.MAE:
             return weights.average(np.abs(predicted - target))
         case Metric.RMSE:
             return np.sqrt(weights.average((predicted - target) ** 2))
+        case Metric.PINBALL:
+            # Koenker & Bassett (1978), Regression quantiles, Econometrica 46.
+            missing = target - predicted
+            return weights.average(np.maximum(quantile * missing, (quantile - 1) * missing))
         case Metric.R2:
             # Around a mean of all rows first, so that great numbers keep their digits.
             centred = target - target.mean()

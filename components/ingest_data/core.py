@@ -8,6 +8,7 @@ from pathlib import Path
 
 from components.ingest_data import PROJECT_SECTIONS
 from components.ingest_data.dataset import RowStore
+from components.ingest_data.looking_back import look_back
 from components.ingest_data.quarantine import QUARANTINED_ROWS, Quarantine, commonest_reasons, quarantine_at
 from components.ingest_data.reading import read_rows
 from components.ingest_data.sources import find_source, is_in_spans, read_source
@@ -62,7 +63,10 @@ def ingest_data(
                 rows_read = read_rows(table, folder, store, quarantine)
         first = store.find_first()
         places = _split(store, first, folder, quarantine, quarantine_path)
-        fingerprint, missing = store.divide(staged, {name: first[part] for name, part in places.items()})
+        past = look_back(store, first, folder.dictionary, Path(scratch))
+        fingerprint, missing = store.divide(
+            staged, {name: first[part] for name, part in places.items()}, past
+        )
         manifest = DatasetManifest(
             fingerprint=fingerprint,
             dictionary_fingerprint=folder.dictionary.fingerprint,

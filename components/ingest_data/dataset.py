@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -16,6 +17,7 @@ from components.ingest_data.fingerprint import RowsFingerprint
 from components.ingest_data.identity import Identities, find_repetitions
 from components.ingest_data.splits import Places, SplitKeys
 from mulgil.contract.dictionary import DataDictionary
+from mulgil.preprocessing.rows import derive_array
 
 # Greater row groups are read faster, smaller ones take less memory; chosen by eye.
 _GROUP_ROWS = 1 << 18
@@ -97,12 +99,15 @@ class RowStore:
         key = pa.chunked_array(self._keys).take(some).combine_chunks() if self._keys else None
         return SplitKeys([column.combine_chunks() for column in targets.columns], key)
 
-    def divide(self, folder: Path, places: Mapping[str, Places]) -> tuple[str, Counter[str]]:
+    def divide(
+        self, folder: Path, places: Mapping[str, Places], past: Mapping[str, npt.NDArray[np.float64]]
+    ) -> tuple[str, Counter[str]]:
         """Write a Parquet file a split.
 
         Args:
             folder: Where.
             places: The rows of each split, by their place among those that were added.
+            past: Columns of the entities' past, a number for each row that was added, NaN where it has none.
 
         Returns:
             The fingerprint of all, and how often each column has no value.
@@ -121,9 +126,11 @@ class RowStore:
                 )
                 for split in places
             }
-            for batch in self._read_groups():
-                among = split_of[start : start + batch.num_rows]
-                start += batch.num_rows
+            for batch in self.read_groups():
+                end = start + batch.num_rows
+                batch = self._with_past(batch, {name: column[start:end] for name, column in past.items()})
+                among = split_of[start:end]
+                start = end
                 for number, (split, writer) in enumerate(writers.items()):
                     rows = batch.filter(pa.array(among == number))
                     writer.write_batch(rows)
@@ -131,12 +138,27 @@ class RowStore:
                     missing.update({name: rows[name].null_count for name in rows.schema.names})
         return fingerprint.value, missing
 
-    def _read_groups(self) -> Iterator[pa.RecordBatch]:
-        """Read all rows; of many small files several make one group."""
+    def _with_past(
+        self, batch: pa.RecordBatch, past: Mapping[str, npt.NDArray[np.float64]]
+    ) -> pa.RecordBatch:
+        """Return rows with their entities' past, and what is derived of it."""
+        made = {name: pa.array(numbers, from_pandas=True) for name, numbers in past.items()}
+        operands = {name: batch[name] for name in batch.schema.names} | made
+        for column in self._dictionary.features:
+            if column.expression is not None and column.expression.columns & past.keys():
+                read = {name: operands[name] for name in column.expression.columns}
+                values = derive_array(column.expression, read, batch.num_rows)
+                made[column.name] = values.cast(ARROW_TYPES[column.type])
+        for name, values in made.items():
+            batch = batch.set_column(batch.schema.get_field_index(name), name, values)
+        return batch
+
+    def read_groups(self, columns: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
+        """Read all rows, or some columns of them; of many small files several make one group."""
         held: list[pa.RecordBatch] = []
         for path in self._files:
             with pq.ParquetFile(path) as file:
-                for batch in file.iter_batches(self._group_rows):
+                for batch in file.iter_batches(self._group_rows, columns=columns):
                     held.append(batch)
                     if sum(one.num_rows for one in held) >= self._group_rows:
                         yield _join(held)

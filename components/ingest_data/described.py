@@ -61,7 +61,13 @@ def read_described(folder: ProjectFolder, scratch: Path) -> DescribedTable:
     beginning = next(table.batches)
     check_structure(table, beginning, dictionary, describe_source(folder.project.source))
     place_of = {name: at for at, name in enumerate(table.header)}
-    derived = [(column, column.expression) for column in dictionary.columns if column.expression is not None]
+    # An entity's past, and what is derived of it, is made of all rows, which are not here at once.
+    past = {column.name for column in dictionary.aggregates}
+    derived = [
+        (column, column.expression)
+        for column in dictionary.columns
+        if column.expression is not None and not column.expression.columns & past
+    ]
     operands = {name for _, expression in derived if expression is not None for name in expression.columns}
     parts: dict[str, list[pa.Array]] = {}
     newest_rows = 0

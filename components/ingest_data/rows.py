@@ -32,7 +32,12 @@ from mulgil.contract.values import ValueMismatchError, check_domain, read_json
 from mulgil.errors import InputError, describe
 from mulgil.preprocessing.rows import derive_array
 
-_KEYS = {ColumnRole.TARGET, ColumnRole.ENTITY, ColumnRole.EVENT_TIMESTAMP}
+_KEYS = {
+    ColumnRole.TARGET,
+    ColumnRole.ENTITY,
+    ColumnRole.EVENT_TIMESTAMP,
+    ColumnRole.CREATED_TIMESTAMP,
+}
 
 NOT_IN_THE_FUTURE = "a time that is not in the future"
 
@@ -121,11 +126,12 @@ class RowReader:
         self._span = span
         derived = [(column, column.expression) for column in dictionary.columns]
         self._derived = [(column, expression) for column, expression in derived if expression is not None]
+        self._aggregates = dictionary.aggregates
         self._generated = [column for column in dictionary.columns if column.generated is not None]
         self._required = {
             column.name
             for column in dictionary.kept
-            if column.role in _KEYS or column.missing is MissingPolicy.REJECT
+            if column.role in _KEYS or (column.missing is MissingPolicy.REJECT and column.aggregate is None)
         }
         operands = {name for _, expression in self._derived for name in expression.columns}
         self._key = find_split_key(dictionary, split)
@@ -147,6 +153,9 @@ class RowReader:
     def read(self, batch: Batch) -> ReadRows:
         """Read a batch."""
         columns = {c.name: read_column(c, batch.columns[at], self._read_cell) for c, at in self._read}
+        for column in self._aggregates:
+            # All rows must be there before any has a past.
+            columns[column.name] = ReadColumn(pa.nulls(len(batch.numbers), ARROW_TYPES[column.type]), {})
         for column, expression in self._derived:
             columns[column.name] = derive(column, expression, columns, len(batch.numbers))
         for column in self._generated:

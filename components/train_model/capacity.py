@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from components.train_model.heads import Head
-from components.train_model.learners import Curve, Examples, Learner, measure_loss
+from components.train_model.learners import AnyExamples, Curve, Examples, Learner, measure_loss
 from mulgil.artifacts import CapacityPath, CapacityStep
 from mulgil.contract import Task
 from mulgil.contract.learning import Family, Training
@@ -71,8 +71,8 @@ def climb(
     learner_of: Callable[[Training], Learner],
     training: Training,
     head: Head,
-    train: Examples,
-    validation: Examples,
+    train: AnyExamples,
+    validation: AnyExamples,
     clock: Callable[[], float] = time.monotonic,
 ) -> CapacityPath:
     """Fit step after step on the training rows until one overfits, or the time is over.

@@ -16,13 +16,15 @@ from components.train_model.comparison import choose_simplest, compare_families
 from components.train_model.cross_validation import cross_validate
 from components.train_model.estimators import Estimators
 from components.train_model.export import write_bundle
-from components.train_model.fit_transform import fit_transform
+from components.train_model.fit_transform import fit_rows
 from components.train_model.heads import Head, make_head
-from components.train_model.learners import Examples, FittedModel, Learner
+from components.train_model.learners import FittedModel, Learner
 from components.train_model.learning_curve import trace_curve
 from components.train_model.network import NetworkBuilder
 from components.train_model.neural_network import NeuralNetwork
 from components.train_model.selection import select_features
+from components.train_model.splits import Splits, choose_examples, open_splits
+from components.train_model.stored_examples import ExampleStore
 from components.train_model.threshold import choose_threshold
 from mulgil.artifacts import (
     BundleManifest,
@@ -39,8 +41,11 @@ from mulgil.contract.learning import Family, Training
 from mulgil.contract.specifications import specify_preprocessing
 from mulgil.errors import InputError, describe
 from mulgil.home import home
-from mulgil.preprocessing import FittedTransform, TransformExecutor
-from mulgil.preprocessing.rows import TrainingRows, read_manifest, read_rows
+from mulgil.preprocessing.rows import TrainingRows, read_manifest
+from mulgil.preprocessing.stored_rows import StoredRows
+
+# Rows that threshold and calibration are chosen on, however little memory there is for them.
+_LEAST_JUDGED = 1000
 
 
 def train_model(
@@ -72,89 +77,94 @@ def train_model(
     _check_features(feature_service, dictionary)
     manifest = read_manifest(training_rows_path)
     _check_dictionary(manifest, dictionary)
+    task = folder.project.task
     # Rows of one entity that the split keeps together stay so in every fold of them.
     has_entities = folder.project.split.kind == "group"
-    train, validation = (
-        read_rows(training_rows_path, split, dictionary, has_entities=has_entities)
-        for split in ("train", "validation")
-    )
+    splits = open_splits(training_rows_path, dictionary, task, training, has_entities=has_entities)
 
     started = time.monotonic()
     checkpoints = Checkpoints(home() / "checkpoints")
-    task = folder.project.task
     answer_width = AnswerForm.of(task, dictionary).width
     specification = specify_preprocessing(dictionary)
-    first = fit_transform(specification, train.tensors)
-    head = make_head(task, answer_width, train, training.class_weights)
-    both = train.joined(validation)
     candidates: tuple[FamilyScore, ...] = ()
     family = training.family
-    if family is Family.AUTO:
+    folds = folder.project.cross_validation
+    is_whole = family is Family.NEURAL_NETWORK and not (training.tuning or training.learning_curve or folds)
+    drawn = None if is_whole else _draw(splits)
+    if family is Family.AUTO and drawn is not None:
         candidates = compare_families(
             lambda one: make_learner(one, folder, checkpoints),
             training,
             task,
             answer_width,
             specification,
-            both,
+            drawn.both,
         )
         family = Family(choose_simplest(candidates).family)
+    if family is not Family.NEURAL_NETWORK and drawn is not None:
+        splits = drawn
     declared = training.model_copy(update={"family": family})
 
     def learner_of(tried: Training) -> Learner:
         return make_learner(family, _with_training(folder, tried), checkpoints)
 
     tuned, search = None, None
-    if training.tuning is not None:
+    if training.tuning is not None and drawn is not None:
         # Here and not above: its import takes seconds, and no other training needs it.
         from components.train_model.tuning import CrossValidation, forget, tune
 
         known = [training.model_dump(mode="json"), manifest.fingerprint, dictionary.fingerprint]
         search = home() / "tuning" / fingerprint_json(known)[:32]
-        scoring = CrossValidation(learner_of, task, answer_width, specification, both)
+        scoring = CrossValidation(learner_of, task, answer_width, specification, drawn.both)
         tuned = tune(training, scoring, search)
         training = tuned.training
     learner = learner_of(training)
-    selected = select_features(training, learner, first, head, train)
-    if selected is not None:
-        first = first.restricted_to(selected.kept)
-    examples, held_out = (_encode(first, head, rows) for rows in (train, validation))
-    baseline = measure_baseline(head, examples, held_out)
-    ladder = climb(learner_of, declared, head, examples, held_out) if declared.capacity_ladder else None
-    traced = None
-    if declared.learning_curve is not None:
-        asked = training.model_copy(update={"learning_curve": declared.learning_curve})
-        traced = trace_curve(learner, asked, task, answer_width, specification, both)
-    answers = None
-    if folder.project.cross_validation is not None:
-        answers = cross_validate(
-            learner, training, folder.project.cross_validation, task, answer_width, specification, both
-        )
-    curve = learner.look(head, examples, held_out)
-    decision, calibration = None, None
-    first_model: FittedModel | None = None
-    is_final = training.final_fit == "train"
-    if is_final or folder.project.decision is not None or training.calibration is not None:
-        # As the final model is fitted, but on rows that leave some to choose on.
-        first_model = learner.fit(head, examples, curve)
-        if training.calibration is not None:
-            probability = first_model.predict(held_out.numbers)
-            calibration = fit_calibration(training.calibration, head, held_out.target, probability)
-            first_model = first_model.calibrated(calibration)
-        if folder.project.decision is not None:
-            probability = first_model.predict(held_out.numbers)
-            decision = choose_threshold(folder.project.decision, validation.target, probability)
-    if is_final and first_model is not None:
-        transform, model, fitted = first, first_model, train
-    else:
-        fitted = both
-        transform = fit_transform(specification, both.tensors)
+    train, validation = splits.train, splits.validation
+    with ExampleStore(home() / "examples", training) as store:
+        first = fit_rows(specification, train)
+        head = make_head(task, answer_width, train, training.class_weights)
+        selected = select_features(training, learner, first, head, train)
         if selected is not None:
-            transform = transform.restricted_to(selected.kept)
-        head = make_head(task, answer_width, both, training.class_weights)
-        model = learner.fit(head, _encode(transform, head, both), curve)
-        if calibration is not None:
-            model = model.calibrated(calibration)
+            first = first.restricted_to(selected.kept)
+        examples, held_out = (store.encode(first, head, rows) for rows in (train, validation))
+        # All of them, but where they are on the disk.
+        most = max(splits.most_rows, _LEAST_JUDGED)
+        judged = held_out.first(most)
+        baseline = measure_baseline(head, examples.first(most), judged)
+        ladder = climb(learner_of, declared, head, examples, held_out) if declared.capacity_ladder else None
+        traced = None
+        if declared.learning_curve is not None and drawn is not None:
+            asked = training.model_copy(update={"learning_curve": declared.learning_curve})
+            traced = trace_curve(learner, asked, task, answer_width, specification, drawn.both)
+        answers = None
+        if folds is not None and drawn is not None:
+            answers = cross_validate(learner, training, folds, task, answer_width, specification, drawn.both)
+        curve = learner.look(head, examples, held_out)
+        decision, calibration = None, None
+        first_model: FittedModel | None = None
+        is_final = training.final_fit == "train"
+        if is_final or folder.project.decision is not None or training.calibration is not None:
+            # As the final model is fitted, but on rows that leave some to choose on.
+            first_model = learner.fit(head, examples, curve)
+            if training.calibration is not None:
+                probability = first_model.predict(judged.numbers)
+                calibration = fit_calibration(training.calibration, head, judged.target, probability)
+                first_model = first_model.calibrated(calibration)
+            if folder.project.decision is not None:
+                probability = first_model.predict(judged.numbers)
+                decision = choose_threshold(folder.project.decision, judged.target > 0.5, probability)
+        store.clear()
+        if is_final and first_model is not None:
+            transform, model, fitted = first, first_model, train
+        else:
+            fitted = splits.both
+            transform = fit_rows(specification, fitted)
+            if selected is not None:
+                transform = transform.restricted_to(selected.kept)
+            head = make_head(task, answer_width, fitted, training.class_weights)
+            model = learner.fit(head, store.encode(transform, head, fitted), curve)
+            if calibration is not None:
+                model = model.calibrated(calibration)
     history = TrainingHistory(
         family=family,
         candidates=candidates,
@@ -179,7 +189,7 @@ def train_model(
         folder=folder,
         transform=transform,
         model=model,
-        rows=fitted,
+        rows=choose_examples(fitted),
         data_fingerprint=manifest.fingerprint,
         feature_service=feature_service,
         decision=decision,
@@ -195,6 +205,17 @@ def train_model(
     return bundle
 
 
+def _draw(splits: Splits[TrainingRows] | Splits[StoredRows]) -> Splits[TrainingRows]:
+    drawn = splits.drawn()
+    if len(drawn.both) < len(splits.both):
+        print(
+            f"{len(drawn.both)} of {len(splits.both)} rows are in memory, drawn by lot: what is compared or "
+            "tuned sees no others, nor does a learning curve or a family that is no network "
+            "(training.memory_megabytes)"
+        )
+    return drawn
+
+
 def _with_training(folder: ProjectFolder, training: Training) -> ProjectFolder:
     return replace(folder, project=folder.project.model_copy(update={"training": training}))
 
@@ -206,10 +227,6 @@ def make_learner(family: Family, folder: ProjectFolder, checkpoints: Checkpoints
         return Estimators(family, training)
     image = next((column.image for column in folder.dictionary.features if column.image is not None), None)
     return NeuralNetwork(NetworkBuilder(training, image, folder.path), checkpoints)
-
-
-def _encode(transform: FittedTransform, head: Head, rows: TrainingRows) -> Examples:
-    return Examples(TransformExecutor(transform).apply(rows.tensors), head.encode(rows))
 
 
 def _name_weights(head: Head, dictionary: DataDictionary) -> dict[str, float]:
@@ -242,7 +259,7 @@ def _check_features(feature_service: FeatureServiceReference, dictionary: DataDi
         )
 
 
-def _print_summary(history: TrainingHistory, rows: TrainingRows, bundle: BundleManifest) -> None:
+def _print_summary(history: TrainingHistory, rows: TrainingRows | StoredRows, bundle: BundleManifest) -> None:
     for score in history.candidates:
         told = (
             f"loss {score.loss:.4f} ± {score.standard_error:.4f}" if score.loss is not None else score.reason

@@ -24,7 +24,7 @@ from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
 from components.train_model.calibration import calibrate
 from components.train_model.heads import Head
-from components.train_model.learners import Curve, Examples, Floats, measure_loss
+from components.train_model.learners import AnyExamples, Curve, Floats, measure_loss
 from mulgil.artifacts import BUNDLE_ONNX, CalibrationMap
 from mulgil.contract import Task
 from mulgil.contract.learning import Family, Training
@@ -47,26 +47,28 @@ class Estimators:
     training: Training
     is_fitted_by_epochs = False
 
-    def look(self, head: Head, train: Examples, validation: Examples) -> Curve:
+    def look(self, head: Head, train: AnyExamples, validation: AnyExamples) -> Curve:
         """Measure the loss on both kinds of rows; there are no epochs to choose."""
         fitted = self.fit(head, train, Curve((), ()))
         losses = [
-            measure_loss(head, rows.target, fitted.predict(rows.numbers)) for rows in (train, validation)
+            measure_loss(head, rows.target, fitted.predict(rows.numbers))
+            for rows in (examples.first(len(examples)) for examples in (train, validation))
         ]
         return Curve((losses[0],), (losses[1],), fitted.parameters)
 
-    def fit(self, head: Head, examples: Examples, curve: Curve) -> FittedEstimator:
+    def fit(self, head: Head, examples: AnyExamples, curve: Curve) -> FittedEstimator:
         """Fit once."""
         del curve
-        estimator = make_estimator(self.family, head.task, self.training, rows=len(examples.numbers))
-        target = examples.target.astype(np.int64) if head.task.is_classification else examples.target
-        weights = head.weigh(examples.target)
+        rows = examples.first(len(examples))
+        estimator = make_estimator(self.family, head.task, self.training, rows=len(rows))
+        target = rows.target.astype(np.int64) if head.task.is_classification else rows.target
+        weights = head.weigh(rows.target)
         if weights is None:
-            return FittedEstimator(estimator.fit(examples.numbers, target), head)
+            return FittedEstimator(estimator.fit(rows.numbers, target), head)
         if self.family is Family.NEAREST_NEIGHBORS:
             # Where it is one of several that are compared; by itself it is refused with file and line.
             raise InputError(f"{self.family} takes no class weights")
-        return FittedEstimator(estimator.fit(examples.numbers, target, sample_weight=weights), head)
+        return FittedEstimator(estimator.fit(rows.numbers, target, sample_weight=weights), head)
 
 
 @dataclass(frozen=True)

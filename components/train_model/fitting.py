@@ -10,9 +10,10 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from components.train_model.batches import order_batches
 from components.train_model.checkpoints import Checkpoint, Checkpoints, FitState
 from components.train_model.heads import Head
-from components.train_model.learners import Curve, Examples, Floats
+from components.train_model.learners import AnyExamples, Curve, Examples
 from components.train_model.network import NetworkBuilder
 from mulgil.contract.learning import Training
 from mulgil.errors import InputError, describe
@@ -24,7 +25,7 @@ _LEAST_RATE = 0.01
 
 
 def find_epochs(
-    builder: NetworkBuilder, head: Head, train: Examples, validation: Examples, checkpoints: Checkpoints
+    builder: NetworkBuilder, head: Head, train: AnyExamples, validation: AnyExamples, checkpoints: Checkpoints
 ) -> Curve:
     """Fit on the training rows until the validation loss has not fallen for `patience` epochs.
 
@@ -32,7 +33,7 @@ def find_epochs(
         InputError: The loss grew beyond all bounds.
     """
     training = builder.training
-    place = _find(checkpoints, builder, head, train, validation.numbers, validation.target)
+    place = _find(checkpoints, builder, head, train, *validation.identity)
     measure = _ValidationLoss(validation, head)
     network, logs = _fit(builder, head, train, training.max_epochs, place, measure)
     curve = Curve(tuple(logs["loss"]), tuple(logs["val_loss"]), int(network.count_params()))
@@ -49,7 +50,7 @@ def find_epochs(
 
 
 def fit_network(
-    builder: NetworkBuilder, head: Head, examples: Examples, epochs: int, checkpoints: Checkpoints
+    builder: NetworkBuilder, head: Head, examples: AnyExamples, epochs: int, checkpoints: Checkpoints
 ) -> keras.Model:
     """Fit a new network for so many epochs; of a number it gives the standardised one."""
     place = _find(checkpoints, builder, head, examples, epochs)
@@ -58,10 +59,10 @@ def fit_network(
 
 
 def _find(
-    checkpoints: Checkpoints, builder: NetworkBuilder, head: Head, examples: Examples, *more: object
+    checkpoints: Checkpoints, builder: NetworkBuilder, head: Head, examples: AnyExamples, *more: object
 ) -> Checkpoint:
     settings = [tf.__version__, keras.__version__, builder.description, repr(head)]
-    return checkpoints.find(settings, examples.numbers, examples.target, *more)
+    return checkpoints.find(settings, *examples.identity, *more)
 
 
 class _ValidationLoss(keras.callbacks.Callback):
@@ -71,33 +72,32 @@ class _ValidationLoss(keras.callbacks.Callback):
     times as long as the epoch itself.
     """
 
-    def __init__(self, validation: Examples, head: Head) -> None:
+    def __init__(self, validation: AnyExamples, head: Head) -> None:
         super().__init__()
         self._validation = validation
-        self._loss = head.loss
-        self._weights = head.weigh(validation.target)
+        self._head = head
 
     def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
         """Trace the loss once."""
-        numbers, target = tf.constant(self._validation.numbers), tf.constant(self._validation.target)
-        weights = None if self._weights is None else tf.constant(self._weights)
+        loss = self._head.loss
+        given = self._give(next(self._validation.parts(1)))
 
-        @tf.function
-        def measure(start: tf.Tensor, end: tf.Tensor) -> tf.Tensor:
-            predicted = self.model(numbers[start:end], training=False)
-            counted = None if weights is None else weights[start:end]
-            return self._loss(target[start:end], predicted, sample_weight=counted)
+        @tf.function(input_signature=[tf.TensorSpec([None, *one.shape[1:]], one.dtype) for one in given])
+        def measure(numbers: tf.Tensor, target: tf.Tensor, weights: tf.Tensor | None = None) -> tf.Tensor:
+            return loss(target, self.model(numbers, training=False), sample_weight=weights)
 
         self._measure = measure
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         """Measure; Keras hands the same logs to the callbacks after this one."""
         if logs is not None:
-            rows = len(self._validation.numbers)
-            starts = range(0, rows, _MEASURED_ROWS)
-            parts = [(start, min(start + _MEASURED_ROWS, rows)) for start in starts]
-            losses = [float(self._measure(tf.constant(a), tf.constant(b))) * (b - a) for a, b in parts]
-            logs["val_loss"] = sum(losses) / rows
+            parts = self._validation.parts(_MEASURED_ROWS)
+            losses = [float(self._measure(*self._give(part))) * len(part) for part in parts]
+            logs["val_loss"] = sum(losses) / len(self._validation)
+
+    def _give(self, part: Examples) -> list[tf.Tensor]:
+        weights = self._head.weigh(part.target)
+        return [tf.constant(one) for one in (part.numbers, part.target, weights) if one is not None]
 
 
 class _Progress(keras.callbacks.Callback):
@@ -136,7 +136,7 @@ class _Progress(keras.callbacks.Callback):
 def _fit(
     builder: NetworkBuilder,
     head: Head,
-    examples: Examples,
+    examples: AnyExamples,
     epochs: int,
     place: Checkpoint,
     measure: keras.callbacks.Callback | None,
@@ -146,9 +146,8 @@ def _fit(
     keras.utils.clear_session(free_memory=False)
     keras.utils.set_random_seed(training.seed)
     tf.config.experimental.enable_op_determinism()
-    rows, width = examples.numbers.shape
-    network = builder.build(width, head)
-    steps = -(-rows // training.batch_size)
+    network = builder.build(examples.width, head)
+    steps = -(-len(examples) // training.batch_size)
     # An epoch is one call of one graph, over one iterator that goes on through all epochs.
     network.compile(
         keras.optimizers.Adam(_schedule(training, steps)),
@@ -166,7 +165,7 @@ def _fit(
     done = state.epochs if state else 0
     if done < epochs and not progress.is_over:
         network.fit(
-            _order(examples, head.weigh(examples.target), training, done, epochs),
+            order_batches(examples, head, training, done, epochs),
             initial_epoch=done,
             epochs=epochs,
             steps_per_epoch=steps,
@@ -183,28 +182,6 @@ def _fit(
 def _variables(network: keras.Model) -> list[keras.Variable]:
     """Return all that a fit changes: weights, statistics and the state of what is random, then Adam's own."""
     return [*network.variables, *network.optimizer.variables]
-
-
-def _order(
-    examples: Examples, weights: Floats | None, training: Training, first: int, epochs: int
-) -> tf.data.Dataset:
-    """Return the batches of the epochs that are left; an epoch's order depends on seed and epoch alone."""
-    rows = len(examples.numbers)
-    parts = [tf.constant(part) for part in (examples.numbers, examples.target, weights) if part is not None]
-    seed, last = tf.constant(training.seed, tf.int64), tf.constant(rows - 1, tf.int64)
-
-    @tf.autograph.experimental.do_not_convert
-    def shuffle(epoch: tf.Tensor) -> tf.data.Dataset:
-        places = tf.random.experimental.index_shuffle(
-            tf.range(rows, dtype=tf.int64), seed=tf.stack([seed, epoch]), max_index=last
-        )
-        return tf.data.Dataset.from_tensor_slices(places).batch(training.batch_size)
-
-    @tf.autograph.experimental.do_not_convert
-    def take(places: tf.Tensor) -> tuple[tf.Tensor, ...]:
-        return tuple(tf.gather(part, places) for part in parts)
-
-    return tf.data.Dataset.range(first, epochs).flat_map(shuffle).map(take)
 
 
 def _schedule(training: Training, steps: int) -> float | keras.optimizers.schedules.LearningRateSchedule:

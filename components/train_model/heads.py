@@ -9,8 +9,10 @@ import keras
 import numpy as np
 import numpy.typing as npt
 
+from components.train_model.summaries import Moments
 from mulgil.contract import Task
 from mulgil.preprocessing.rows import TrainingRows
+from mulgil.preprocessing.stored_rows import StoredRows
 
 Floats = npt.NDArray[np.float32]
 
@@ -51,12 +53,20 @@ class Head:
             return keras.losses.BinaryCrossentropy()
         return keras.losses.MeanSquaredError()
 
+    @property
+    def targets(self) -> int:
+        """How many numbers a row's truth is."""
+        return 1 if self.task is Task.MULTICLASS_CLASSIFICATION else self.width
+
+    @property
+    def target_type(self) -> type[np.int32] | type[np.float32]:
+        """What the loss takes: the place of a class, or numbers."""
+        return np.int32 if self.task is Task.MULTICLASS_CLASSIFICATION else np.float32
+
     def encode(self, rows: TrainingRows) -> npt.NDArray[np.float32] | npt.NDArray[np.int32]:
         """Write the truth as the loss takes it."""
-        if self.task is Task.MULTICLASS_CLASSIFICATION:
-            return rows.target.astype(np.int32)
         if self.task.is_classification:
-            return rows.target.astype(np.float32)
+            return rows.target.astype(self.target_type)
         offset, scale = (self._by_target(values) for values in (self.offset, self.scale))
         return ((rows.target - offset) / scale).astype(np.float32)
 
@@ -107,7 +117,10 @@ class LossByRow(keras.losses.Loss):  # type: ignore[misc]
 
 
 def make_head(
-    task: Task, width: int, rows: TrainingRows, class_weights: str | tuple[float, ...] | None = None
+    task: Task,
+    width: int,
+    rows: TrainingRows | StoredRows,
+    class_weights: str | tuple[float, ...] | None = None,
 ) -> Head:
     """Make the head for rows.
 
@@ -117,21 +130,23 @@ def make_head(
         rows: What the network is fitted on.
         class_weights: As `training` has them, of one target that is a class.
     """
+    targets = rows.targets() if isinstance(rows, StoredRows) else [rows.target]
     if class_weights is not None:
-        return Head(task, width, class_weights=_weigh_classes(class_weights, rows.target, max(2, width)))
+        classes = max(2, width)
+        counts = sum(np.bincount(part.astype(np.intp), minlength=classes) for part in targets)
+        return Head(task, width, class_weights=_weigh_classes(class_weights, counts))
     if task.is_classification:
         return Head(task, width)
-    numbers = rows.target.reshape(len(rows), -1)
+    moments = Moments()
+    for part in targets:
+        moments.add(part.reshape(len(part), -1))
     # A split's target varies, but that of a fold of it may not.
-    deviations = [deviation or 1.0 for deviation in numbers.std(axis=0).tolist()]
-    return Head(task, width, tuple(numbers.mean(axis=0).tolist()), tuple(deviations))
+    deviations = [deviation or 1.0 for deviation in moments.deviation.tolist()]
+    return Head(task, width, tuple(moments.mean.tolist()), tuple(deviations))
 
 
-def _weigh_classes(
-    given: str | tuple[float, ...], target: npt.NDArray[Any], classes: int
-) -> tuple[float, ...]:
+def _weigh_classes(given: str | tuple[float, ...], counts: npt.NDArray[np.intp]) -> tuple[float, ...]:
     """Return weights whose mean over the rows is 1, so that learning rate and penalty keep their sense."""
-    counts = np.bincount(target.astype(np.intp), minlength=classes)
     # A fold may lack a class.
     weights = 1 / np.maximum(counts, 1) if isinstance(given, str) else np.array(given)
-    return tuple((weights * len(target) / (weights @ counts)).tolist())
+    return tuple((weights * counts.sum() / (weights @ counts)).tolist())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -36,9 +37,52 @@ class Examples:
     numbers: Floats
     target: npt.NDArray[Any]
 
+    def __len__(self) -> int:
+        return len(self.target)
+
+    @property
+    def width(self) -> int:
+        """How many numbers a row has."""
+        return int(self.numbers.shape[1])
+
+    @property
+    def identity(self) -> list[npt.NDArray[Any]]:
+        """What makes them these."""
+        return [self.numbers, self.target]
+
     def take(self, places: npt.NDArray[np.intp]) -> Examples:
         """Return some of the rows."""
         return Examples(self.numbers[places], self.target[places])
+
+    def parts(self, rows: int) -> Iterator[Examples]:
+        """Return all rows, at most so many at a time."""
+        for start in range(0, len(self), rows):
+            yield Examples(self.numbers[start : start + rows], self.target[start : start + rows])
+
+    def first(self, rows: int) -> Examples:
+        """Return the first so many rows, or all where there are no more."""
+        return Examples(self.numbers[:rows], self.target[:rows])
+
+
+class AnyExamples(Protocol):
+    """Examples in memory or on the disk."""
+
+    def __len__(self) -> int:
+        """How many rows there are."""
+
+    @property
+    def width(self) -> int:
+        """How many numbers a row has."""
+
+    @property
+    def identity(self) -> Sequence[Any]:
+        """What makes them these."""
+
+    def parts(self, rows: int) -> Iterator[Examples]:
+        """Return all rows, at most so many at a time."""
+
+    def first(self, rows: int) -> Examples:
+        """Return so many rows, or all where there are no more."""
 
 
 @dataclass(frozen=True)
@@ -89,10 +133,10 @@ class Learner(Protocol):
     def is_fitted_by_epochs(self) -> bool:
         """Whether `fit` goes as far as a curve says; else it needs none."""
 
-    def look(self, head: Head, train: Examples, validation: Examples) -> Curve:
+    def look(self, head: Head, train: AnyExamples, validation: AnyExamples) -> Curve:
         """Fit on the training rows, and see by the validation rows how far the fit should go."""
 
-    def fit(self, head: Head, examples: Examples, curve: Curve) -> FittedModel:
+    def fit(self, head: Head, examples: AnyExamples, curve: Curve) -> FittedModel:
         """Fit for good, as far as the curve says."""
 
 

@@ -17,7 +17,7 @@ from components.train_model.fitting import find_epochs, fit_network
 from components.train_model.function_names import renumber_functions
 from components.train_model.graph_preprocessing import encode, specify_inputs
 from components.train_model.heads import Head
-from components.train_model.learners import Curve, Examples, Floats
+from components.train_model.learners import AnyExamples, Curve, Floats
 from components.train_model.network import NetworkBuilder
 from mulgil.artifacts import BUNDLE_LITERT, BUNDLE_SAVED_MODEL, CalibrationMap
 from mulgil.preprocessing import FittedTransform
@@ -40,11 +40,11 @@ class NeuralNetwork:
     checkpoints: Checkpoints
     is_fitted_by_epochs = True
 
-    def look(self, head: Head, train: Examples, validation: Examples) -> Curve:
+    def look(self, head: Head, train: AnyExamples, validation: AnyExamples) -> Curve:
         """See after which epoch the validation loss is least."""
         return find_epochs(self.builder, head, train, validation, self.checkpoints)
 
-    def fit(self, head: Head, examples: Examples, curve: Curve) -> FittedNetwork:
+    def fit(self, head: Head, examples: AnyExamples, curve: Curve) -> FittedNetwork:
         """Fit for as many epochs."""
         network = fit_network(self.builder, head, examples, curve.best_epoch, self.checkpoints)
         return FittedNetwork(network, head)

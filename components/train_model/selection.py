@@ -28,6 +28,7 @@ from mulgil.contract.selection import Selection
 from mulgil.errors import InputError, describe
 from mulgil.preprocessing import FittedTransform, TransformExecutor
 from mulgil.preprocessing.rows import TrainingRows
+from mulgil.preprocessing.stored_rows import StoredRows
 
 # Enough to tell a feature that says a hundredth of a nat from one that says nothing. Chosen by eye.
 _MOST_ROWS = 5_000
@@ -46,7 +47,11 @@ Numbers = npt.NDArray[np.float32]
 
 
 def select_features(
-    training: Training, learner: Learner, transform: FittedTransform, head: Head, rows: TrainingRows
+    training: Training,
+    learner: Learner,
+    transform: FittedTransform,
+    head: Head,
+    rows: TrainingRows | StoredRows,
 ) -> FeatureSelection | None:
     """Choose features.
 
@@ -64,6 +69,8 @@ def select_features(
     if selection is None:
         return None
     random = np.random.default_rng(training.seed)
+    if isinstance(rows, StoredRows):
+        rows = rows.sample(_MOST_ROWS, training.seed)
     if len(rows) > _MOST_ROWS:
         rows = rows.take(np.sort(random.permutation(len(rows))[:_MOST_ROWS]))
     examples = Examples(TransformExecutor(transform).apply(rows.tensors), head.encode(rows))

@@ -22,6 +22,7 @@ from pydantic import (
 )
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
+from mulgil.contract.aggregates import Aggregate, AggregateFunction
 from mulgil.contract.expressions import Expression, Kind, parse_expression
 
 
@@ -34,6 +35,8 @@ class Contract(BaseModel):
 class ColumnRole(StrEnum):
     """What a column is for.
 
+    A `created_timestamp` says from when on a row was known, where that is later than it became true.
+
     An `input` is stored, asked for and sent like a feature, and read by derived columns alone: a date and
     time, of which a model reads parts and distances.
     """
@@ -42,6 +45,7 @@ class ColumnRole(StrEnum):
     TARGET = "target"
     ENTITY = "entity"
     EVENT_TIMESTAMP = "event_timestamp"
+    CREATED_TIMESTAMP = "created_timestamp"
     INPUT = "input"
     IGNORE = "ignore"
 
@@ -252,6 +256,7 @@ _TYPES_BY_ROLE = {
     ColumnRole.TARGET: {ColumnType.FLOAT, ColumnType.INTEGER, ColumnType.BOOLEAN, ColumnType.CATEGORY},
     ColumnRole.ENTITY: {ColumnType.INTEGER, ColumnType.TEXT},
     ColumnRole.EVENT_TIMESTAMP: {ColumnType.TIMESTAMP},
+    ColumnRole.CREATED_TIMESTAMP: {ColumnType.TIMESTAMP},
     ColumnRole.INPUT: {ColumnType.TIMESTAMP},
 }
 
@@ -331,6 +336,11 @@ class Column(Contract):
         description="Expression over others, such as `num > 0`: a target's over columns of the source, "
         "a feature's over other features, which is computed in training and where a model is served alike.",
     )
+    aggregate: Aggregate | None = Field(
+        default=None,
+        description="A number of the entity's past, such as the mean of a feature over 7 days: of the rows "
+        "before this one that were known then. Ingestion makes it; a request by columns carries it.",
+    )
     generated: Literal["row_number", "span"] | datetime | None = Field(
         default=None,
         description=(
@@ -384,7 +394,12 @@ class Column(Contract):
     @property
     def is_in_source(self) -> bool:
         """Whether the source brings the column, rather than ingestion making it."""
-        return self.derived is None and self.generated is None
+        return self.derived is None and self.generated is None and self.aggregate is None
+
+    @property
+    def is_always_sent(self) -> bool:
+        """Whether a request by columns must name it: a forgotten past is not filled as if there were none."""
+        return self.missing.is_value_required or self.aggregate is not None
 
     @property
     def expression(self) -> Expression | None:
@@ -493,6 +508,7 @@ class Column(Contract):
             self._check_derived()
         if self.generated is not None:
             self._check_generated()
+        self._check_aggregate()
         self._check_violation_policy()
         if self.source_name is not None and not self.is_in_source:
             raise ValueError(f"ingestion makes this column; received source_name={self.source_name}")
@@ -509,6 +525,25 @@ class Column(Contract):
             raise ValueError("an input comes from the source; received a column that ingestion makes")
         if self.skew is not None or self.drift is not None:
             raise ValueError("`skew` and `drift` go with what is derived of an input")
+
+    def _check_aggregate(self) -> None:
+        if self.aggregate is None:
+            return
+        if self.role is not ColumnRole.FEATURE or self.type is not ColumnType.FLOAT:
+            raise ValueError(
+                f"an aggregate is a feature of type float; received role={self.role} type={self.type}"
+            )
+        if self.derived is not None or self.generated is not None:
+            raise ValueError("`aggregate` excludes `derived` and `generated`")
+        if self.missing is MissingPolicy.REJECT and self.aggregate.function is not AggregateFunction.COUNT:
+            raise ValueError(
+                "an entity's first row has no past, so that some rows lack this number: take mean, median, "
+                "most_frequent, constant or drop_row; received missing=reject"
+            )
+        if self.on_violation is ViolationPolicy.QUARANTINE:
+            raise ValueError(
+                "rows are set aside before their past is known; received on_violation=quarantine"
+            )
 
     def _check_violation_policy(self) -> None:
         if self.on_violation is ViolationPolicy.WARN and self.role is not ColumnRole.FEATURE:
@@ -584,7 +619,12 @@ class DataDictionary(Contract):
 
     @model_validator(mode="after")
     def _is_consistent(self) -> Self:
-        mistakes = [*self._names_that_clash(), *self._roles_that_are_wrong(), *self._wrong_expressions()]
+        mistakes = [
+            *self._names_that_clash(),
+            *self._roles_that_are_wrong(),
+            *self._wrong_expressions(),
+            *self._wrong_aggregates(),
+        ]
         if mistakes:
             raise ValidationError.from_exception_data("DataDictionary", mistakes)
         # The model is frozen for those who have it; here it is still being made.
@@ -620,6 +660,10 @@ class DataDictionary(Contract):
                 mistakes.append(
                     mistake(f"exactly one column has the role {role}; received {received}", *place)
                 )
+        created = [column.name for column in self.columns if column.role is ColumnRole.CREATED_TIMESTAMP]
+        if len(created) > 1:
+            told = f"at most one column has the role created_timestamp; received {', '.join(created)}"
+            mistakes.append(mistake(told, *self._place(created[-1]), "role"))
         for role in (ColumnRole.TARGET, ColumnRole.FEATURE):
             if not any(column.role is role for column in self.columns):
                 mistakes.append(mistake(f"at least one column has the role {role}; received none", "columns"))
@@ -680,6 +724,29 @@ class DataDictionary(Contract):
                 mistakes.append(mistake(str(exc), *place))
         return mistakes
 
+    def _wrong_aggregates(self) -> list[InitErrorDetails]:
+        taken = {
+            column.name: column
+            for column in self.features
+            if column.is_in_source and (column.type.is_numeric or column.type is ColumnType.BOOLEAN)
+        }
+        mistakes = []
+        for column in self.columns:
+            if column.aggregate is None or column.aggregate.of is None:
+                continue
+            of = taken.get(column.aggregate.of)
+            if of is None:
+                text = (
+                    "it takes a feature of the source that is a number or true or false; "
+                    f"received {column.aggregate.of}"
+                )
+            elif of.sensitive and not column.sensitive:
+                text = f"an aggregate of a sensitive column is sensitive; received it of {of.name}"
+            else:
+                continue
+            mistakes.append(mistake(text, *self._place(column.name), "aggregate"))
+        return mistakes
+
     def _wrong_feature(self, column: Column) -> list[str]:
         """Say what is wrong with a derived feature's expression."""
         expression = column.expression
@@ -693,12 +760,21 @@ class DataDictionary(Contract):
             return [f"a derived feature reads features of the source, which a request has; received {told}"]
         if not expression.columns:
             return [f"a derived feature reads a column; received {column.derived}"]
-        made = [name for name in sorted(expression.columns) if not operands[name].is_in_source]
+        made = [name for name in sorted(expression.columns) if operands[name].generated is not None]
         if made:
             return [f"ingestion makes this column, so that no request has it; received {', '.join(made)}"]
         secret = sorted(name for name in expression.columns if operands[name].sensitive)
         if secret and not column.sensitive:
             return [f"what is derived of a sensitive column is sensitive; received it of {', '.join(secret)}"]
+        past = [name for name in sorted(expression.columns) if operands[name].aggregate is not None]
+        if past and (
+            column.missing is MissingPolicy.REJECT or column.on_violation is ViolationPolicy.QUARANTINE
+        ):
+            return [
+                f"rows are set aside before {past[0]} is known, so that `missing` is no reject and "
+                f"`on_violation` no quarantine; received missing={column.missing} "
+                f"on_violation={column.on_violation}"
+            ]
         categories = {name: tuple(one.categories or ()) for name, one in operands.items()}
         try:
             kind = expression.kind({name: _KINDS[one.type] for name, one in operands.items()})
@@ -773,6 +849,17 @@ class DataDictionary(Contract):
     def moments(self) -> tuple[str, ...]:
         """Names of the inputs that are dates and times."""
         return tuple(column.name for column in self.inputs if column.type is ColumnType.TIMESTAMP)
+
+    @property
+    def aggregates(self) -> tuple[Column, ...]:
+        """The features that are numbers of an entity's past."""
+        return tuple(column for column in self.features if column.aggregate is not None)
+
+    @property
+    def created_timestamp(self) -> Column | None:
+        """The column that says from when on a row was known, if there is one."""
+        found = (column for column in self.columns if column.role is ColumnRole.CREATED_TIMESTAMP)
+        return next(found, None)
 
     @property
     def _operands(self) -> tuple[Column, ...]:

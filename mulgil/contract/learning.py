@@ -55,6 +55,7 @@ class Metric(StrEnum):
     R2 = "r2"
     MAE = "mae"
     RMSE = "rmse"
+    PINBALL = "pinball"
 
     @property
     def is_better_high(self) -> bool:
@@ -70,12 +71,13 @@ _BETTER_LOW = frozenset(
         Metric.FALSE_NEGATIVE_RATE,
         Metric.MAE,
         Metric.RMSE,
+        Metric.PINBALL,
     }
 )
 _OF_PROBABILITIES = (Metric.ROC_AUC, Metric.PR_AUC, Metric.LOG_LOSS, Metric.BRIER)
 _OF_CALLS = (Metric.ACCURACY, Metric.PRECISION, Metric.RECALL, Metric.F1)
 _OF_ERRORS = (Metric.FALSE_POSITIVE_RATE, Metric.FALSE_NEGATIVE_RATE)
-_OF_NUMBERS = (Metric.R2, Metric.MAE, Metric.RMSE)
+_OF_NUMBERS = (Metric.R2, Metric.MAE, Metric.RMSE, Metric.PINBALL)
 # Those that look at what is called and not at how sure it is.
 CALLED_METRICS = frozenset({*_OF_CALLS, *_OF_ERRORS})
 
@@ -277,6 +279,13 @@ class Training(Contract):
     patience: int = Field(
         default=20, gt=0, description="Epochs without a better validation loss before it stops."
     )
+    memory_megabytes: float = Field(
+        default=64,
+        gt=0,
+        description="Of rows that are more than that once they are encoded, in float32, a network's are "
+        "encoded into shards on the disk and streamed; other families are fitted on as many of them as that, "
+        "drawn by lot.",
+    )
     class_weights: (
         Literal["balanced"] | Annotated[tuple[Annotated[float, Field(gt=0)], ...], Field(min_length=2)] | None
     ) = Field(
@@ -464,6 +473,16 @@ class Gates(Contract):
         default=None, gt=0, description="What the files may weigh that a server fetches, in 1,000,000 bytes."
     )
     confidence: Ratio = Field(default=0.95, description="Of the bootstrap intervals.")
+    quantile: Ratio | None = Field(
+        default=None,
+        description="Of the metric `pinball`, 0.5 if not given: at 0.9 a prediction that is too low costs "
+        "nine times as much as one that is as much too high.",
+    )
+
+    @property
+    def pinball_quantile(self) -> float:
+        """The quantile that `pinball` is of."""
+        return 0.5 if self.quantile is None else self.quantile
 
 
 def explain_targets(task: Task, dictionary: DataDictionary) -> str | None:

@@ -76,8 +76,8 @@ def check_columns(
         dictionary_path: Its file.
 
     Raises:
-        ContractError: The task takes other targets, the network other features, or a test's column is not
-            there or is changed in another way.
+        ContractError: The task takes other targets, the network other features, aggregates another split, or
+            a test's column is not there or is changed in another way.
     """
     mistake = explain_targets(project.task, dictionary)
     if mistake is not None:
@@ -96,6 +96,10 @@ def check_columns(
         raise ContractError(
             f"{document.path}:{line}: training: {mistake}; the columns stand in {dictionary_path}"
         )
+    mistake = explain_aggregates(project.split.kind, dictionary)
+    if mistake is not None:
+        line = document.line_of(("split",))
+        raise ContractError(f"{document.path}:{line}: split.kind: {mistake}")
     answers = AnswerForm.of(project.task, dictionary).names
     mistakes = [
         f"{document.path}:{document.line_of(('gates', 'behaviors', place))}: gates.behaviors[{place}].{text}"
@@ -103,6 +107,17 @@ def check_columns(
     ]
     if mistakes:
         raise ContractError("\n".join(mistakes))
+
+
+def explain_aggregates(kind: str, dictionary: DataDictionary) -> str | None:
+    """Say why rows that are divided so cannot look at their entity's past; `None` where they can."""
+    if not dictionary.aggregates or kind not in ("random", "stratified"):
+        return None
+    names = ", ".join(column.name for column in dictionary.aggregates)
+    return (
+        f"training rows would have numbers of test rows in the aggregates {names}; expected group or time, "
+        f"or predefined; received kind={kind}"
+    )
 
 
 def require_project_folder(path: Path) -> None:

@@ -98,6 +98,9 @@ class Project(Contract):
             ]
             if wrong:
                 raise ValidationError.from_exception_data("Project", wrong)
+        if self.task.is_classification and self.gates.quantile is not None:
+            text = f"a quantile is of numbers, and {self.task} predicts none"
+            raise ValidationError.from_exception_data("Project", [mistake(text, "gates", "quantile")])
         mistakes = [
             mistake(f"{self.task} has the metrics {', '.join(metrics)}; received {metric}", *place)
             for place, metric in named.items()

@@ -13,7 +13,6 @@ from dataclasses import asdict, dataclass
 from mulgil.contract.dictionary import (
     Association,
     Column,
-    ColumnRole,
     ColumnType,
     DataDictionary,
     ImageForm,
@@ -140,7 +139,7 @@ def specify_validation(dictionary: DataDictionary) -> ValidationSpecification:
         columns=tuple(
             _statistics(column)
             for column in dictionary.kept
-            if column.name not in keys and column.role is not ColumnRole.INPUT
+            if column.name not in keys and column.type is not ColumnType.TIMESTAMP
         ),
     )
 

@@ -6,7 +6,8 @@ Kept out of the package's own names: whoever only serves does not load Arrow.
 from __future__ import annotations
 
 from base64 import b64encode
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
@@ -72,7 +73,11 @@ class TrainingRows:
             (rows,) each: float32 with NaN for missing, text with `MISSING_CODE` for missing, an image's file,
             or seconds since 1970 in float64 with NaN for missing.
         """
-        return {name: _tensor(self.features[name]) for name in self.features.column_names}
+        return self.columns(self.features.column_names)
+
+    def columns(self, names: Iterable[str]) -> Tensors:
+        """Return some of the columns, as `tensors` has them."""
+        return {name: _tensor(self.features[name]) for name in names}
 
     def instance(self, row: int) -> Instance:
         """Return one row as a request would carry it."""
@@ -127,8 +132,33 @@ def read_rows(
             numbers.
     """
     path = training_rows_path / f"{split}.parquet"
-    keys = [dictionary.entity] if has_entities else []
-    table = _derive(_read(path, [*dictionary.inputs, *dictionary.targets, *keys]), dictionary)
+    columns = columns_of(dictionary, has_entities=has_entities)
+    rows = convert_rows(
+        path, cast_rows(path, _read(path, columns), columns), dictionary, has_entities=has_entities
+    )
+    tally = TargetTally(path, dictionary.targets)
+    tally.add(rows.target)
+    tally.check()
+    return rows
+
+
+def columns_of(dictionary: DataDictionary, *, has_entities: bool = False) -> list[Column]:
+    """Return the columns that are read of a split."""
+    return [*dictionary.inputs, *dictionary.targets, *([dictionary.entity] if has_entities else [])]
+
+
+def convert_rows(
+    path: Path, table: pa.Table, dictionary: DataDictionary, *, has_entities: bool = False
+) -> TrainingRows:
+    """Bring some rows of a split to what the dictionary says, and leave out those that it says to drop.
+
+    Args:
+        path: Where they are from.
+        table: They themselves, in the dictionary's types; of its inputs and targets, it has them all.
+        dictionary: What the columns mean.
+        has_entities: Whether the table has, and the rows are to have, what each of them is about.
+    """
+    table = _derive(table, dictionary)
     columns = (*dictionary.features, *dictionary.inputs)
     required = dict.fromkeys(c.name for c in columns if c.missing is MissingPolicy.REJECT)
     for name in [*required, *(column.name for column in dictionary.targets)]:
@@ -144,7 +174,7 @@ def read_rows(
     for column in dictionary.features:
         if column.missing is MissingPolicy.DROP_ROW:
             kept = kept.filter(pc.is_valid(kept[column.name]))
-    targets = [_read_target(path, column, kept[column.name]) for column in dictionary.targets]
+    targets = [_convert_target(path, column, kept[column.name]) for column in dictionary.targets]
     target = targets[0] if len(targets) == 1 else np.stack(targets, axis=1)
     features = kept.select(
         [c.name for c in dictionary.columns if c.role is ColumnRole.FEATURE or c.name in dictionary.moments]
@@ -179,25 +209,41 @@ def _derive(table: pa.Table, dictionary: DataDictionary) -> pa.Table:
 
 
 def _read(path: Path, columns: list[Column]) -> pa.Table:
+    with reading(path), pq.ParquetFile(path) as file:
+        check_columns(path, file.schema_arrow.names, columns)
+        return file.read(columns=[column.name for column in columns])
+
+
+@contextmanager
+def reading(path: Path) -> Iterator[None]:
+    """Say in words what keeps a split from being read."""
     try:
-        # Not pq.read_table, which takes a folder named `a=b` on the way for one more column.
-        with pq.ParquetFile(path) as file:
-            table = file.read()
-        missing = [column.name for column in columns if column.name not in table.column_names]
-        if missing:
-            raise InputError(
-                describe(
-                    f"{path} lacks columns of the dictionary",
-                    expected=", ".join(column.name for column in columns),
-                    received="no " + ", ".join(missing),
-                )
-            )
-        arrays = {column.name: _cast(table[column.name], column) for column in columns}
+        # What is inside opens a ParquetFile, not pq.read_table, which takes a folder named `a=b` on the way
+        # for one more column.
+        yield
     except (OSError, pa.ArrowException) as exc:
         raise InputError(
             describe(f"Cannot read {path}: {exc}", expected="Parquet with the dictionary's types")
         ) from exc
-    return pa.table(arrays)
+
+
+def check_columns(path: Path, names: Sequence[str], columns: Sequence[Column]) -> None:
+    """Refuse a split that lacks columns."""
+    missing = [column.name for column in columns if column.name not in names]
+    if missing:
+        raise InputError(
+            describe(
+                f"{path} lacks columns of the dictionary",
+                expected=", ".join(column.name for column in columns),
+                received="no " + ", ".join(missing),
+            )
+        )
+
+
+def cast_rows(path: Path, table: pa.Table, columns: Sequence[Column]) -> pa.Table:
+    """Return the columns in the dictionary's types."""
+    with reading(path):
+        return pa.table({column.name: _cast(table[column.name], column) for column in columns})
 
 
 def _cast(values: pa.ChunkedArray, column: Column) -> pa.ChunkedArray:
@@ -206,23 +252,15 @@ def _cast(values: pa.ChunkedArray, column: Column) -> pa.ChunkedArray:
     return pc.if_else(pc.is_nan(cast), None, cast) if column.type is ColumnType.FLOAT else cast
 
 
-def _read_target(path: Path, column: Column, values: pa.ChunkedArray) -> npt.NDArray[Any]:
-    """Return a target's values, with enough of each to learn from and to judge by."""
+def _convert_target(path: Path, column: Column, values: pa.ChunkedArray) -> npt.NDArray[Any]:
+    """Return a target's values as numbers, truth, or places of classes."""
+    converted: npt.NDArray[Any]
     if column.type.is_numeric:
-        numbers: npt.NDArray[Any] = values.cast(pa.float64()).to_numpy()
-        if not len(numbers) or numbers.min() == numbers.max():
-            raise InputError(
-                describe(
-                    f"{path}: {column.name} is the same number in every row",
-                    expected="at least two different numbers",
-                    next_step="bring more rows",
-                )
-            )
-        return numbers
+        converted = values.cast(pa.float64()).to_numpy()
+        return converted
     if column.type is ColumnType.BOOLEAN:
-        answers: npt.NDArray[Any] = values.to_numpy().astype(np.bool_)
-        _check_counts(path, column, {"yes": int(answers.sum()), "no": int((~answers).sum())})
-        return answers
+        converted = values.to_numpy().astype(np.bool_)
+        return converted
     categories = tuple(column.categories or ())
     places = pc.index_in(values, value_set=pa.array(categories, pa.string()))
     if places.null_count:
@@ -232,10 +270,60 @@ def _read_target(path: Path, column: Column, values: pa.ChunkedArray) -> npt.NDA
                 expected="one of " + ", ".join(categories),
             )
         )
-    codes: npt.NDArray[Any] = places.to_numpy().astype(np.intp)
-    counts = np.bincount(codes, minlength=len(categories)).tolist()
-    _check_counts(path, column, dict(zip(categories, counts, strict=True)))
-    return codes
+    converted = places.to_numpy().astype(np.intp)
+    return converted
+
+
+class TargetTally:
+    """Counts what a split's targets are, so that there is enough of each to learn from and to judge by.
+
+    Args:
+        path: The split.
+        targets: Its targets.
+    """
+
+    def __init__(self, path: Path, targets: Sequence[Column]) -> None:
+        self._path = path
+        self._targets = targets
+        # Of a number its ends; else how many rows there are of each answer.
+        self._ends = {column.name: (np.inf, -np.inf) for column in targets if column.type.is_numeric}
+        self._counts = {
+            column.name: np.zeros(len(column.categories or ("no", "yes")), np.intp)
+            for column in targets
+            if not column.type.is_numeric
+        }
+
+    def add(self, target: npt.NDArray[Any]) -> None:
+        """Count some rows, in the form of `TrainingRows.target`."""
+        if not len(target):
+            return
+        for column, values in zip(self._targets, target.reshape(len(target), -1).T, strict=True):
+            if column.type.is_numeric:
+                low, high = self._ends[column.name]
+                self._ends[column.name] = (min(low, values.min()), max(high, values.max()))
+            else:
+                counts = self._counts[column.name]
+                counts += np.bincount(values.astype(np.intp), minlength=len(counts))
+
+    def check(self) -> None:
+        """Refuse a split of which nothing can be learned."""
+        for column in self._targets:
+            if not column.type.is_numeric:
+                names = column.categories or ("no", "yes")
+                counts = dict(zip(names, self._counts[column.name].tolist(), strict=True))
+                if column.categories is None:
+                    counts = {"yes": counts["yes"], "no": counts["no"]}
+                _check_counts(self._path, column, counts)
+                continue
+            low, high = self._ends[column.name]
+            if low >= high:
+                raise InputError(
+                    describe(
+                        f"{self._path}: {column.name} is the same number in every row",
+                        expected="at least two different numbers",
+                        next_step="bring more rows",
+                    )
+                )
 
 
 def _check_counts(path: Path, column: Column, counts: dict[str, int]) -> None:

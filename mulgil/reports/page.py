@@ -64,6 +64,7 @@ def name_metric(metric: str) -> str:
         Metric.R2: "R²",
         Metric.MAE: "mean absolute error",
         Metric.RMSE: "root mean squared error",
+        Metric.PINBALL: "pinball loss",
     }.get(Metric(metric), as_words(metric))
 
 

@@ -263,10 +263,14 @@ class Application:
             if raw is not None:
                 predictions = self._predict_entities(read_keys(raw, entity), request)
             else:
-                columns, rows = protocol_v1.read_columns(body, self._model.names, self._model.image)
+                columns, rows = self._read_v1(body)
                 predictions = self._predict_columns(columns, rows, request)
         self.metrics.predictions.observe(predictions)
         return protocol_v1.answer(predictions, self.answers)
+
+    def _read_v1(self, body: protocol_v1.PredictRequest) -> tuple[RawColumns, int]:
+        model = self._model
+        return protocol_v1.read_columns(body, model.names, model.image, model.always_sent)
 
     def _infer_v2(self, request: Request, identifier: bytes) -> Response:
         text, content = split_body(request.headers, request.body)
@@ -317,7 +321,7 @@ class Application:
         raw = find_keys_of_instances(body.instances, store.entity)
         columns: RawColumns
         if raw is None:
-            columns, rows = protocol_v1.read_columns(body, self._model.names, self._model.image)
+            columns, rows = self._read_v1(body)
         else:
             keys = read_keys(raw, store.entity)
             columns, rows = self._join(self._read_rows(keys, request), keys), len(keys)

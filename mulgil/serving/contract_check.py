@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from itertools import islice
@@ -141,6 +141,25 @@ def refuse_unknown(names: Iterable[str], known: Sequence[str], instance: int) ->
         expected = f"only the model's columns ({', '.join(known)})"
         raise ContractViolationError(
             [Violation(instance, name[:80], expected, "an unknown column") for name in unknown]
+        )
+
+
+def refuse_forgotten(names: Iterable[str], always: Collection[str], instance: int) -> None:
+    """Refuse an instance without a number of the past, which would be filled as if there were no past.
+
+    Args:
+        names: The columns that it has.
+        always: Those that it must have, if only as null.
+        instance: Its place in the request.
+
+    Raises:
+        ContractViolationError: Naming them.
+    """
+    forgotten = sorted(set(always).difference(names))[:MOST_VIOLATIONS]
+    if forgotten:
+        expected = "a number of the entity's past, or null where it has none; by entity it is known"
+        raise ContractViolationError(
+            [Violation(instance, name, expected, "no such column") for name in forgotten]
         )
 
 

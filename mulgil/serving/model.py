@@ -31,7 +31,12 @@ from mulgil.errors import InputError, describe
 from mulgil.numeric_model import load_numeric_model
 from mulgil.preprocessing import FittedTransform, TransformExecutor
 from mulgil.serving.column_encoder import ColumnEncoder
-from mulgil.serving.contract_check import ContractCheck, ContractViolationError, Violation
+from mulgil.serving.contract_check import (
+    ContractCheck,
+    ContractViolationError,
+    Violation,
+    refuse_forgotten,
+)
 from mulgil.serving.explanation import Explainer, Explanation, OutOfTimeError
 from mulgil.serving.image_encoder import ImageEncoder
 from mulgil.serving.online_store import OnlineStore
@@ -68,6 +73,7 @@ class ServedModel:
         store: Features by entity.
         columns: What a request carries, by name.
         features: What the model reads: these, and what is derived of them.
+        always_sent: Columns that a request must have, if only as null.
         image: Its image, where it reads one; `None` of a table.
         decision: From which probability on a yes is called; `None` where the project does not say.
 
@@ -85,6 +91,7 @@ class ServedModel:
         self.store = OnlineStore(manifest.feature_service, dictionary)
         self.columns: dict[str, Column] = {column.name: column for column in dictionary.inputs}
         self.features: dict[str, Column] = {column.name: column for column in dictionary.features}
+        self.always_sent = frozenset(column.name for column in dictionary.aggregates)
         self._check = ContractCheck(dictionary)
         self._transform = TransformExecutor(transform)
         # Two, so that requests of one row and of many do not resize each other's.
@@ -146,6 +153,8 @@ class ServedModel:
         """
         if self.image is not None:
             return self._images.encode(columns, rows)
+        if self.always_sent:
+            refuse_forgotten(columns, self.always_sent, instance=0)
         if any(isinstance(values, np.ndarray) for values in columns.values()):
             encoded = self._column_encoder.encode(columns, rows)
         else:

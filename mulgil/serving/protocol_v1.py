@@ -6,14 +6,14 @@ Source:
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Annotated, Any
 
 import msgspec
 
 from mulgil.contract.answers import AnswerForm, Numbers
 from mulgil.contract.dictionary import Column
-from mulgil.serving.contract_check import refuse_unknown
+from mulgil.serving.contract_check import refuse_forgotten, refuse_unknown
 from mulgil.serving.explanation import Explanation
 from mulgil.serving.messages import RequestError, Response, encode_json, try_body
 from mulgil.serving.typed_values import row_types
@@ -56,7 +56,10 @@ class TypedReader:
 
 
 def read_columns(
-    request: PredictRequest, names: Sequence[str], image: Column | None = None
+    request: PredictRequest,
+    names: Sequence[str],
+    image: Column | None = None,
+    always: Collection[str] = (),
 ) -> tuple[RawColumns, int]:
     """Turn instances into columns.
 
@@ -64,13 +67,15 @@ def read_columns(
         request: The parsed body.
         names: The model's columns, in order.
         image: The model's one column, where that is an image: an instance may then be the image alone.
+        always: Columns that each instance must have, if only as null.
 
     Returns:
         Raw values by column, and the number of instances. A column that an instance lacks is `None` there.
 
     Raises:
         RequestError: 400; there is no instance, or they are not all of one form.
-        ContractViolationError: An instance has a column that the model does not read.
+        ContractViolationError: An instance has a column that the model does not read, or lacks one that it
+            must have.
     """
     rows = len(request.instances)
     if rows == 0:
@@ -81,6 +86,8 @@ def read_columns(
     lists = [instance for instance in request.instances if isinstance(instance, list)]
     if objects and lists:
         raise RequestError(400, "`instances` mixes objects and lists: expected one form in a request.")
+    for place, instance in enumerate(objects if always else ()):
+        refuse_forgotten(instance, always, place)
     return (_read_lists(lists, names) if lists else _read_objects(objects, names)), rows
 
 

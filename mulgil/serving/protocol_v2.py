@@ -139,7 +139,7 @@ class TypedReader:
         self._instance = row_types(columns)[1]
         self._join = _write_join(self._instance, len(columns))
         self._names = tuple(column.name for column in columns)
-        self._required = frozenset(column.name for column in columns if column.missing.is_value_required)
+        self._required = frozenset(column.name for column in columns if column.is_always_sent)
         self._outputs = outputs
 
     def read(self, body: bytes) -> TypedRequest | None:

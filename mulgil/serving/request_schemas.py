@@ -109,7 +109,7 @@ def instance_schemas(columns: Sequence[Column], entity: Column) -> dict[str, Sch
         "InstanceByColumn": {
             "type": "object",
             "properties": values,
-            "required": [column.name for column in columns if column.missing.is_value_required],
+            "required": [column.name for column in columns if column.is_always_sent],
             "additionalProperties": False,
         },
         "InstanceInOrder": {
@@ -246,7 +246,7 @@ def _in_order(items: Sequence[Schema]) -> Schema:
 
 def _once(column: Column) -> Schema:
     """Return the schema of an array that has a column's tensor once, or not where it may be missing."""
-    least = 1 if column.missing.is_value_required else 0
+    least = 1 if column.is_always_sent else 0
     tensor = {"properties": {"name": {"const": column.name}}, "required": ["name"]}
     return {"contains": tensor, "minContains": least, "maxContains": 1}
 

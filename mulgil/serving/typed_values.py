@@ -64,7 +64,7 @@ def row_types(
         columns: What it has.
         own: Names of what is added to a list afterwards.
     """
-    optional = [column for column in columns if not column.missing.is_value_required]
+    optional = [column for column in columns if not column.is_always_sent]
     fields = [(column.name, json_type(column)) for column in columns]
     by_name = msgspec.defstruct(
         "Instance",

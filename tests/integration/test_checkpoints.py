@@ -20,9 +20,11 @@ import sys, time
 from components.tensorflow_startup import start_tensorflow
 start_tensorflow()
 import components.train_model.checkpoints as checkpoints
-from components.train_model import fitting
+from components.train_model import fitting, stored_examples
 from components.train_model.__main__ import main
 checkpoints._EVERY_SECONDS = 0.0
+# Rows that are not held in memory are in many shards.
+stored_examples.SHARD_BYTES = 1
 pause = float(sys.argv.pop(1))
 note = fitting._Progress.on_epoch_end
 def slowly(self, epoch, logs=None):
@@ -52,8 +54,10 @@ def _start(project, root, pause):
     )
 
 
-def test_a_training_that_is_killed_ends_as_one_that_was_not(tmp_path):
+@pytest.mark.parametrize("megabytes", [64, 1e-6], ids=["in memory", "streamed"])
+def test_a_training_that_is_killed_ends_as_one_that_was_not(tmp_path, megabytes):
     training = {"hidden_units": [4], "batch_normalization": True, "learning_rate": 0.02, "max_epochs": 12}
+    training |= {"batch_size": 8, "memory_megabytes": megabytes}
     project = write_project(tmp_path / "project", training=training)
     left_alone, killed = tmp_path / "left alone", tmp_path / "killed"
     process = _start(project, left_alone, 0)
@@ -70,6 +74,8 @@ def test_a_training_that_is_killed_ends_as_one_that_was_not(tmp_path):
     process.send_signal(signal.SIGKILL)
     process.communicate(timeout=60)
     assert not (killed / "bundle").exists()
+    left_behind = list((killed / "home").glob("examples/*/*/*.f32"))
+    assert bool(left_behind) is (megabytes < 1)
 
     process = _start(project, killed, 0)
     said, _ = process.communicate(timeout=300)
@@ -81,6 +87,7 @@ def test_a_training_that_is_killed_ends_as_one_that_was_not(tmp_path):
     files = [read_bundle(root / "bundle").files for root in (left_alone, killed)]
     assert files[0] == files[1]
     assert not list(checkpoints.glob("*"))
+    assert not list((killed / "home").glob("examples/*"))
 
 
 def test_a_checkpoint_is_found_by_all_that_is_fitted(tmp_path):

@@ -16,6 +16,7 @@ from mulgil.artifacts import BUNDLE_CROSS_VALIDATION, Evaluation, HeldOutAnswers
 from mulgil.contract import Task
 from mulgil.errors import GateRejectedError
 from mulgil.preprocessing.rows import read_rows
+from mulgil.preprocessing.stored_rows import open_rows
 
 FOLDS = {"folds": 4, "repeats": 2, "seed": 3}
 
@@ -96,6 +97,9 @@ def test_an_entity_that_the_split_keeps_together_is_in_one_fold_with_all_its_row
     parts = [held_out for _, held_out in divide_into(*asked, joined)]
     for fold, held_out in zip(answers.folds, parts, strict=False):
         assert fold.target == tuple(joined.target[held_out].tolist())
+    # Rows that stay on the disk have theirs too.
+    stored = open_rows(project.rows_path, "train", project.folder.dictionary, 7, has_entities=True)
+    assert stored.take(np.arange(len(stored))).entities.tolist() == rows[0].entities.tolist()
     whose = [set(entities[held_out].tolist()) for held_out in parts]
     assert sum(map(len, whose)) == len(set(entities.tolist())) < len(entities)
 

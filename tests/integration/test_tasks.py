@@ -9,6 +9,7 @@ import pytest
 import tensorflow as tf
 from learning_project import CATEGORIES, TARGETS, write_task_project
 from registry_template import write_empty_registry
+from sklearn.metrics import mean_pinball_loss
 
 from components.evaluate_model.core import evaluate_model
 from components.register_model.core import register_model
@@ -19,8 +20,9 @@ from mulgil.contract import ColumnType, Task
 from mulgil.contract.answers import AnswerForm, differ
 from mulgil.contract.learning import TASK_FORMS
 from mulgil.contract.moments import seconds_of
-from mulgil.errors import GateRejectedError, InputError
+from mulgil.errors import ContractError, GateRejectedError, InputError
 from mulgil.preprocessing import MISSING_CODE
+from mulgil.preprocessing.rows import read_rows
 from mulgil.serving.model import TOLERANCE, ServedModel
 
 TASKS = [task for task in Task if task is not Task.BINARY_CLASSIFICATION]
@@ -161,6 +163,25 @@ def test_a_good_model_is_approved_on_the_tasks_metrics_and_registered(run, tmp_p
     assert check.value is not None, "the champion answered the other model's test rows"
     champion = Evaluation.read(tmp_path / "other" / "evaluation.json").champion
     assert champion[form.primary_metric].value == primary.value
+
+
+def test_a_quantile_says_what_too_little_costs_and_its_loss_has_a_floor(tmp_path):
+    gates = {"quantile": 0.9, "primary_metric": "pinball", "floors": {"pinball": 1e9}}
+    training = {"family": "linear"}
+    run = TaskRun(tmp_path / "regression", Task.SCALAR_REGRESSION, training=training, gates=gates)
+
+    assert run.evaluate().is_approved
+
+    evaluation = Evaluation.read(run.root / "evaluation.json")
+    rows = read_rows(run.project.rows_path, "test", run.dictionary)
+    instances = [rows.instance(place) for place in range(len(rows))]
+    columns = {name: [row[name] for row in instances] for name in instances[0]}
+    predicted = ServedModel(run.root / "bundle").predict(columns, len(rows))
+    expected = mean_pinball_loss(rows.target, predicted, alpha=0.9)
+    assert evaluation.metrics["pinball"].value == pytest.approx(expected, rel=1e-5)
+    assert evaluation.improvements["baseline"].low > 0, "less is better"
+    with pytest.raises(ContractError, match=r"gates.quantile: a quantile is of numbers"):
+        write_task_project(tmp_path / "binary", Task.BINARY_CLASSIFICATION, gates={"quantile": 0.9})
 
 
 @pytest.mark.parametrize("task", [Task.MULTICLASS_CLASSIFICATION, Task.SCALAR_REGRESSION])

@@ -3,6 +3,7 @@ import pytest
 import sklearn.metrics as sk
 
 from components.evaluate_model.bootstrap import replicate
+from components.evaluate_model.intervals import find_interval
 from components.evaluate_model.task_metrics import is_measurable, measure_task
 from components.evaluate_model.weightings import Weightings
 from mulgil.contract import Metric, Task
@@ -84,6 +85,7 @@ REFERENCES = {
         Metric.R2: sk.r2_score,
         Metric.MAE: sk.mean_absolute_error,
         Metric.RMSE: sk.root_mean_squared_error,
+        Metric.PINBALL: sk.mean_pinball_loss,
     },
 }
 REFERENCES[Task.VECTOR_REGRESSION] = REFERENCES[Task.SCALAR_REGRESSION]
@@ -105,6 +107,17 @@ def test_a_metric_equals_scikit_learns_under_every_weighting(task, metric):
 
     expected = [REFERENCES[task][metric](target, predicted, sample_weight=row) for row in weights]
     np.testing.assert_allclose(measured, expected, rtol=1e-9)
+
+
+@pytest.mark.parametrize("task", [Task.SCALAR_REGRESSION, Task.VECTOR_REGRESSION])
+@pytest.mark.parametrize("quantile", [0.1, 0.9])
+def test_the_pinball_loss_of_a_quantile_equals_scikit_learns(task, quantile):
+    target, predicted = drawn(task)
+
+    measured = replicate(task, target, {"m": predicted}, [Metric.PINBALL], quantile=quantile)["m"]
+
+    expected = sk.mean_pinball_loss(target, predicted, alpha=quantile)
+    assert measured[Metric.PINBALL].value == pytest.approx(expected, rel=1e-9)
 
 
 @pytest.mark.parametrize(("task", "metric"), ALL)
@@ -169,7 +182,9 @@ def test_intervals_of_a_number_cover_the_truth_about_as_often_as_they_say():
         target = generator.normal(size=80)
         predicted = target + generator.normal(scale=0.5, size=80)
         measured = replicate(Task.SCALAR_REGRESSION, target, {"m": predicted}, [Metric.RMSE], seed=seed)
-        interval = measured["m"][Metric.RMSE].interval(0.95)
+        interval = find_interval(
+            measured["m"][Metric.RMSE], Task.SCALAR_REGRESSION, Metric.RMSE, target, predicted, 0.95
+        )
         hits.append(interval.low <= 0.5 <= interval.high)
 
     assert 0.905 <= np.mean(hits) <= 0.985

@@ -1,0 +1,204 @@
+"""Training rows that stay on the disk, and are read some at a time.
+
+Where a batch ends changes nothing: joined splits are read as one table.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from mulgil.contract import Column, DataDictionary, MissingPolicy
+from mulgil.preprocessing.rows import (
+    TargetTally,
+    TrainingRows,
+    cast_rows,
+    check_columns,
+    columns_of,
+    convert_rows,
+    reading,
+)
+
+# Of each column, at once.
+_READ_BYTES = 1 << 20
+
+
+@dataclass(frozen=True)
+class StoredRows:
+    """Rows of one split, or of several one after the other.
+
+    Attributes:
+        paths: The splits' files.
+        dictionary: What their columns mean.
+        batch_rows: How many are read at once.
+        rows: How many there are.
+        left_out: How many others lacked a value whose policy is `drop_row`.
+        has_entities: Whether what each of them is about is read too.
+    """
+
+    paths: tuple[Path, ...]
+    dictionary: DataDictionary
+    batch_rows: int
+    rows: int
+    left_out: int
+    has_entities: bool = False
+
+    def __len__(self) -> int:
+        return self.rows
+
+    def batches(self) -> Iterator[TrainingRows]:
+        """Read all rows, some at a time."""
+        return _read(self.paths, self.dictionary, self.batch_rows, has_entities=self.has_entities)
+
+    def columns(self, names: Collection[str]) -> Iterator[dict[str, npt.NDArray[Any]]]:
+        """Read some of the features, as `TrainingRows.tensors` has them, some rows at a time."""
+        for batch in _read(self.paths, _narrow(self.dictionary, names), self.batch_rows):
+            yield batch.columns(names)
+
+    def targets(self) -> Iterator[npt.NDArray[Any]]:
+        """Read the truth, as `TrainingRows.target` has it, some rows at a time."""
+        for batch in _read(self.paths, _narrow(self.dictionary, ()), self.batch_rows):
+            yield batch.target
+
+    def take(self, places: npt.NDArray[np.intp]) -> TrainingRows:
+        """Read some of the rows; their places ascend."""
+        found: list[TrainingRows] = []
+        start = 0
+        for batch in self.batches():
+            first, last = np.searchsorted(places, [start, start + len(batch)])
+            if last > first:
+                found.append(batch.take(places[first:last] - start))
+            start += len(batch)
+            if start > places[-1]:
+                break
+        return TrainingRows(
+            pa.concat_tables([part.features for part in found]).combine_chunks(),
+            np.concatenate([part.target for part in found]),
+            left_out=self.left_out,
+            derived=found[0].derived,
+            entities=np.concatenate([part.entities for part in found if part.entities is not None])
+            if self.has_entities
+            else None,
+        )
+
+    def evenly(self, count: int) -> TrainingRows:
+        """Read so many of the rows, the first and the last and what lies evenly between."""
+        return self.take(np.unique(np.linspace(0, self.rows - 1, min(self.rows, count)).astype(np.intp)))
+
+    def sample(self, count: int, seed: int) -> TrainingRows:
+        """Read so many of the rows, drawn by lot, in their order; all where there are no more."""
+        if count >= self.rows:
+            return self.take(np.arange(self.rows))
+        drawn = np.random.default_rng(seed).choice(self.rows, count, replace=False, shuffle=False)
+        return self.take(np.sort(drawn))
+
+    def joined(self, other: StoredRows) -> StoredRows:
+        """Return these rows and then the other's."""
+        return StoredRows(
+            (*self.paths, *other.paths),
+            self.dictionary,
+            self.batch_rows,
+            self.rows + other.rows,
+            self.left_out + other.left_out,
+            self.has_entities,
+        )
+
+
+def open_rows(
+    training_rows_path: Path,
+    split: str,
+    dictionary: DataDictionary,
+    batch_rows: int,
+    *,
+    has_entities: bool = False,
+) -> StoredRows:
+    """Read one split once, and check what `read_rows` checks.
+
+    Args:
+        training_rows_path: A directory with one Parquet file a split.
+        split: Its name.
+        dictionary: What the columns mean.
+        batch_rows: How many rows are in memory at once.
+        has_entities: Whether to read what each row is about, too.
+
+    Raises:
+        InputError: As `read_rows`.
+    """
+    path = training_rows_path / f"{split}.parquet"
+    tally = TargetTally(path, dictionary.targets)
+    rows = left_out = 0
+    for batch in _read((path,), dictionary, batch_rows):
+        tally.add(batch.target)
+        rows, left_out = rows + len(batch), left_out + batch.left_out
+    tally.check()
+    return StoredRows((path,), dictionary, batch_rows, rows, left_out, has_entities)
+
+
+def count_rows(training_rows_path: Path, split: str) -> int:
+    """Read how many rows a split has, those that will be left out included.
+
+    Raises:
+        InputError: The file is missing or not Parquet.
+    """
+    path = training_rows_path / f"{split}.parquet"
+    with reading(path), pq.ParquetFile(path) as file:
+        return int(file.metadata.num_rows)
+
+
+def _narrow(dictionary: DataDictionary, names: Collection[str]) -> DataDictionary:
+    """Leave what is needed to read some features, and to tell which rows there are."""
+    wanted = {
+        column.name
+        for column in dictionary.features
+        if column.name in names or column.missing is MissingPolicy.DROP_ROW
+    }
+    for column in dictionary.features:
+        if column.name in wanted and column.is_derived_feature and column.expression is not None:
+            wanted |= column.expression.columns
+    wanted |= {column.name for column in dictionary.targets}
+    columns = tuple(column for column in dictionary.columns if column.name in wanted)
+    return dictionary.model_copy(update={"columns": columns})
+
+
+def _read(
+    paths: Sequence[Path], dictionary: DataDictionary, rows: int, *, has_entities: bool = False
+) -> Iterator[TrainingRows]:
+    columns = columns_of(dictionary, has_entities=has_entities)
+    for path, table in _regroup(_read_tables(paths, columns, rows), rows):
+        yield convert_rows(path, table, dictionary, has_entities=has_entities)
+
+
+def _read_tables(
+    paths: Sequence[Path], columns: Sequence[Column], rows: int
+) -> Iterator[tuple[Path, pa.Table]]:
+    names = [column.name for column in columns]
+    for path in paths:
+        # Without a buffer, or with one made ahead, a row group's columns would be in memory whole.
+        with (
+            reading(path),
+            pq.ParquetFile(path, buffer_size=_READ_BYTES, pre_buffer=False) as file,
+        ):
+            check_columns(path, file.schema_arrow.names, columns)
+            for batch in file.iter_batches(rows, columns=names):
+                yield path, cast_rows(path, pa.Table.from_batches([batch]), columns)
+
+
+def _regroup(tables: Iterable[tuple[Path, pa.Table]], rows: int) -> Iterator[tuple[Path, pa.Table]]:
+    """Make tables of so many rows each, the last of what is left."""
+    waiting: list[pa.Table] = []
+    path = Path()
+    for path, table in tables:
+        waiting.append(table)
+        while sum(map(len, waiting)) >= rows:
+            joined = pa.concat_tables(waiting)
+            yield path, joined.slice(0, rows)
+            waiting = [joined.slice(rows)]
+    if sum(map(len, waiting)):
+        yield path, pa.concat_tables(waiting)
