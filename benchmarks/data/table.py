@@ -41,14 +41,15 @@ def write_project(folder: Path, rows: int) -> None:
     random = np.random.default_rng(0)
     writer: pq.ParquetWriter | None = None
     for start in range(0, rows, _AT_ONCE):
-        part = _make_rows(random, start, min(_AT_ONCE, rows - start))
+        part = make_rows(random, start, min(_AT_ONCE, rows - start))
         writer = writer or pq.ParquetWriter(folder / "rows.parquet", part.schema)
         writer.write_table(part)
     if writer:
         writer.close()
 
 
-def _make_rows(random: np.random.Generator, start: int, rows: int) -> pa.Table:
+def make_rows(random: np.random.Generator, start: int, rows: int) -> pa.Table:
+    """Make some of the rows, from the entity `start` on."""
     numbers = {
         f"x{i}": pa.array(random.normal(size=rows).round(4), mask=random.random(rows) < 0.02)
         for i in range(_NUMBERS)

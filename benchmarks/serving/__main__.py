@@ -1,17 +1,18 @@
 """How fast is the model server, beside its peers?
 
-    python -m benchmarks.serving [--only protocols batches tensors starts] [--peers kserve_litert …]
+    python -m benchmarks.serving [--only protocols batches tensors images starts] [--peers kserve_litert …]
 
-Every server has the same 13 columns and the same network, and is pinned to one core; the load comes from the
-other. The servers of a part run at the same time and are loaded in turn; a round loads every one, and the
-first only warms them up. Ours has its contract check, its metrics and its prediction log, which a sink on the
-load's core takes.
+Every server has the same columns (13, or an image) and the same network, and is pinned to one core; the load
+comes from the other, which is kept from idling. The servers of a part run at the same time and are loaded in
+turn; a round loads every one, and the first only warms them up. Ours has its contract check, its metrics and
+its prediction log, which a sink on the load's core takes.
 
 - protocols: one row as JSON, over V1 and V2, by 1 and by 16 connections, beside KServe's own server (LiteRT
   and SavedModel), MLServer, BentoML, LitServe, FastAPI with ONNX Runtime, and the bare limit, an asyncio
   protocol of our libraries that checks nothing.
 - batches: 64 and 1,024 rows as JSON, beside KServe's own server.
 - tensors: 1, 64 and 1,024 rows as V2's binary tensors and over gRPC, beside that and PyTriton.
+- images: one image of 28 x 28 to a convolutional network, in JSON, binary tensors and gRPC, beside both.
 - starts: from nothing to the first answer, the median of several with warm files.
 
 Without flags it measures all, which takes about a quarter of an hour. A part that was measured alone is kept,
@@ -37,11 +38,12 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from benchmarks.serving.bundle import list_instances, make_bundle
+from benchmarks.serving.bundle import PROJECT, list_instances, make_bundle
 from benchmarks.serving.contenders import Contender, list_contenders
 from benchmarks.serving.measuring import LOAD_CORE, Sample, Samples, measure, measure_starts, start
 from benchmarks.serving.parts import PARTS
 from benchmarks.serving.servers import count_lost_records, end_servers_on_sigterm, run_sink
+from benchmarks.serving.wakefulness import keep_awake
 from components.tensorflow_startup import start_tensorflow
 from mulgil.artifacts import BUNDLE_DICTIONARY, write_text
 from mulgil.contract import DataDictionary
@@ -71,7 +73,7 @@ def run_part(
     dictionary = DataDictionary.model_validate_json((bundle / BUNDLE_DICTIONARY).read_bytes())
     names = [one for one in part.contenders if one in _OURS or peers is None or one in peers]
     with ExitStack() as stack:
-        servers = {one: start(stack, contenders[one], bundle, with_grpc=name == "tensors") for one in names}
+        servers = {one: start(stack, contenders[one], bundle, with_grpc=part.has_grpc) for one in names}
         samples = measure(
             servers,
             contenders,
@@ -180,8 +182,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     start_tensorflow()
     with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
         work = Path(folder)
-        bundle, onnx = work / "bundle", work / "network.onnx"
-        make_bundle(bundle, onnx=onnx)
+        projects = {PROJECT} | {PARTS[name].project for name in arguments.only if name in PARTS}
+        bundles = {project: work / project.name / "bundle" for project in projects}
+        onnx = work / "network.onnx"
+        for project, bundle in bundles.items():
+            bundle.parent.mkdir()
+            make_bundle(bundle, project=project, onnx=onnx if project == PROJECT else None)
+        stack.enter_context(keep_awake(LOAD_CORE))
         contenders = {
             one.name: one for one in list_contenders(stack.enter_context(run_sink(LOAD_CORE)), onnx)
         }
@@ -191,7 +198,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             result = run_part(
                 name,
                 contenders,
-                bundle,
+                bundles[PARTS[name].project if name in PARTS else PROJECT],
                 work,
                 peers=arguments.peers,
                 rounds=arguments.rounds,

@@ -62,12 +62,15 @@ def run_wrk(url: str, script: Path, *, connections: int, seconds: float, core: i
 
 
 def run_calls(port: int, message: Path, *, connections: int, seconds: float, core: int) -> Load:
-    """Load one server over gRPC. The client costs more than our server does: compare processor time."""
+    """Load one server over gRPC. The client costs more than our server does: compare processor time.
+
+    Raises:
+        RuntimeError: A call failed.
+    """
     command = [sys.executable, "-m", "benchmarks.serving.grpc_load", str(port), str(message)]
-    output = subprocess.run(
-        ["taskset", "-c", str(core), *command, str(connections), str(seconds)],
-        capture_output=True,
-        text=True,
-        check=True,
-    ).stdout
-    return Load(**json.loads(output))
+    done = subprocess.run(
+        ["taskset", "-c", str(core), *command, str(connections), str(seconds)], capture_output=True, text=True
+    )
+    if done.returncode:
+        raise RuntimeError(f"gRPC at {port} failed under load:\n{done.stderr[-2000:]}")
+    return Load(**json.loads(done.stdout))

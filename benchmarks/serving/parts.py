@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from benchmarks.serving import payloads
+from benchmarks.serving.bundle import IMAGE_PROJECT, PROJECT
 from benchmarks.serving.payloads import Payload, Rows
 from mulgil.contract import Column
 
@@ -38,10 +40,17 @@ class Part:
     Attributes:
         contenders: Who takes them.
         loads: The loads.
+        project: Whose columns and network all serve.
     """
 
     contenders: tuple[str, ...]
     loads: tuple[LoadKind, ...]
+    project: Path = PROJECT
+
+    @property
+    def has_grpc(self) -> bool:
+        """Whether a load of it comes over gRPC."""
+        return any(load.protocol == GRPC for load in self.loads)
 
 
 def _v1(rows: Rows, _: Sequence[Column]) -> Payload:
@@ -74,5 +83,15 @@ PARTS = {
                 LoadKind(f"grpc_{rows}", GRPC, rows, (4,)),
             )
         ),
+    ),
+    "images": Part(
+        ("mulgil", "kserve_litert", "pytriton"),
+        (
+            LoadKind("image_v1", "v1", 1, (4,), _v1),
+            LoadKind("image_v2", "v2", 1, (4,), payloads.write_v2),
+            LoadKind("image_binary", "v2", 1, (4,), payloads.write_binary),
+            LoadKind("image_grpc", GRPC, 1, (4,)),
+        ),
+        IMAGE_PROJECT,
     ),
 }

@@ -18,9 +18,15 @@ _DATATYPES = {
     ColumnType.INTEGER: "INT64",
     ColumnType.BOOLEAN: "BOOL",
     ColumnType.CATEGORY: "BYTES",
+    ColumnType.IMAGE: "UINT8",
 }
-_DTYPES = {"FP64": "<f8", "INT64": "<i8", "BOOL": "?"}
-_CONTENTS = {"FP64": "fp64_contents", "INT64": "int64_contents", "BOOL": "bool_contents"}
+_DTYPES = {"FP64": "<f8", "INT64": "<i8", "BOOL": "?", "UINT8": "u1"}
+_CONTENTS = {
+    "FP64": "fp64_contents",
+    "INT64": "int64_contents",
+    "BOOL": "bool_contents",
+    "UINT8": "uint_contents",
+}
 
 
 @dataclass(frozen=True)
@@ -81,7 +87,7 @@ def write_call(rows: Rows, columns: Sequence[Column]) -> bytes:
             head["datatype"] = "FP64"
             contents = {"fp64_contents": [float("nan") if value is None else value for value in values]}
         else:
-            contents = {_CONTENTS[head["datatype"]]: values}
+            contents = {_CONTENTS[head["datatype"]]: np.ravel(values).tolist()}
         inputs.append({**head, "contents": contents})
     message: bytes = make_messages()["ModelInferRequest"](
         model_name="bench", inputs=inputs
@@ -90,6 +96,8 @@ def write_call(rows: Rows, columns: Sequence[Column]) -> bytes:
 
 
 def _head(column: Column, rows: Rows, *width: int) -> dict[str, Any]:
+    if (form := column.image) is not None:
+        width = (form.height, form.width)
     return {"name": column.name, "shape": [len(rows), *width], "datatype": _DATATYPES[column.type]}
 
 

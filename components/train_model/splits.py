@@ -10,9 +10,14 @@ from components.train_model.stored_examples import count_shard_rows
 from mulgil.contract import DataDictionary, Task
 from mulgil.contract.answers import AnswerForm
 from mulgil.contract.learning import Training
-from mulgil.contract.specifications import specify_preprocessing
 from mulgil.preprocessing.rows import TrainingRows, read_rows
-from mulgil.preprocessing.stored_rows import StoredRows, count_rows, open_rows
+from mulgil.preprocessing.stored_rows import (
+    StoredRows,
+    count_numbers,
+    count_rows,
+    count_rows_in_memory,
+    open_rows,
+)
 
 # Of the rows that a bundle keeps as examples, at most.
 _EXAMPLES = 32
@@ -91,16 +96,3 @@ def open_splits(
 def choose_examples(rows: TrainingRows | StoredRows) -> TrainingRows:
     """Return what a bundle's examples are taken from: all rows, or a few of those on the disk."""
     return rows.evenly(_EXAMPLES) if isinstance(rows, StoredRows) else rows
-
-
-def count_numbers(dictionary: DataDictionary) -> int:
-    """Return how many numbers a row becomes, at most."""
-    return sum(
-        column.image.size if column.image else len(column.categories) + 1 if column.is_categorical else 1
-        for column in specify_preprocessing(dictionary).columns
-    )
-
-
-def count_rows_in_memory(record: int, megabytes: float) -> int:
-    """Return how many rows of so many numbers, in float32, take no more than so much memory."""
-    return int(megabytes * 1_000_000 / (4 * record))

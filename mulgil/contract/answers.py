@@ -87,9 +87,9 @@ class AnswerForm:
 
     def columns(self, rows: Sequence[Numbers]) -> dict[str, list[float] | list[str]]:
         """Write many rows' answers as V2's tensors, each flat, by name."""
-        vectors = [row if isinstance(row, list) else [row] for row in rows]
         if not self.names:
-            return {self.output: [vector[0] for vector in vectors]}
+            return {self.output: [row[0] if isinstance(row, list) else row for row in rows]}
+        vectors = [row if isinstance(row, list) else [row] for row in rows]
         if self.task is Task.MULTICLASS_CLASSIFICATION:
             flat = [number for vector in vectors for number in vector]
             return {"label": [self.label(vector) for vector in vectors], self.output: flat}

@@ -28,9 +28,9 @@ from mulgil.prediction_log.halves import (
 )
 from mulgil.prediction_log.journal import Journal, read_segment
 from mulgil.prediction_log.parquet import write_parts
+from mulgil.serving.event_writer import MODEL_TYPE, REQUEST_TYPE, RESPONSE_TYPE
 from mulgil.serving.http import Connections, HttpConnection
 from mulgil.serving.messages import Request, RequestError, Response, error_response, json_response
-from mulgil.serving.prediction_log import MODEL_TYPE, REQUEST_TYPE, RESPONSE_TYPE
 
 # The key that sensitive values are hashed under; without it they are left out. It is a secret: whoever has it
 # can try values.

@@ -25,9 +25,9 @@ from mulgil.serving import protocol_v1, protocol_v2
 from mulgil.serving.binary_tensors import read_elements, split_body
 from mulgil.serving.contract_check import ContractViolationError
 from mulgil.serving.entities import find_keys, find_keys_of_instances
+from mulgil.serving.event_writer import REQUEST_TYPE, RESPONSE_TYPE
 from mulgil.serving.messages import RequestError, parse_body
 from mulgil.serving.online_store import FEAST_TYPES
-from mulgil.serving.prediction_log import REQUEST_TYPE, RESPONSE_TYPE
 
 # Enough that two values do not meet, and short enough for a column. Chosen by eye.
 _HASH_DIGITS = 16

@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from mulgil.contract import Column, DataDictionary, MissingPolicy
+from mulgil.contract.specifications import specify_preprocessing
 from mulgil.preprocessing.rows import (
     TargetTally,
     TrainingRows,
@@ -23,11 +24,14 @@ from mulgil.preprocessing.rows import (
     check_columns,
     columns_of,
     convert_rows,
+    read_rows,
     reading,
 )
 
 # Of each column, at once.
 _READ_BYTES = 1 << 20
+# Of which some are drawn, at once.
+_BATCH_ROWS = 1 << 15
 
 
 @dataclass(frozen=True)
@@ -150,6 +154,37 @@ def count_rows(training_rows_path: Path, split: str) -> int:
     path = training_rows_path / f"{split}.parquet"
     with reading(path), pq.ParquetFile(path) as file:
         return int(file.metadata.num_rows)
+
+
+def count_numbers(dictionary: DataDictionary) -> int:
+    """Return how many numbers a row becomes, at most."""
+    return sum(
+        column.image.size if column.image else len(column.categories) + 1 if column.is_categorical else 1
+        for column in specify_preprocessing(dictionary).columns
+    )
+
+
+def count_rows_in_memory(record: int, megabytes: float) -> int:
+    """Return how many rows of so many numbers, in float32, take no more than so much memory."""
+    return int(megabytes * 1_000_000 / (4 * record))
+
+
+def read_some(
+    training_rows_path: Path, split: str, dictionary: DataDictionary, most_rows: int, seed: int = 0
+) -> tuple[TrainingRows, int]:
+    """Read one split, or as many rows of it as there may be, drawn by lot.
+
+    Returns:
+        The rows, and how many there are of them.
+
+    Raises:
+        InputError: As `read_rows`.
+    """
+    if count_rows(training_rows_path, split) <= most_rows:
+        rows = read_rows(training_rows_path, split, dictionary)
+        return rows, len(rows)
+    stored = open_rows(training_rows_path, split, dictionary, max(1, min(most_rows, _BATCH_ROWS)))
+    return stored.sample(most_rows, seed), len(stored)
 
 
 def _narrow(dictionary: DataDictionary, names: Collection[str]) -> DataDictionary:

@@ -31,6 +31,8 @@ _ANY_NUMBERS = (*(-bound for bound in reversed(_MAGNITUDES)), 0.0, *_MAGNITUDES)
 # Every status with which a prediction request may end.
 _CODES = ("200", "400", "401", "404", "413", "500", "503")
 _PROTOCOLS = ("v1", "v2", "grpc", "explain")
+# From here on numpy counts in less time than Python: measured at 32 to 64.
+_MANY = 48
 
 # What became of a record of the prediction log.
 SENT, DROPPED = "sent", "dropped"
@@ -129,9 +131,13 @@ class Histogram:
 
     def observe_all(self, numbers: Sequence[float]) -> None:
         """Count several."""
-        places, counts = np.unique(np.searchsorted(self._bounds, numbers), return_counts=True)
-        for place, count in zip(places.tolist(), counts.tolist(), strict=True):
-            self._own[self._first + place] += count
+        if len(numbers) < _MANY:
+            for number in numbers:
+                self.observe(number)
+            return
+        counts = np.bincount(np.searchsorted(self._bounds, numbers))
+        for place, count in enumerate(counts.tolist(), self._first):
+            self._own[place] += count
         self._own[self._sum] += float(np.sum(numbers))
 
     def render(self, labels: str) -> list[str]:

@@ -325,6 +325,7 @@ def _read_contents(tensor: Any, image: str | None) -> list[Any]:
     if tensor.name == image:
         return [b64encode(file).decode() for file in elements]
     try:
-        return [text.decode() or None for text in elements]
+        texts = [*map(bytes.decode, elements)]
     except UnicodeDecodeError as exc:
         raise RequestError(400, f"input {tensor.name[:80]}: expected texts in UTF-8.") from exc
+    return [text or None for text in texts] if "" in texts else texts

@@ -10,7 +10,7 @@ from components.train_model import stored_examples, summaries
 from components.train_model.batches import order_batches
 from components.train_model.fit_transform import fit_rows
 from components.train_model.heads import make_head
-from components.train_model.splits import count_rows_in_memory, open_splits
+from components.train_model.splits import open_splits
 from components.train_model.stored_examples import ExampleStore
 from mulgil.artifacts import read_bundle
 from mulgil.contract import Task
@@ -20,7 +20,7 @@ from mulgil.contract.specifications import specify_preprocessing
 from mulgil.errors import InputError
 from mulgil.home import home
 from mulgil.preprocessing.rows import read_rows
-from mulgil.preprocessing.stored_rows import StoredRows, open_rows
+from mulgil.preprocessing.stored_rows import StoredRows, count_rows_in_memory, open_rows, read_some
 
 SMALL = {"hidden_units": [4], "learning_rate": 0.05, "max_epochs": 4, "patience": 3}
 # No table is as small as that.
@@ -198,6 +198,18 @@ def test_other_families_are_fitted_on_as_many_rows_as_there_is_memory_for(tmp_pa
     assert 20 < sum(history.rows.values()) < 100
     assert f"{sum(history.rows.values())} of " in said
     assert "rows are in memory, drawn by lot" in said
+
+
+def test_of_more_rows_than_may_be_some_are_read(tmp_path):
+    project = write_project(tmp_path)
+    dictionary = project.folder.dictionary
+    whole = read_rows(project.rows_path, "test", dictionary)
+    rows, of = read_some(project.rows_path, "test", dictionary, 60)
+    assert (len(rows), of) == (len(whole), len(whole))
+    rows, of = read_some(project.rows_path, "test", dictionary, 20)
+    assert (len(rows), of) == (20, len(whole))
+    assert set(rows.tensors["float_reject"]) < set(whole.tensors["float_reject"])
+    assert 0 < rows.target.sum() < 20
 
 
 def test_where_the_rows_are_is_decided_by_their_size():

@@ -6,9 +6,9 @@ from served_bundles import network
 from mulgil.prediction_log.events import Event
 from mulgil.prediction_log.halves import make_half
 from mulgil.serving.application import Application
+from mulgil.serving.event_writer import REQUEST_TYPE, RESPONSE_TYPE
 from mulgil.serving.messages import Request
 from mulgil.serving.model import ServedModel
-from mulgil.serving.prediction_log import REQUEST_TYPE, RESPONSE_TYPE
 
 MORNING, EVENING, LATER = 1_763_978_400.0, 1_764_028_799.0, 1_764_100_000.0
 

@@ -11,7 +11,8 @@ import numpy as np
 from mulgil.artifacts import BUNDLE_LITERT, BUNDLE_SAVED_MODEL, BUNDLE_TRANSFORM
 from mulgil.preprocessing import FittedTransform, TransformExecutor
 
-Columns = dict[str, list[Any]]
+# An image column may be an array, of any shape that has its pixels.
+Columns = dict[str, Any]
 Predict = Callable[[Columns], "np.ndarray[Any, Any]"]
 
 
@@ -19,7 +20,9 @@ def load_litert(bundle: Path) -> Predict:
     """Return the LiteRT model behind the transform executor."""
     from ai_edge_litert.interpreter import Interpreter
 
-    executor = TransformExecutor(FittedTransform.read(bundle / BUNDLE_TRANSFORM))
+    transform = FittedTransform.read(bundle / BUNDLE_TRANSFORM)
+    executor = TransformExecutor(transform)
+    images = {column.name: column.width for column in transform.columns if column.image is not None}
     interpreter = Interpreter(model_path=str(bundle / BUNDLE_LITERT), num_threads=1)
     place, output = (
         details[0]["index"] for details in (interpreter.get_input_details(), interpreter.get_output_details())
@@ -28,6 +31,8 @@ def load_litert(bundle: Path) -> Predict:
 
     def predict(columns: Columns) -> np.ndarray[Any, Any]:
         nonlocal shape
+        for name, width in images.items():
+            columns[name] = np.asarray(columns[name], np.float32).reshape(-1, width)
         encoded = executor.apply(columns)
         if encoded.shape != shape:
             shape = encoded.shape

@@ -27,7 +27,7 @@ class PeerModel(Model):
         """Answer one request."""
         if isinstance(payload, InferRequest):
             scores = self._predict({tensor.name: _values(tensor) for tensor in payload.inputs})
-            output = InferOutput("probability", list(scores.shape), "FP32", data=scores.tolist())
+            output = InferOutput("probability", list(scores.shape), "FP32", data=scores.ravel().tolist())
             return InferResponse(payload.id or generate_uuid(), "bench", [output])
         return {"predictions": self._predict(by_column(payload["instances"])).tolist()}
 

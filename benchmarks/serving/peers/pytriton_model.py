@@ -21,18 +21,25 @@ _DTYPES = {
     ColumnType.INTEGER: np.int64,
     ColumnType.BOOLEAN: np.bool_,
     ColumnType.CATEGORY: np.bytes_,
+    ColumnType.IMAGE: np.uint8,
 }
 
 
 def serve(path: Path, http_port: int, grpc_port: int) -> None:
     """Serve until the process is ended."""
     predict = load_litert(path)
-    columns = DataDictionary.model_validate_json((path / BUNDLE_DICTIONARY).read_bytes()).features
+    dictionary = DataDictionary.model_validate_json((path / BUNDLE_DICTIONARY).read_bytes())
+    columns = dictionary.features
+    answer_width = len(dictionary.targets[0].categories or ()) or 1
+
+    images = {column.name: (column.image.height, column.image.width) for column in columns if column.image}
 
     @batch
     def infer(**tensors: Any) -> dict[str, Any]:
-        scores = predict({name: plain(values) for name, values in tensors.items()})
-        return {"probability": scores.reshape(-1, 1)}
+        scores = predict(
+            {name: values if name in images else plain(values) for name, values in tensors.items()}
+        )
+        return {"probability": scores.reshape(-1, answer_width)}
 
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
@@ -44,8 +51,10 @@ def serve(path: Path, http_port: int, grpc_port: int) -> None:
         triton.bind(
             model_name="bench",
             infer_func=infer,
-            inputs=[Tensor(name=c.name, dtype=_DTYPES[c.type], shape=(1,)) for c in columns],
-            outputs=[Tensor(name="probability", dtype=np.float32, shape=(1,))],
+            inputs=[
+                Tensor(name=c.name, dtype=_DTYPES[c.type], shape=images.get(c.name, (1,))) for c in columns
+            ],
+            outputs=[Tensor(name="probability", dtype=np.float32, shape=(answer_width,))],
             config=ModelConfig(max_batch_size=1024),
         )
         triton.serve()
