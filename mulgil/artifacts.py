@@ -283,6 +283,9 @@ class ColumnDistribution(Record):
         missing: Rows without a value, by split.
         quartiles: Least, lower quartile, median, upper quartile and greatest of a number's training rows;
             empty where there are none.
+        cell_edges: Of the cells in which a number's distance from the training rows is measured; each reaches
+            up to its edge, and has it. One more is above the last. A code's cells are its categories.
+        cells: Rows in each of them, by split.
     """
 
     edges: tuple[float, ...] = ()
@@ -290,6 +293,8 @@ class ColumnDistribution(Record):
     rows: dict[str, dict[str, tuple[int, ...]]]
     missing: dict[str, int]
     quartiles: tuple[float, ...] = ()
+    cell_edges: tuple[float, ...] = ()
+    cells: dict[str, tuple[int, ...]] = {}
 
 
 class DistributionSummary(Record):
@@ -445,6 +450,7 @@ class FeatureServiceReference(Record):
 
     Attributes:
         name: The feature service.
+        derived_name: The one that has the derived columns too, where there are such.
         project: The Feast project.
         store_version: Hash of the feature definitions.
         store_kind: What keeps the online values.
@@ -456,6 +462,7 @@ class FeatureServiceReference(Record):
     """
 
     name: str
+    derived_name: str | None = None
     project: str
     store_version: str
     store_kind: StoreKind = "sqlite"

@@ -200,7 +200,7 @@ def fit_part(
     training: Training,
 ) -> tuple[FittedModel, FittedTransform]:
     """Fit preprocessing, choice of features and model on rows, some of which stop it where it has epochs."""
-    transform = fit_transform(specification, train.tensors)
+    transform = fit_transform(specification.adjusted(training.imputation, training.scaling), train.tensors)
     selected = select_features(training, learner, transform, head, train)
     if selected is not None:
         transform = transform.restricted_to(selected.kept)

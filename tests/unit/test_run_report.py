@@ -144,7 +144,7 @@ def test_a_learning_curve_shows_its_spread_and_what_more_rows_may_bring():
         LearningCurvePoint(rows=rows, losses=losses, training_losses=losses)
         for rows, losses in ((50, (0.5, 0.6, 0.4)), (100, (0.52, 0.57, 0.39)))
     )
-    assert "more rows alone may bring little" in tell_gain((one, other))
+    assert "these folds do not tell" in tell_gain((one, other))
     single = [point.model_copy(update={"losses": point.losses[:1]}) for point in (one, other)]
     assert "tells nothing of chance" in tell_gain(single)
 
@@ -257,6 +257,14 @@ def test_the_numbers_of_a_picture_stand_in_a_table():
 
     for cell in ("0.300", "0.4500", "29 to 48", "40.0%"):
         assert cell in page.text
+
+
+def test_the_cells_behind_a_distance_stand_with_their_rows():
+    _, _, after = page_of().text.partition("Cells behind the distance between splits")
+    words = " ".join(after.split())
+
+    # Nobody is above all of the training rows.
+    assert "less than 29 0 1 0 29 to 44 20 20 20 44 to 77 10 9 10" in words[:200]
 
 
 def test_the_page_asks_for_nothing_from_a_network_and_runs_no_script():
