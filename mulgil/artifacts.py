@@ -450,6 +450,7 @@ class FeatureServiceReference(Record):
 
     Attributes:
         name: The feature service.
+        derived_name: The one that has the derived columns too, where there are such.
         project: The Feast project.
         store_version: Hash of the feature definitions.
         store_kind: What keeps the online values.
@@ -461,6 +462,7 @@ class FeatureServiceReference(Record):
     """
 
     name: str
+    derived_name: str | None = None
     project: str
     store_version: str
     store_kind: StoreKind = "sqlite"
