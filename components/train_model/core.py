@@ -111,7 +111,10 @@ def train_model(
         from components.train_model.fold_workers import FoldJob, open_workers
         from components.train_model.tuning import CrossValidation, forget, tune
 
-        known = [training.model_dump(mode="json"), manifest.fingerprint, dictionary.fingerprint]
+        # With fewer processes it goes on, which is what a machine with too little memory for them is told.
+        shown = {"tuning": {"processes"}, "capacity_ladder": True, "learning_curve": True}
+        searched = training.model_dump(mode="json", exclude=shown)
+        known = [searched, manifest.fingerprint, dictionary.fingerprint]
         search = home() / "tuning" / fingerprint_json(known)[:32]
         job = FoldJob(family, folder, checkpoints.folder, task, answer_width, specification, drawn.both)
         with open_workers(job, checkpoints, training.tuning.processes) as workers:
