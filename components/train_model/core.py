@@ -12,6 +12,7 @@ from components.train_model.calibration import fit_calibration
 from components.train_model.capacity import climb, measure_baseline
 from components.train_model.checkpoints import Checkpoints
 from components.train_model.comparison import choose_simplest, compare_families
+from components.train_model.cross_validation import cross_validate
 from components.train_model.devices import settle
 from components.train_model.export import write_bundle
 from components.train_model.families import make_learner, with_training
@@ -77,7 +78,9 @@ def train_model(
     training = settle(folder.project.training)
     folder = with_training(folder, training)
     task = folder.project.task
-    splits = open_splits(training_rows_path, dictionary, task, training)
+    # Rows of one entity that the split keeps together stay so in every fold of them.
+    has_entities = folder.project.split.kind == "group"
+    splits = open_splits(training_rows_path, dictionary, task, training, has_entities=has_entities)
 
     started = time.monotonic()
     checkpoints = Checkpoints(home() / "checkpoints")
@@ -85,7 +88,8 @@ def train_model(
     specification = specify_preprocessing(dictionary)
     candidates: tuple[FamilyScore, ...] = ()
     family = training.family
-    is_whole = family is Family.NEURAL_NETWORK and not (training.tuning or training.learning_curve)
+    folds = folder.project.cross_validation
+    is_whole = family is Family.NEURAL_NETWORK and not (training.tuning or training.learning_curve or folds)
     drawn = None if is_whole else _draw(splits)
     if family is Family.AUTO and drawn is not None:
         candidates = compare_families(
@@ -110,7 +114,10 @@ def train_model(
         from components.train_model.fold_workers import FoldJob, open_workers
         from components.train_model.tuning import CrossValidation, forget, tune
 
-        known = [training.model_dump(mode="json"), manifest.fingerprint, dictionary.fingerprint]
+        # With fewer processes it goes on, which is what a machine with too little memory for them is told.
+        shown = {"tuning": {"processes"}, "capacity_ladder": True, "learning_curve": True}
+        searched = training.model_dump(mode="json", exclude=shown)
+        known = [searched, manifest.fingerprint, dictionary.fingerprint]
         search = home() / "tuning" / fingerprint_json(known)[:32]
         job = FoldJob(family, folder, checkpoints.folder, task, answer_width, specification, drawn.both)
         with open_workers(job, checkpoints, training.tuning.processes) as workers:
@@ -136,6 +143,9 @@ def train_model(
         if declared.learning_curve is not None and drawn is not None:
             asked = training.model_copy(update={"learning_curve": declared.learning_curve})
             traced = trace_curve(learner, asked, task, answer_width, specification, drawn.both)
+        answers = None
+        if folds is not None and drawn is not None:
+            answers = cross_validate(learner, training, folds, task, answer_width, specification, drawn.both)
         curve = learner.look(head, examples, held_out)
         decision, calibration = None, None
         first_model: FittedModel | None = None
@@ -194,6 +204,7 @@ def train_model(
         decision=decision,
         calibration=calibration,
         selection=selected,
+        answers=answers,
     )
     history.write(history_path)
     checkpoints.clear()

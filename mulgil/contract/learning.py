@@ -471,6 +471,10 @@ class Gates(Contract):
     floors: dict[Metric, float] = Field(
         default_factory=dict, description="Least value on the test rows, or greatest for a loss, by metric."
     )
+    cross_validated_floors: dict[Metric, float] = Field(
+        default_factory=dict,
+        description="Least mean over the folds of `cross_validation`, or greatest for a loss, by metric.",
+    )
     baseline_margin: float = Field(
         default=0.0, ge=0, description="How much better than the baseline the primary metric must be."
     )
