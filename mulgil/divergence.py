@@ -15,7 +15,7 @@ _CELLS = 10
 
 CONFIDENCE = 0.95
 
-# The bounds of a cell: above the one and up to the other, or of a code both are it.
+# The bounds of a cell: above the one (of the least value: from it) and up to the other; of a code, itself.
 Bounds = tuple[float, float]
 MISSING: Bounds = (math.nan, math.nan)
 
@@ -70,7 +70,7 @@ def divide(training: npt.NDArray[np.float64], other: npt.NDArray[np.float64], *,
     """
     if is_ordered:
         edges = find_edges(training)
-        bounds = list(itertools.pairwise([-math.inf, *edges.tolist(), math.inf]))
+        bounds = list(itertools.pairwise([-math.inf, training.min().item(), *edges[1:].tolist(), math.inf]))
     else:
         edges = np.unique(np.concatenate([training, other]))
         bounds = [(code, code) for code in edges.tolist()]
@@ -109,6 +109,8 @@ def name_cell(bounds: Bounds) -> str:
     low, high = bounds
     if math.isnan(low):
         return "rows without a value"
+    if low == high:
+        return f"{high:.4g}"
     if not math.isfinite(low):
         return f"less than {high:.4g}"
     return f"more than {low:.4g}" if not math.isfinite(high) else f"{low:.4g} to {high:.4g}"

@@ -1,6 +1,6 @@
 """Do ingestion, statistics and materialization stay linear and small, and how fast are they beside peers?
 
-    python -m benchmarks.data [--only ingestion statistics materialization] [--rows 100000 1000000 10000000]
+    python -m benchmarks.data [--only [ingestion statistics materialization]] [--rows 100000 1000000 10000000]
 
 A table of 22 columns is ingested at each size in a process of its own. `growth` is the CPU time a row at the
 greatest size over that at the least: 1 and less is linear. Statistics are computed of the training rows of a

@@ -12,6 +12,8 @@ from components.train_model.calibration import fit_calibration
 from components.train_model.capacity import climb, measure_baseline
 from components.train_model.checkpoints import Checkpoints
 from components.train_model.comparison import choose_simplest, compare_families
+from components.train_model.cross_validation import cross_validate
+from components.train_model.devices import settle
 from components.train_model.export import write_bundle
 from components.train_model.families import make_learner, with_training
 from components.train_model.fit_transform import fit_rows
@@ -68,13 +70,17 @@ def train_model(
         InputError: The rows, the reference or the project do not fit together, or the training diverged.
     """
     folder = load_project(project_path, PROJECT_SECTIONS)
-    dictionary, training = folder.dictionary, folder.project.training
+    dictionary = folder.dictionary
     feature_service = FeatureServiceReference.read(feature_service_path)
     _check_features(feature_service, dictionary)
     manifest = read_manifest(training_rows_path)
     _check_dictionary(manifest, dictionary)
+    training = settle(folder.project.training)
+    folder = with_training(folder, training)
     task = folder.project.task
-    splits = open_splits(training_rows_path, dictionary, task, training)
+    # Rows of one entity that the split keeps together stay so in every fold of them.
+    has_entities = folder.project.split.kind == "group"
+    splits = open_splits(training_rows_path, dictionary, task, training, has_entities=has_entities)
 
     started = time.monotonic()
     checkpoints = Checkpoints(home() / "checkpoints")
@@ -82,7 +88,8 @@ def train_model(
     specification = specify_preprocessing(dictionary)
     candidates: tuple[FamilyScore, ...] = ()
     family = training.family
-    is_whole = family is Family.NEURAL_NETWORK and not (training.tuning or training.learning_curve)
+    folds = folder.project.cross_validation
+    is_whole = family is Family.NEURAL_NETWORK and not (training.tuning or training.learning_curve or folds)
     drawn = None if is_whole else _draw(splits)
     if family is Family.AUTO and drawn is not None:
         candidates = compare_families(
@@ -107,7 +114,10 @@ def train_model(
         from components.train_model.fold_workers import FoldJob, open_workers
         from components.train_model.tuning import CrossValidation, forget, tune
 
-        known = [training.model_dump(mode="json"), manifest.fingerprint, dictionary.fingerprint]
+        # With fewer processes it goes on, which is what a machine with too little memory for them is told.
+        shown = {"tuning": {"processes"}, "capacity_ladder": True, "learning_curve": True}
+        searched = training.model_dump(mode="json", exclude=shown)
+        known = [searched, manifest.fingerprint, dictionary.fingerprint]
         search = home() / "tuning" / fingerprint_json(known)[:32]
         job = FoldJob(family, folder, checkpoints.folder, task, answer_width, specification, drawn.both)
         with open_workers(job, checkpoints, training.tuning.processes) as workers:
@@ -133,6 +143,9 @@ def train_model(
         if declared.learning_curve is not None and drawn is not None:
             asked = training.model_copy(update={"learning_curve": declared.learning_curve})
             traced = trace_curve(learner, asked, task, answer_width, specification, drawn.both)
+        answers = None
+        if folds is not None and drawn is not None:
+            answers = cross_validate(learner, training, folds, task, answer_width, specification, drawn.both)
         curve = learner.look(head, examples, held_out)
         decision, calibration = None, None
         first_model: FittedModel | None = None
@@ -175,6 +188,8 @@ def train_model(
         best_epoch=curve.best_epoch,
         rows={"train": len(train)} | ({} if is_final else {"validation": len(validation)}),
         parameters=model.parameters,
+        seed=training.seed,
+        precision=training.precision,
         seconds=time.monotonic() - started,
     )
 
@@ -189,6 +204,7 @@ def train_model(
         decision=decision,
         calibration=calibration,
         selection=selected,
+        answers=answers,
     )
     history.write(history_path)
     checkpoints.clear()

@@ -331,7 +331,16 @@ class Training(Contract):
         description="What the model is fitted on that is served. What validation rows choose, be it epochs, "
         "a calibration or a threshold, is chosen by a model of the training rows either way.",
     )
-    seed: Seed = Field(default=0, description="Of the initial weights, the shuffles and the dropout.")
+    precision: Literal["float32", "mixed_float16", "mixed_bfloat16"] = Field(
+        default="float32",
+        description="What a network computes in while it is fitted, where there is a GPU; without one it is "
+        "float32. Weights, losses and what is served are float32 in any case.",
+    )
+    seed: Seed | None = Field(
+        default=0,
+        description="Of the initial weights, the shuffles and the dropout: the same rows and seed give the "
+        "same model. null draws another one for each training, and says which.",
+    )
 
     @model_validator(mode="after")
     def _has_the_familys_hyperparameters(self) -> Self:
@@ -360,6 +369,15 @@ class Training(Contract):
         if self.class_weights is not None and self.family is Family.NEAREST_NEIGHBORS:
             raise ValueError(
                 f"`class_weights`: family={self.family} takes no weights; nothing in it is fitted"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _has_the_familys_precision(self) -> Self:
+        if self.precision != "float32" and self.family not in (Family.NEURAL_NETWORK, Family.AUTO):
+            raise ValueError(
+                f"`precision` goes with family=neural_network or auto; received family={self.family}, "
+                f"precision={self.precision}"
             )
         return self
 
@@ -452,6 +470,10 @@ class Gates(Contract):
     )
     floors: dict[Metric, float] = Field(
         default_factory=dict, description="Least value on the test rows, or greatest for a loss, by metric."
+    )
+    cross_validated_floors: dict[Metric, float] = Field(
+        default_factory=dict,
+        description="Least mean over the folds of `cross_validation`, or greatest for a loss, by metric.",
     )
     baseline_margin: float = Field(
         default=0.0, ge=0, description="How much better than the baseline the primary metric must be."

@@ -233,8 +233,8 @@ def test_no_test_row_is_compared_tried_or_fitted_on(project, tmp_path, fitted):
 
 @pytest.mark.parametrize("fitted", FITTED)
 def test_test_rows_among_those_that_are_chosen_by_are_found(project, tmp_path, fitted, monkeypatch):
-    def leak(path, split, dictionary):
-        rows = read_rows(path, split, dictionary)
+    def leak(path, split, dictionary, **asked):
+        rows = read_rows(path, split, dictionary, **asked)
         is_there = split == "validation" and (path / "test.parquet").exists()
         return rows.joined(read_rows(path, "test", dictionary)) if is_there else rows
 
@@ -248,9 +248,9 @@ def test_test_rows_in_tuning_alone_are_found(project, tmp_path, monkeypatch):
     # What is fitted in the end is right; only the settings' scores have seen them.
     scoring, read = tuning.CrossValidation.score, {}
 
-    def remember(path, split, dictionary):
+    def remember(path, split, dictionary, **asked):
         read.update(path=path, dictionary=dictionary)
-        return read_rows(path, split, dictionary)
+        return read_rows(path, split, dictionary, **asked)
 
     def leak(self, training, settings, best):
         if (read["path"] / "test.parquet").exists():

@@ -266,9 +266,9 @@ def test_the_test_rows_are_looked_at_once_and_by_the_evaluation_alone(tmp_path):
 
 
 def test_a_look_at_the_test_rows_in_training_is_found(tmp_path, monkeypatch):
-    def leak(path, *others):
+    def leak(path, *others, **asked):
         (path / "test.parquet").read_bytes()
-        return open_splits(path, *others)
+        return open_splits(path, *others, **asked)
 
     open_splits = core.open_splits
     monkeypatch.setattr(core, "open_splits", leak)

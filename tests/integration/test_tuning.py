@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 from learning_project import train_project, write_project, write_task_project
 
+from components.train_model import fold_workers, tuning
 from components.train_model.fit_transform import fit_transform
+from components.train_model.fold_workers import count_processes
 from components.train_model.tuning import CrossValidation, doubt_best, is_surely_worse, tune
 from mulgil.artifacts import TuningTrial
 from mulgil.contract import MissingPolicy, Task
@@ -226,3 +228,29 @@ def test_only_what_rows_fill_or_scale_is_filled_or_scaled_in_another_way():
     assert [one.missing for one in adjusted] == ["median", "reject", "constant", "most_frequent"]
     assert [one.scaling for one in adjusted] == ["robust", "robust", "none", "standard"]
     assert specification.adjusted(None, None) == specification
+
+
+def test_there_are_no_more_processes_than_cores_and_folds():
+    assert count_processes(4, cores=2, folds=5) == 2
+    assert count_processes(4, cores=16, folds=3) == 3
+    assert count_processes(4, cores=16, folds=5) == 4
+    assert count_processes(1, cores=16, folds=5) == 1
+
+
+def test_a_search_is_taken_up_with_another_number_of_processes(tmp_path, monkeypatch):
+    places = []
+
+    def note(training, scoring, place):
+        places.append(place)
+        return tune(training, scoring, place)
+
+    monkeypatch.setattr(tuning, "tune", note)
+    # One core, so that no process has to start here.
+    monkeypatch.setattr(fold_workers.os, "sched_getaffinity", lambda pid: {0})
+    for processes in (1, 3):
+        space = {"C": {"choices": [0.1, 1.0]}}
+        section = {"family": "linear", "tuning": {"trials": 1, "processes": processes, "space": space}}
+        root = tmp_path / str(processes)
+        train_project(write_task_project(root, Task.BINARY_CLASSIFICATION, training=section), root)
+
+    assert places[0] == places[1]

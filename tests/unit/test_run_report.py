@@ -15,6 +15,8 @@ from mulgil.artifacts import (
     BehaviorFinding,
     Check,
     ColumnDrift,
+    CrossValidatedMetric,
+    CrossValidatedScores,
     DatasetManifest,
     FeatureImportance,
     FeatureSelection,
@@ -386,6 +388,19 @@ def test_a_newest_span_that_differs_is_shown_with_what_changed_most():
 
     assert "Span 2026-11-12 (10 rows) differs from the 110 rows of those before in 1 of 2 columns" in text
     assert "age more than 60 10.0 % 45.0 % 0.210 0.020 0.400" in text
+
+
+def test_what_folds_say_stands_beside_the_test_rows():
+    metric = CrossValidatedMetric(
+        mean=0.88, deviation=0.03, low=0.83, high=0.93, confidence=0.95, values=(0.85, 0.91)
+    )
+    folds = CrossValidatedScores(folds=2, repeats=1, rows=242, metrics={"roc_auc": metric})
+    made = Made(evaluation=EVALUATION.model_copy(update={"cross_validation": folds}))
+    text = " ".join(page_of(made).text.split())
+
+    assert "The 242 rows that are no test rows, in 2 folds: each fold is scored by a model" in text
+    assert "0.880 0.030 0.830 to 0.930 2 0.910" in text
+    assert "What folds of the other rows say" not in page_of(Made(run_id="another")).text
 
 
 def test_a_damaged_record_is_named_and_the_rest_is_shown():
