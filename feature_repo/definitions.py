@@ -14,7 +14,7 @@ from feast import FeatureStore, FeatureView
 from feature_repo.layout import StoreLayout
 from feature_repo.translation import translate
 from mulgil.contract import load_project
-from mulgil.contract.specifications import specify_features
+from mulgil.contract.specifications import specify_derived, specify_features
 from mulgil.errors import MulgilError
 from mulgil.home import SOURCE_ROOT
 
@@ -29,20 +29,34 @@ except MulgilError as exc:
 
 _project = _folder.project.name
 _specification = specify_features(_folder.dictionary)
-_objects = translate(_project, _specification, _LAYOUT.offline(_project, _specification.version))
+_objects = translate(
+    _project,
+    _specification,
+    _LAYOUT.offline(_project, _specification.version),
+    specify_derived(_folder.dictionary),
+)
 
 entity = _objects.entity
 source = _objects.source
 view = _objects.view
 service = _objects.service
+if _objects.derived_view is not None:
+    derived_view = _objects.derived_view
+    derived_service = _objects.derived_service
 
 # Feast makes the last folder of its paths, and no more.
 _LAYOUT.root.mkdir(parents=True, exist_ok=True)
 _store = FeatureStore(repo_path=str(_REPOSITORY))
 
 # Feast looks at a module's attributes, and into no list. A source comes with its view.
-for _applied in (*_store.list_entities(), *_store.list_feature_views(), *_store.list_feature_services()):
-    if _applied.name != view.name:
+_own = {one.name for one in _objects.every}
+for _applied in (
+    *_store.list_entities(),
+    *_store.list_feature_views(),
+    *_store.list_on_demand_feature_views(),
+    *_store.list_feature_services(),
+):
+    if _applied.name not in _own:
         globals()[f"applied_{type(_applied).__name__}_{_applied.name}"] = _applied
     elif isinstance(_applied, FeatureView):
         # What was materialized is no definition; without it Feast would report a change where there is none.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,17 @@ from typing import Any
 import yaml
 from feast import FeatureStore, RepoConfig
 
+from feature_repo.translation import FeastObjects
+
 CONFIGURATION = Path(__file__).with_name("feature_store.yaml")
+
+
+def apply_objects(store: FeatureStore, objects: FeastObjects) -> None:
+    """Put one version of a project's definitions into the registry."""
+    with warnings.catch_warnings():
+        # What is derived of training rows is never read from Feast, so that its speed there does not matter.
+        warnings.filterwarnings("ignore", message="On demand feature view is an experimental feature")
+        store.apply(objects.every)
 
 
 def open_feature_store(

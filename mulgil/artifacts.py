@@ -283,6 +283,9 @@ class ColumnDistribution(Record):
         missing: Rows without a value, by split.
         quartiles: Least, lower quartile, median, upper quartile and greatest of a number's training rows;
             empty where there are none.
+        cell_edges: Of the cells in which a number's distance from the training rows is measured; each reaches
+            up to its edge, and has it. One more is above the last. A code's cells are its categories.
+        cells: Rows in each of them, by split.
     """
 
     edges: tuple[float, ...] = ()
@@ -290,6 +293,8 @@ class ColumnDistribution(Record):
     rows: dict[str, dict[str, tuple[int, ...]]]
     missing: dict[str, int]
     quartiles: tuple[float, ...] = ()
+    cell_edges: tuple[float, ...] = ()
+    cells: dict[str, tuple[int, ...]] = {}
 
 
 class DistributionSummary(Record):
@@ -445,6 +450,7 @@ class FeatureServiceReference(Record):
 
     Attributes:
         name: The feature service.
+        derived_name: The one that has the derived columns too, where there are such.
         project: The Feast project.
         store_version: Hash of the feature definitions.
         store_kind: What keeps the online values.
@@ -456,6 +462,7 @@ class FeatureServiceReference(Record):
     """
 
     name: str
+    derived_name: str | None = None
     project: str
     store_version: str
     store_kind: StoreKind = "sqlite"
@@ -501,6 +508,7 @@ BUNDLE_TRANSFORM = "transform.json"
 BUNDLE_DICTIONARY = "dictionary.json"
 BUNDLE_EXAMPLE = "example.json"
 BUNDLE_BACKGROUND = "background.json"
+BUNDLE_CROSS_VALIDATION = "cross_validation.json"
 BUNDLE_DECISION = "decision.json"
 BUNDLE_CALIBRATION = "calibration.json"
 BUNDLE_SELECTION = "selection.json"
@@ -771,6 +779,8 @@ class TrainingHistory(Record):
         best_epoch: The epoch, from 1, with the least `val_loss`; the final fit has as many.
         rows: Rows of the final fit, by split.
         parameters: Numbers that the model learned.
+        seed: What decided all that is random; `None` in a history of before it was noted.
+        precision: What a network computed in while it was fitted.
         seconds: Comparison and both fits.
     """
 
@@ -789,6 +799,8 @@ class TrainingHistory(Record):
     best_epoch: int
     rows: dict[str, int]
     parameters: int
+    seed: int | None = None
+    precision: str = "float32"
     seconds: float
 
 
@@ -1070,6 +1082,68 @@ class Latency(Record):
     rounds: int
 
 
+class FoldAnswers(Record):
+    """What a model that was fitted on the other folds says of the rows of one.
+
+    Attributes:
+        repeat: Which division of the rows the fold is of, from 0.
+        target: The truth, as the rows have it.
+        predicted: Probabilities, or numbers in the target's unit.
+    """
+
+    repeat: int
+    target: tuple[Any, ...]
+    predicted: tuple[Any, ...]
+
+
+class HeldOutAnswers(Record):
+    """The answers of cross-validation; they stand as `BUNDLE_CROSS_VALIDATION` in the bundle.
+
+    Attributes:
+        folds: Those of each repeat, one after the other.
+        rows: How many rows were divided.
+    """
+
+    folds: tuple[FoldAnswers, ...]
+    rows: int
+
+
+class CrossValidatedMetric(Record):
+    """A metric over folds.
+
+    Attributes:
+        mean: Of the folds.
+        deviation: Their standard deviation.
+        low: Lower bound of the mean's interval.
+        high: Upper bound.
+        confidence: Of the interval.
+        values: Of each fold whose rows it can be measured on.
+    """
+
+    mean: float
+    deviation: float
+    low: float
+    high: float
+    confidence: float
+    values: tuple[float, ...]
+
+
+class CrossValidatedScores(Record):
+    """How good such models are on rows that were held out.
+
+    Attributes:
+        folds: Of each division of the rows.
+        repeats: How often they were divided.
+        rows: How many there are; no test row among them.
+        metrics: By name.
+    """
+
+    folds: int
+    repeats: int
+    rows: int
+    metrics: dict[str, CrossValidatedMetric]
+
+
 class Evaluation(Record):
     """What `evaluate_model` measured.
 
@@ -1099,6 +1173,7 @@ class Evaluation(Record):
         behaviors: What became of the predictions in the project's invariance and directional tests.
         latency: Of single rows; `None` where the project has no budget for it.
         bundle_bytes: What the bundle's files weigh together.
+        cross_validation: On folds of the other rows; `None` where the project asks for none.
     """
 
     bundle_fingerprint: str
@@ -1121,3 +1196,4 @@ class Evaluation(Record):
     behaviors: tuple[BehaviorFinding, ...] = ()
     latency: Latency | None = None
     bundle_bytes: int | None = None
+    cross_validation: CrossValidatedScores | None = None

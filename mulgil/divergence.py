@@ -15,7 +15,7 @@ _CELLS = 10
 
 CONFIDENCE = 0.95
 
-# The bounds of a cell: above the one and up to the other, or of a code both are it.
+# The bounds of a cell: above the one (of the least value: from it) and up to the other; of a code, itself.
 Bounds = tuple[float, float]
 MISSING: Bounds = (math.nan, math.nan)
 
@@ -45,6 +45,20 @@ class Cells:
         return self.bounds[place], float(shares[0][place]), float(shares[1][place])
 
 
+def find_edges(training: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Return the edges of the cells of a column with an order: each reaches up to its edge, and has it.
+
+    Ten cells of about as many rows of the first sample each, one below the first edge, and one above all.
+
+    Args:
+        training: Values of the first sample, none missing, at least one.
+    """
+    shares = np.arange(1, _CELLS + 1) / _CELLS
+    inner = np.quantile(training, shares, method="inverted_cdf")
+    edges: npt.NDArray[np.float64] = np.unique([np.nextafter(training.min(), -np.inf), *inner])
+    return edges
+
+
 def divide(training: npt.NDArray[np.float64], other: npt.NDArray[np.float64], *, is_ordered: bool) -> Cells:
     """Count both samples in the same cells, leaving out the cells that are empty in both.
 
@@ -55,10 +69,8 @@ def divide(training: npt.NDArray[np.float64], other: npt.NDArray[np.float64], *,
             or else a cell a value.
     """
     if is_ordered:
-        shares = np.arange(1, _CELLS + 1) / _CELLS
-        inner = np.quantile(training, shares, method="inverted_cdf")
-        edges = np.unique([np.nextafter(training.min(), -np.inf), *inner])
-        bounds = list(itertools.pairwise([-math.inf, *edges.tolist(), math.inf]))
+        edges = find_edges(training)
+        bounds = list(itertools.pairwise([-math.inf, training.min().item(), *edges[1:].tolist(), math.inf]))
     else:
         edges = np.unique(np.concatenate([training, other]))
         bounds = [(code, code) for code in edges.tolist()]
@@ -97,6 +109,8 @@ def name_cell(bounds: Bounds) -> str:
     low, high = bounds
     if math.isnan(low):
         return "rows without a value"
+    if low == high:
+        return f"{high:.4g}"
     if not math.isfinite(low):
         return f"less than {high:.4g}"
     return f"more than {low:.4g}" if not math.isfinite(high) else f"{low:.4g} to {high:.4g}"

@@ -88,6 +88,22 @@ def measure_image(content: bytes) -> tuple[int, int]:
     return height, width
 
 
+def is_grey(content: bytes) -> bool:
+    """Whether a file shows no colour.
+
+    Raises:
+        UnreadableImageError: It is no such file, or damaged.
+    """
+    image = _open(content)
+    try:
+        if image.mode in ("1", "L", "LA"):
+            return True
+        rgb = np.asarray(image.convert("RGB"))
+    except (OSError, ValueError, SyntaxError, struct.error) as exc:
+        raise UnreadableImageError(EXPECTED_FILE, f"one that is damaged: {exc}") from exc
+    return bool((rgb == rgb[:, :, :1]).all())
+
+
 def read_pixels(pixels: Any, form: ImageForm) -> Floats:
     """Read one image from its numbers.
 

@@ -155,22 +155,6 @@ def register(registration: Registration) -> RegisteredModel:
         return registered
 
 
-def promote(name: str, version: str) -> None:
-    """Give a model version the alias `champion`: the one that serves, and that candidates are held against.
-
-    One that has it keeps it, and MLflow is not asked.
-
-    Raises:
-        TemporaryError: The MLflow server does not answer.
-        PermanentError: There is no such version.
-    """
-    champion = find_champion(name)
-    if champion is not None and champion.version == version:
-        return
-    with _client() as client:
-        client.set_registered_model_alias(name, CHAMPION, version)
-
-
 def find_champion(name: str, *, other_than: str = "") -> RegisteredModel | None:
     """Return the version with the alias `champion`; `None` where there is none, or no such model.
 
@@ -236,10 +220,12 @@ def describe_versions(name: str) -> list[VersionDetails]:
 def give_alias(name: str, version: str, alias: str, verdict: Verdict) -> None:
     """Give a version an alias, and keep with it what it got that for.
 
+    One that has it keeps it, with what it got it for, and MLflow is not asked.
+
     Args:
         name: The registered model.
         version: Its version.
-        alias: `staging` or `champion`.
+        alias: `staging`, of what may serve, or `champion`: what serves, and candidates are held against.
         verdict: An approval.
 
     Raises:
@@ -248,6 +234,9 @@ def give_alias(name: str, version: str, alias: str, verdict: Verdict) -> None:
         PermanentError: There is no such version.
     """
     verdict.require_approval()
+    holder = _find_by_alias(name, alias)
+    if holder is not None and holder.version == version:
+        return
     with _client() as client:
         client.set_model_version_tag(name, version, f"{_PROMOTION_TAG}{alias}", verdict.model_dump_json())
         client.set_registered_model_alias(name, alias, version)

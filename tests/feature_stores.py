@@ -8,13 +8,13 @@ from served_bundles import DICTIONARY, ROW, SPARSE_ROW, network, seal
 from components.materialize_features.offline import write_offline
 from components.materialize_features.online import materialize
 from components.materialize_features.staging import staged_store
-from feature_repo.feature_store import open_feature_store
+from feature_repo.feature_store import apply_objects, open_feature_store
 from feature_repo.layout import StoreLayout
 from feature_repo.online_places import find_place
 from feature_repo.translation import translate
 from mulgil.artifacts import BUNDLE_BACKGROUND, Background, FeatureServiceReference
 from mulgil.contract import ColumnType
-from mulgil.contract.specifications import specify_features
+from mulgil.contract.specifications import specify_derived, specify_features
 from mulgil.online_rows import FORM
 from mulgil.serving.online_store import OnlineStore
 
@@ -38,7 +38,7 @@ class Store:
         self.specification = specify_features(dictionary)
         version = self.specification.version
         self.offline_path = self.layout.offline("heart", version)
-        self.objects = translate("heart", self.specification, self.offline_path)
+        self.objects = translate("heart", self.specification, self.offline_path, specify_derived(dictionary))
         self.place = find_place(self.layout, "heart", version, self.objects.view.name)
         self.reference = FeatureServiceReference(
             name=self.objects.service.name,
@@ -62,7 +62,7 @@ class Store:
         table = pa.table({**columns, "seen_at": pa.array(times, pa.timestamp("us", "UTC"))})
         with staged_store(self.layout, self.place) as store:
             write_offline(self.offline_path, table, self.specification)
-            store.apply([*vars(self.objects).values()])
+            apply_objects(store, self.objects)
             materialize(store, self.objects.view, table["seen_at"])
 
     def read_with_feast(self, keys):

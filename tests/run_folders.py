@@ -91,6 +91,8 @@ DISTRIBUTIONS = DistributionSummary(
             rows={split: {"no": (9, 7, 2), "yes": (3, 8, 1)} for split in ("train", "validation", "test")},
             missing={"train": 1, "validation": 0, "test": 0},
             quartiles=(29, 44, 56, 61, 77),
+            cell_edges=(28.999999999999996, 44, 77),
+            cells={"train": (0, 20, 10, 0), "validation": (1, 20, 9, 0), "test": (0, 20, 10, 0)},
         ),
         "sex": ColumnDistribution(
             categories=("0", "1"),

@@ -13,7 +13,7 @@ from mulgil.program import run_program
 
 if TYPE_CHECKING:
     from components.deploy_model.platform import InferencePlatform
-    from mulgil.artifacts import RegisteredModel
+    from mulgil.artifacts import RegisteredModel, Verdict
     from mulgil.contract.rollout import Rollout
 
 
@@ -68,7 +68,7 @@ def load_core() -> Callable[..., Any]:
         deploy_model,
         platform=platform,
         locate=locate,
-        promote=_promote,
+        give_alias=_give_alias,
         reason_for_rollout=_reason_for_rollout,
     )
 
@@ -93,10 +93,10 @@ def _reason_for_rollout(policy: Rollout, candidate: dict[str, Any]) -> str | Non
     return reason_for_rollout(policy, candidate)
 
 
-def _promote(name: str, version: str) -> None:
-    from mulgil.registry import promote
+def _give_alias(name: str, version: str, alias: str, verdict: Verdict) -> None:
+    from mulgil.registry import give_alias
 
-    promote(name, version)
+    give_alias(name, version, alias, verdict)
 
 
 if __name__ == "__main__":

@@ -16,8 +16,10 @@ from mulgil.artifacts import (
     BUNDLE_DICTIONARY,
     BUNDLE_EXAMPLE,
     BundleManifest,
+    Check,
     Endpoint,
     RegisteredModel,
+    Verdict,
     WarmUpExample,
     read_bundle,
     require_approval,
@@ -27,6 +29,7 @@ from mulgil.contract import DataDictionary, Task, load_project
 from mulgil.contract.answers import AnswerForm
 from mulgil.contract.rollout import Rollout
 from mulgil.errors import InputError, MulgilError, PermanentError, describe
+from mulgil.registry import CHAMPION, STAGING
 
 GATE = "evaluate_model"
 
@@ -40,11 +43,11 @@ def deploy_model(
     endpoint_path: Path,
     timeout_seconds: int,
     platform: InferencePlatform,
-    promote: Callable[[str, str], None],
+    give_alias: Callable[[str, str, str, Verdict], None],
     locate: Callable[[RegisteredModel], Path],
     reason_for_rollout: Callable[[Rollout, dict[str, Any]], str | None],
 ) -> Endpoint:
-    """Deploy a model version, see it answer, and call it the champion.
+    """Put a model version into staging, deploy it, see it answer, and call it the champion.
 
     A deployment that fails leaves the platform as it was: the version before goes on serving. One that is
     repeated changes nothing. A version that is to be rolled out step by step is written down and not applied.
@@ -57,7 +60,7 @@ def deploy_model(
         endpoint_path: Where it answers, and what it answered.
         timeout_seconds: Longest wait for readiness.
         platform: Where the model is to run.
-        promote: Makes a version of a registered model the champion.
+        give_alias: Gives a version of a registered model an alias, with the verdict that it has it for.
         locate: Returns where a registered model's bundle is here.
         reason_for_rollout: Says why a version is to be rolled out step by step; `None` where it is not.
 
@@ -72,7 +75,7 @@ def deploy_model(
     """
     project = load_project(project_path, PROJECT_SECTIONS).project
     registered = RegisteredModel.read(registered_model_path)
-    require_approval(evaluation_verdict_path, gate=GATE, subject=registered.bundle_fingerprint)
+    approval = require_approval(evaluation_verdict_path, gate=GATE, subject=registered.bundle_fingerprint)
     bundle_path = locate(registered)
     bundle = _read_registered_bundle(bundle_path, registered)
     example = WarmUpExample.read(bundle_path / BUNDLE_EXAMPLE)
@@ -81,6 +84,11 @@ def deploy_model(
     manifest = platform.adapt(build_manifest(project, registered, bundle))
     write_text(manifest_path, yaml.safe_dump(manifest, sort_keys=False))
 
+    evaluated = Check(
+        name="evaluated", is_passed=True, reason=f"{GATE} approved it by {len(approval.checks)} checks"
+    )
+    staged = Verdict.of("deploy_model", registered.bundle_fingerprint, [evaluated])
+    give_alias(registered.name, registered.version, STAGING, staged)
     namespace = project.serving.namespace
     reason = reason_for_rollout(project.rollout, manifest)
     if reason is not None:
@@ -102,7 +110,9 @@ def deploy_model(
         except MulgilError as exc:
             log = platform.read_log_tail(project.name, namespace)
             raise type(exc)(f"{exc}\n  The end of the server's log:\n{log}") from exc
-    promote(registered.name, registered.version)
+    answered = Check(name="answered", is_passed=True, reason="it serves, and answered as its bundle says")
+    serving = Verdict.of("deploy_model", registered.bundle_fingerprint, [evaluated, answered])
+    give_alias(registered.name, registered.version, CHAMPION, serving)
     endpoint = Endpoint(
         name=project.name,
         namespace=namespace,

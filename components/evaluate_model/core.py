@@ -13,6 +13,7 @@ from components.evaluate_model.bundle_dictionary import read_dictionary
 from components.evaluate_model.calibration_error import check_calibration, measure_calibration_error
 from components.evaluate_model.calls import read_decision, replicate_calls, scores_for
 from components.evaluate_model.champion import ChampionAnswer, ask_champion
+from components.evaluate_model.cross_validation import check_cross_validated, read_answers, score_folds
 from components.evaluate_model.gates import (
     check_baseline,
     check_champion,
@@ -39,7 +40,7 @@ from mulgil.artifacts import (
 )
 from mulgil.contract import DataDictionary, Metric, Project, Task, load_project
 from mulgil.contract.answers import AnswerForm
-from mulgil.contract.learning import TASK_FORMS
+from mulgil.contract.learning import CALLED_METRICS, TASK_FORMS
 from mulgil.contract.specifications import specify_preprocessing
 from mulgil.errors import InputError, describe
 from mulgil.preprocessing.rows import TrainingRows, read_manifest
@@ -99,6 +100,7 @@ def evaluate_model(
     if champion.predicted is not None:
         predicted[CHAMPION] = champion.predicted
     decision = read_decision(bundle_path)
+    answers = read_answers(bundle_path)
     threshold = decision.threshold if decision else THRESHOLD
     replicates = replicate_calls(
         task, test.target, predicted, TASK_FORMS[task].metrics, threshold, project.gates.pinball_quantile
@@ -148,6 +150,15 @@ def evaluate_model(
             if project.gates.latency_milliseconds is not None
             else None,
             "bundle_bytes": weigh_bundle(bundle_path, bundle),
+            # What is called goes by a threshold that was chosen on rows of the folds.
+            "cross_validation": score_folds(
+                task,
+                answers,
+                [m for m in TASK_FORMS[task].metrics if decision is None or m not in CALLED_METRICS],
+                project.gates.confidence,
+            )
+            if answers
+            else None,
         }
     )
     verdict = Verdict.of(GATE, bundle.fingerprint, _check(evaluation, champion, project))
@@ -201,6 +212,10 @@ def _evaluate(
 def _check(evaluation: Evaluation, champion: ChampionAnswer, project: Project) -> list[Check]:
     gates, primary = project.gates, project.primary_metric
     checks = [check_floor(m, evaluation.metrics[m], floor) for m, floor in gates.floors.items()]
+    checks += [
+        check_cross_validated(m, evaluation.cross_validation, floor)
+        for m, floor in gates.cross_validated_floors.items()
+    ]
     checks.append(check_baseline(primary, evaluation.improvements[BASELINE], gates.baseline_margin))
     if CHAMPION in evaluation.improvements:
         improvement = evaluation.improvements[CHAMPION]

@@ -17,12 +17,13 @@ from components.materialize_features.dataset import (
 from components.materialize_features.offline import join_features, write_offline
 from components.materialize_features.online import check_parity, materialize
 from components.materialize_features.staging import staged_store
+from feature_repo.feature_store import apply_objects
 from feature_repo.layout import StoreLayout
 from feature_repo.online_places import find_place
 from feature_repo.translation import translate
 from mulgil.artifacts import DatasetManifest, FeatureServiceReference, require_approval, write_text
 from mulgil.contract import load_project
-from mulgil.contract.specifications import FeatureSpecification, specify_features
+from mulgil.contract.specifications import FeatureSpecification, specify_derived, specify_features
 from mulgil.home import home
 from mulgil.online_rows import FORM
 
@@ -69,13 +70,13 @@ def materialize_features(
 
     layout = StoreLayout(home() / "feature_store")
     offline_path = layout.offline(project, specification.version)
-    objects = translate(project, specification, offline_path)
+    objects = translate(project, specification, offline_path, specify_derived(dictionary))
     place = find_place(layout, project, specification.version, objects.view.name)
     with staged_store(layout, place) as store:
         # Before any value: whoever finds a dataset's values finds its name too.
         write_text(layout.dataset(project, specification.version), manifest.fingerprint)
         write_offline(offline_path, rows, specification)
-        store.apply([objects.entity, objects.source, objects.view, objects.service])
+        apply_objects(store, objects)
         joined = {
             name: join_features(store, objects.service, split, dictionary) for name, split in splits.items()
         }
@@ -84,6 +85,7 @@ def materialize_features(
 
     reference = FeatureServiceReference(
         name=objects.service.name,
+        derived_name=objects.derived_service.name if objects.derived_service else None,
         project=store.project,
         store_version=specification.version,
         store_kind=place.kind,

@@ -1,7 +1,9 @@
 """Fit the preprocessing and the model, and write the model bundle."""
 
 # The sections of project.yaml that this step reads; the cache goes by them.
-PROJECT_SECTIONS: frozenset[str] = frozenset({"decision", "name", "task", "training"})
+PROJECT_SECTIONS: frozenset[str] = frozenset(
+    {"cross_validation", "decision", "name", "split", "task", "training"}
+)
 # The folders of Mulgil's home that it works in; a container of it gets them.
 STORES: frozenset[str] = frozenset()
 # It changes nothing but what its flags name.

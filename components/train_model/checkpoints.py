@@ -13,6 +13,7 @@ import os
 import time
 import uuid
 import zipfile
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -113,6 +114,15 @@ class Checkpoints:
         checkpoint = Checkpoint(self.folder / f"{digest.hexdigest()[:32]}.npz")
         self._used.append(checkpoint)
         return checkpoint
+
+    @property
+    def used(self) -> list[Path]:
+        """The files of the fits so far; some of them left none."""
+        return [checkpoint.path for checkpoint in self._used]
+
+    def adopt(self, paths: Iterable[Path]) -> None:
+        """Take over files that another process used for this training."""
+        self._used += [Checkpoint(path) for path in paths]
 
     def clear(self) -> None:
         """Remove those that were used, as the training is over, and those that nobody came back for."""

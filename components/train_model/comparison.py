@@ -11,10 +11,17 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from sklearn.model_selection import KFold, StratifiedKFold, train_test_split
+from sklearn.model_selection import (
+    GroupKFold,
+    KFold,
+    StratifiedGroupKFold,
+    StratifiedKFold,
+    train_test_split,
+)
 
 from components.train_model.fit_transform import fit_transform
 from components.train_model.heads import Head, make_head
@@ -24,7 +31,7 @@ from mulgil.artifacts import FamilyScore
 from mulgil.contract import Task
 from mulgil.contract.learning import Family, Training
 from mulgil.contract.specifications import PreprocessingSpecification
-from mulgil.errors import InputError
+from mulgil.errors import InputError, describe
 from mulgil.preprocessing import FittedTransform, TransformExecutor
 from mulgil.preprocessing.rows import TrainingRows
 
@@ -107,16 +114,52 @@ def choose_simplest(scores: Sequence[FamilyScore]) -> FamilyScore:
 
 
 def divide(task: Task, training: Training, rows: TrainingRows) -> Iterator[Fold]:
-    """Divide rows into folds, by class where there are classes: what is fitted on, and what is held out."""
+    """Divide rows into folds as a training has them: what is fitted on, and what is held out."""
+    return divide_into(training.folds, training.seed, task, rows)
+
+
+def divide_into(folds: int, seed: int, task: Task, rows: TrainingRows) -> Iterator[Fold]:
+    """Divide rows into folds, by class where there are classes, and no entity's rows among two of them.
+
+    Args:
+        folds: How many, or as many as every part has a row of every class, and an entity.
+        seed: Of the draw.
+        task: The task.
+        rows: The rows; where they have entities, those of one stay together.
+
+    Raises:
+        InputError: There are too few entities for every part to have every class.
+    """
     is_stratified = task in (Task.BINARY_CLASSIFICATION, Task.MULTICLASS_CLASSIFICATION)
-    folds = training.folds
     if is_stratified:
         # Every part needs a row of every class.
         folds = max(2, min(folds, int(np.bincount(rows.target.astype(np.intp)).min())))
-        return StratifiedKFold(folds, shuffle=True, random_state=training.seed).split(
-            rows.target, rows.target
+    if rows.entities is not None:
+        return _divide_entities(folds, seed, rows, is_stratified=is_stratified)
+    if is_stratified:
+        return StratifiedKFold(folds, shuffle=True, random_state=seed).split(rows.target, rows.target)
+    return KFold(folds, shuffle=True, random_state=seed).split(rows.target)
+
+
+def _divide_entities(folds: int, seed: int, rows: TrainingRows, *, is_stratified: bool) -> Iterator[Fold]:
+    entities = len(np.unique(rows.entities))
+    kind = StratifiedGroupKFold if is_stratified else GroupKFold
+    parts: list[Fold] = []
+    if entities > 1:
+        divided = kind(min(folds, entities), shuffle=True, random_state=seed)
+        parts = list(divided.split(rows.target, rows.target, rows.entities))
+    classes = len(np.unique(rows.target)) if is_stratified else 0
+    lacks = any(is_stratified and len(np.unique(rows.target[fitted])) < classes for fitted, _ in parts)
+    if not parts or lacks or any(not len(held_out) for _, held_out in parts):
+        raise InputError(
+            describe(
+                "There are too few entities to divide into folds",
+                expected=f"entities in each of {folds} folds, and every class outside of each",
+                received=f"{entities} entities in {len(rows)} rows",
+                next_step="bring rows of more entities, or fewer folds",
+            )
         )
-    return KFold(folds, shuffle=True, random_state=training.seed).split(rows.target)
+    return iter(parts)
 
 
 def score_fold(
@@ -129,11 +172,24 @@ def score_fold(
     training: Training,
 ) -> float:
     """Fit on one part, stop by a part of it, and measure the loss on the part that was held out."""
+    head, held_out, predicted = answer_fold(learner, task, answer_width, specification, rows, fold, training)
+    return measure_loss(head, head.encode(held_out), predicted)
+
+
+def answer_fold(
+    learner: Learner,
+    task: Task,
+    answer_width: int,
+    specification: PreprocessingSpecification,
+    rows: TrainingRows,
+    fold: Fold,
+    training: Training,
+) -> tuple[Head, TrainingRows, npt.NDArray[Any]]:
+    """Fit on one part, stop by a part of it, and predict the one held out, in the head's own numbers."""
     train, held_out = (rows.take(places) for places in fold)
     head = make_head(task, answer_width, train, training.class_weights)
     fitted, transform = fit_part(learner, head, specification, train, training)
-    numbers = TransformExecutor(transform).apply(held_out.tensors)
-    return measure_loss(head, head.encode(held_out), fitted.predict(numbers))
+    return head, held_out, fitted.predict(TransformExecutor(transform).apply(held_out.tensors))
 
 
 def fit_part(
@@ -144,7 +200,7 @@ def fit_part(
     training: Training,
 ) -> tuple[FittedModel, FittedTransform]:
     """Fit preprocessing, choice of features and model on rows, some of which stop it where it has epochs."""
-    transform = fit_transform(specification, train.tensors)
+    transform = fit_transform(specification.adjusted(training.imputation, training.scaling), train.tensors)
     selected = select_features(training, learner, transform, head, train)
     if selected is not None:
         transform = transform.restricted_to(selected.kept)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,14 +12,14 @@ from components.train_model.calibration import fit_calibration
 from components.train_model.capacity import climb, measure_baseline
 from components.train_model.checkpoints import Checkpoints
 from components.train_model.comparison import choose_simplest, compare_families
-from components.train_model.estimators import Estimators
+from components.train_model.cross_validation import cross_validate
+from components.train_model.devices import settle
 from components.train_model.export import write_bundle
+from components.train_model.families import make_learner, with_training
 from components.train_model.fit_transform import fit_rows
 from components.train_model.heads import Head, make_head
 from components.train_model.learners import FittedModel, Learner
 from components.train_model.learning_curve import trace_curve
-from components.train_model.network import NetworkBuilder
-from components.train_model.neural_network import NeuralNetwork
 from components.train_model.selection import select_features
 from components.train_model.splits import Splits, choose_examples, open_splits
 from components.train_model.stored_examples import ExampleStore
@@ -34,7 +33,7 @@ from mulgil.artifacts import (
     TrainingHistory,
     fingerprint_json,
 )
-from mulgil.contract import DataDictionary, ProjectFolder, load_project
+from mulgil.contract import DataDictionary, load_project
 from mulgil.contract.answers import AnswerForm
 from mulgil.contract.learning import Family, Training
 from mulgil.contract.specifications import specify_preprocessing
@@ -71,13 +70,17 @@ def train_model(
         InputError: The rows, the reference or the project do not fit together, or the training diverged.
     """
     folder = load_project(project_path, PROJECT_SECTIONS)
-    dictionary, training = folder.dictionary, folder.project.training
+    dictionary = folder.dictionary
     feature_service = FeatureServiceReference.read(feature_service_path)
     _check_features(feature_service, dictionary)
     manifest = read_manifest(training_rows_path)
     _check_dictionary(manifest, dictionary)
+    training = settle(folder.project.training)
+    folder = with_training(folder, training)
     task = folder.project.task
-    splits = open_splits(training_rows_path, dictionary, task, training)
+    # Rows of one entity that the split keeps together stay so in every fold of them.
+    has_entities = folder.project.split.kind == "group"
+    splits = open_splits(training_rows_path, dictionary, task, training, has_entities=has_entities)
 
     started = time.monotonic()
     checkpoints = Checkpoints(home() / "checkpoints")
@@ -85,7 +88,8 @@ def train_model(
     specification = specify_preprocessing(dictionary)
     candidates: tuple[FamilyScore, ...] = ()
     family = training.family
-    is_whole = family is Family.NEURAL_NETWORK and not (training.tuning or training.learning_curve)
+    folds = folder.project.cross_validation
+    is_whole = family is Family.NEURAL_NETWORK and not (training.tuning or training.learning_curve or folds)
     drawn = None if is_whole else _draw(splits)
     if family is Family.AUTO and drawn is not None:
         candidates = compare_families(
@@ -102,19 +106,26 @@ def train_model(
     declared = training.model_copy(update={"family": family})
 
     def learner_of(tried: Training) -> Learner:
-        return make_learner(family, _with_training(folder, tried), checkpoints)
+        return make_learner(family, with_training(folder, tried), checkpoints)
 
     tuned, search = None, None
     if training.tuning is not None and drawn is not None:
         # Here and not above: its import takes seconds, and no other training needs it.
+        from components.train_model.fold_workers import FoldJob, open_workers
         from components.train_model.tuning import CrossValidation, forget, tune
 
-        known = [training.model_dump(mode="json"), manifest.fingerprint, dictionary.fingerprint]
+        # With fewer processes it goes on, which is what a machine with too little memory for them is told.
+        shown = {"tuning": {"processes"}, "capacity_ladder": True, "learning_curve": True}
+        searched = training.model_dump(mode="json", exclude=shown)
+        known = [searched, manifest.fingerprint, dictionary.fingerprint]
         search = home() / "tuning" / fingerprint_json(known)[:32]
-        scoring = CrossValidation(learner_of, task, answer_width, specification, drawn.both)
-        tuned = tune(training, scoring, search)
+        job = FoldJob(family, folder, checkpoints.folder, task, answer_width, specification, drawn.both)
+        with open_workers(job, checkpoints, training.tuning.processes) as workers:
+            scoring = CrossValidation(learner_of, task, answer_width, specification, drawn.both, workers)
+            tuned = tune(training, scoring, search)
         training = tuned.training
     learner = learner_of(training)
+    specification = specification.adjusted(training.imputation, training.scaling)
     train, validation = splits.train, splits.validation
     with ExampleStore(home() / "examples", training) as store:
         first = fit_rows(specification, train)
@@ -132,6 +143,9 @@ def train_model(
         if declared.learning_curve is not None and drawn is not None:
             asked = training.model_copy(update={"learning_curve": declared.learning_curve})
             traced = trace_curve(learner, asked, task, answer_width, specification, drawn.both)
+        answers = None
+        if folds is not None and drawn is not None:
+            answers = cross_validate(learner, training, folds, task, answer_width, specification, drawn.both)
         curve = learner.look(head, examples, held_out)
         decision, calibration = None, None
         first_model: FittedModel | None = None
@@ -174,6 +188,8 @@ def train_model(
         best_epoch=curve.best_epoch,
         rows={"train": len(train)} | ({} if is_final else {"validation": len(validation)}),
         parameters=model.parameters,
+        seed=training.seed,
+        precision=training.precision,
         seconds=time.monotonic() - started,
     )
 
@@ -188,6 +204,7 @@ def train_model(
         decision=decision,
         calibration=calibration,
         selection=selected,
+        answers=answers,
     )
     history.write(history_path)
     checkpoints.clear()
@@ -206,19 +223,6 @@ def _draw(splits: Splits[TrainingRows] | Splits[StoredRows]) -> Splits[TrainingR
             "(training.memory_megabytes)"
         )
     return drawn
-
-
-def _with_training(folder: ProjectFolder, training: Training) -> ProjectFolder:
-    return replace(folder, project=folder.project.model_copy(update={"training": training}))
-
-
-def make_learner(family: Family, folder: ProjectFolder, checkpoints: Checkpoints) -> Learner:
-    """Make a family's learner, as a project says how it is fitted."""
-    training = folder.project.training
-    if family is not Family.NEURAL_NETWORK:
-        return Estimators(family, training)
-    image = next((column.image for column in folder.dictionary.features if column.image is not None), None)
-    return NeuralNetwork(NetworkBuilder(training, image, folder.path), checkpoints)
 
 
 def _name_weights(head: Head, dictionary: DataDictionary) -> dict[str, float]:

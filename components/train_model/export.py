@@ -14,6 +14,7 @@ from components.train_model.learners import FittedModel
 from mulgil.artifacts import (
     BUNDLE_BACKGROUND,
     BUNDLE_CALIBRATION,
+    BUNDLE_CROSS_VALIDATION,
     BUNDLE_DECISION,
     BUNDLE_DICTIONARY,
     BUNDLE_EXAMPLE,
@@ -26,6 +27,7 @@ from mulgil.artifacts import (
     DecisionRule,
     FeatureSelection,
     FeatureServiceReference,
+    HeldOutAnswers,
     WarmUpExample,
     fingerprint_files,
     staged_directory,
@@ -53,6 +55,7 @@ def write_bundle(
     decision: DecisionRule | None = None,
     calibration: CalibrationMap | None = None,
     selection: FeatureSelection | None = None,
+    answers: HeldOutAnswers | None = None,
 ) -> BundleManifest:
     """Write a bundle, whole or not at all.
 
@@ -67,6 +70,7 @@ def write_bundle(
         decision: From which probability on a yes is called, where the project says by what.
         calibration: How the model maps its probabilities, where it does.
         selection: Which features it reads, where they were chosen.
+        answers: Of such models on rows held out, where the project asks for folds.
 
     Returns:
         The bundle's manifest.
@@ -87,6 +91,8 @@ def write_bundle(
             calibration.write(staged / BUNDLE_CALIBRATION)
         if selection is not None:
             selection.write(staged / BUNDLE_SELECTION)
+        if answers is not None:
+            answers.write(staged / BUNDLE_CROSS_VALIDATION)
         # An image is one column: what it alone has to do with the answer is the whole of it.
         if not any(column.image for column in transform.columns):
             _choose_background(rows, folder.dictionary).write(staged / BUNDLE_BACKGROUND)

@@ -55,7 +55,7 @@ def fit_network(
     """Fit a new network for so many epochs; of a number it gives the standardised one."""
     place = _find(checkpoints, builder, head, examples, epochs)
     network, _ = _fit(builder, head, examples, epochs, place, None)
-    return network
+    return builder.in_float32(network, head)
 
 
 def _find(

@@ -90,6 +90,12 @@ class Head:
         rescaled = keras.layers.Rescaling(self._by_target(self.scale), self._by_target(self.offset))
         return keras.Model(network.input, rescaled(network.output))
 
+    def in_unit(self, numbers: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        """Return the head's numbers in the target's own unit; probabilities are."""
+        if self.task.is_classification:
+            return numbers
+        return numbers * self._by_target(self.scale) + self._by_target(self.offset)
+
     def _by_target(self, values: tuple[float, ...]) -> float | npt.NDArray[np.float64]:
         return values[0] if self.width == 1 else np.array(values)
 

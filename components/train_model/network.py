@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +58,8 @@ class NetworkBuilder:
     def build(self, width: int, head: Head) -> keras.Model:
         """Build a network with its initial weights, which the seed of Keras decides.
 
+        It computes in what `training.precision` says, and takes and gives float32.
+
         Args:
             width: Length of the numeric input.
             head: What stands at its end.
@@ -68,7 +70,26 @@ class NetworkBuilder:
         Shapes:
             (rows, width) in; (rows,) out, or (rows, head.width) where that is more than one.
         """
-        numbers = keras.Input((width,), name="numbers")
+        before = keras.config.dtype_policy()
+        # Here and not layer by layer, for the project's own code builds some of them.
+        keras.config.set_dtype_policy(self.training.precision)
+        try:
+            return self._build(width, head)
+        finally:
+            keras.config.set_dtype_policy(before)
+
+    def in_float32(self, network: keras.Model, head: Head) -> keras.Model:
+        """Return a network of the same weights that computes in float32, as what is served does."""
+        if self.training.precision == "float32":
+            return network
+        keras.utils.clear_session(free_memory=False)
+        plain = replace(self, training=self.training.model_copy(update={"precision": "float32"}))
+        same = plain.build(network.input_shape[1], head)
+        same.set_weights(network.get_weights())
+        return same
+
+    def _build(self, width: int, head: Head) -> keras.Model:
+        numbers = keras.Input((width,), name="numbers", dtype="float32")
         hidden = numbers
         image = self.image
         shape: tuple[int, ...] = (width,)
@@ -81,6 +102,8 @@ class NetworkBuilder:
             answer = self._build_own(NetworkSpecification(shape, head.width, head.activation))(hidden)
         else:
             answer = _stack(hidden, self.training, head)
+        if self.training.precision != "float32":
+            answer = keras.layers.Activation("linear", dtype="float32")(answer)
         return keras.Model(numbers, keras.ops.squeeze(answer, axis=-1) if head.width == 1 else answer)
 
     def _build_own(self, specification: NetworkSpecification) -> Callable[[Any], Any]:
@@ -122,9 +145,10 @@ def _stack(hidden: Any, training: Training, head: Head) -> Any:
     for units in training.hidden_units:
         hidden = _layer(keras.layers.Dense, (units,), hidden, training)
         hidden = keras.layers.Dropout(training.dropout)(hidden)
-    return keras.layers.Dense(head.width, activation=head.activation, kernel_regularizer=_penalty(training))(
-        hidden
-    )
+    # Probabilities near 0 and 1 need the digits.
+    return keras.layers.Dense(
+        head.width, activation=head.activation, kernel_regularizer=_penalty(training), dtype="float32"
+    )(hidden)
 
 
 def _layer(kind: type[keras.layers.Layer], size: tuple[int, ...], hidden: Any, training: Training) -> Any:

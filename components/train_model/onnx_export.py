@@ -53,6 +53,8 @@ def convert_to_onnx(
     graph.input[0].CopyFrom(
         helper.make_tensor_value_info(graph.input[0].name, TensorProto.FLOAT, ["rows", width])
     )
+    # The converter has them in the order of a set of strings, another one in each process.
+    model.opset_import.sort(key=lambda one: one.domain)
     onnx.checker.check_model(model)
     content: bytes = model.SerializeToString()
     return content

@@ -58,9 +58,21 @@ class Splits(Generic[Rows]):
 
 
 def open_splits(
-    training_rows_path: Path, dictionary: DataDictionary, task: Task, training: Training
+    training_rows_path: Path,
+    dictionary: DataDictionary,
+    task: Task,
+    training: Training,
+    *,
+    has_entities: bool = False,
 ) -> Splits[TrainingRows] | Splits[StoredRows]:
     """Read the rows, or only look at them where they are more than `training.memory_megabytes`.
+
+    Args:
+        training_rows_path: A directory with one Parquet file a split.
+        dictionary: What the columns mean.
+        task: The task.
+        training: How much memory there is, and the seed.
+        has_entities: Whether rows of one entity must stay together, and so have it.
 
     Raises:
         InputError: As `read_rows`.
@@ -69,10 +81,15 @@ def open_splits(
     record = count_numbers(dictionary) + AnswerForm.of(task, dictionary).width
     most_rows = count_rows_in_memory(record, training.memory_megabytes)
     if sum(count_rows(training_rows_path, name) for name in names) <= most_rows:
-        train, validation = (read_rows(training_rows_path, name, dictionary) for name in names)
+        train, validation = (
+            read_rows(training_rows_path, name, dictionary, has_entities=has_entities) for name in names
+        )
         return Splits(train, validation, most_rows, training.seed)
     batch_rows = count_shard_rows(record, training.batch_size)
-    opened, held_out = (open_rows(training_rows_path, name, dictionary, batch_rows) for name in names)
+    opened, held_out = (
+        open_rows(training_rows_path, name, dictionary, batch_rows, has_entities=has_entities)
+        for name in names
+    )
     return Splits(opened, held_out, most_rows, training.seed)
 
 

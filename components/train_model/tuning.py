@@ -1,8 +1,8 @@
 """Tuning: settings of one family, tried by cross-validation where each fold fits its own preprocessing.
 
-KerasTuner proposes the settings, for a network and for scikit-learn's families alike, and remembers them on
-the disk, so that a search that was killed goes on. A trial whose folds are surely worse than those of the
-best so far ends early. No test row is read.
+KerasTuner proposes the settings, for a network and for scikit-learn's families alike. What each scored is
+kept on the disk, so that a search that was killed goes on. A trial whose folds are surely worse than those of
+the best so far ends early. No test row is read.
 
 Source:
     Maron & Moore (1994), Hoeffding races: accelerating model selection search, NeurIPS (ending trials early,
@@ -17,7 +17,7 @@ import json
 import shutil
 import time
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,6 +29,7 @@ from keras_tuner.engine.base_tuner import BaseTuner
 from sklearn.exceptions import ConvergenceWarning
 
 from components.train_model.comparison import divide, score_fold
+from components.train_model.fold_workers import FoldWorkers
 from components.train_model.learners import Learner
 from mulgil.artifacts import TuningTrial, write_text
 from mulgil.contract import Task
@@ -73,6 +74,7 @@ class CrossValidation:
         answer_width: How many numbers a model gives for a row.
         specification: How columns become numbers.
         rows: Rows to try on; no test row among them.
+        workers: Processes that fit the folds; `None` where this one does.
     """
 
     learner_of: Callable[[Training], Learner]
@@ -80,6 +82,7 @@ class CrossValidation:
     answer_width: int
     specification: PreprocessingSpecification
     rows: TrainingRows
+    workers: FoldWorkers | None = None
 
     def score(self, training: Training, settings: dict[str, Any], best: TuningTrial | None) -> TuningTrial:
         """Score settings, for as long as they are not surely worse than the best.
@@ -88,15 +91,10 @@ class CrossValidation:
             InputError: They cannot be fitted.
         """
         started = time.monotonic()
-        learner = self.learner_of(training)
         losses: list[float] = []
         reason = ""
-        for fold in divide(self.task, training, self.rows):
-            losses.append(
-                score_fold(
-                    learner, self.task, self.answer_width, self.specification, self.rows, fold, training
-                )
-            )
+        for loss in self._score_folds(training):
+            losses.append(loss)
             if best is not None and is_surely_worse(losses, best.losses):
                 reason = f"surely worse than the best after {len(losses)} folds"
                 break
@@ -112,6 +110,17 @@ class CrossValidation:
             reason=reason,
         )
 
+    def _score_folds(self, training: Training) -> Iterator[float]:
+        folds = list(divide(self.task, training, self.rows))
+        if self.workers is not None:
+            yield from self.workers.score(training, len(folds))
+            return
+        learner = self.learner_of(training)
+        for fold in folds:
+            yield score_fold(
+                learner, self.task, self.answer_width, self.specification, self.rows, fold, training
+            )
+
 
 def tune(training: Training, scoring: CrossValidation, place: Path) -> Tuned:
     """Search.
@@ -123,6 +132,9 @@ def tune(training: Training, scoring: CrossValidation, place: Path) -> Tuned:
 
     Returns:
         The best settings, and all that were tried.
+
+    Raises:
+        PermanentError: A process that fits a fold was killed.
     """
     assert training.tuning is not None
     with warnings.catch_warnings():
@@ -130,7 +142,11 @@ def tune(training: Training, scoring: CrossValidation, place: Path) -> Tuned:
         warnings.filterwarnings("ignore", category=DeprecationWarning, module="keras_tuner")
         warnings.filterwarnings("ignore", category=ConvergenceWarning)
         search = _Search(training, scoring, place)
-        search.search()
+        try:
+            search.search()
+        except tuner_errors.FatalTypeError as exc:
+            # What KerasTuner let through is told as what it was.
+            raise (exc.__cause__ or exc) from None
     trials = tuple(search.trials.values())
     best = min((trial for trial in trials if trial.loss is not None), key=lambda trial: trial.loss or 0.0)
     return Tuned(training.with_settings(best.settings), best.settings, trials, doubt_best(trials))
@@ -186,22 +202,24 @@ class _Search(BaseTuner):  # type: ignore[misc]
         self._begun = time.monotonic()
         self._file = place / _TRIALS
         self.trials: dict[str, TuningTrial] = {}
+        self._known: dict[str, TuningTrial] = {}
         if self._file.exists():
-            self.trials = {
+            self._known = {
                 name: TuningTrial.model_validate(trial)
                 for name, trial in json.loads(self._file.read_text("utf-8")).items()
             }
-            print(f"Taken up after {len(self.trials)} settings")
+            print(f"Taken up after {len(self._known)} settings")
         oracle = _make_oracle(training, self._tuning)
         oracle.verbose = 0
         # What is declared is tried besides.
         oracle.max_trials = self._tuning.trials
-        super().__init__(oracle, directory=str(place), project_name="search")
+        # It proposes the same again where it hears the same scores, and those are kept. Its own files are not
+        # written whole or not at all, so that what is killed may leave one that nobody can read.
+        super().__init__(oracle, directory=str(place), project_name="search", overwrite=True)
 
     def on_search_begin(self) -> None:
         """Score what is declared, which everything is held against."""
-        if _DECLARED not in self.trials:
-            self._keep(_DECLARED, self._scoring.score(self._training, {}, None))
+        self._keep(_DECLARED, self._recall(_DECLARED, {}) or self._scoring.score(self._training, {}, None))
 
     def run_trial(self, trial: Any) -> float:
         """Score what the oracle proposes."""
@@ -216,8 +234,11 @@ class _Search(BaseTuner):  # type: ignore[misc]
             tried = tried.model_copy(update={"max_epochs": int(epochs)})
         # Of a few epochs nobody is worse for good.
         best = None if epochs else self._best
+        known = self._recall(trial.trial_id, settings)
         try:
-            scored = self._scoring.score(tried, settings, best)
+            if known is not None and known.loss is None:
+                raise InputError(known.reason)
+            scored = known or self._scoring.score(tried, settings, best)
         except InputError as exc:
             self._keep(trial.trial_id, TuningTrial(settings=settings, reason=str(exc).splitlines()[0]))
             # As bad as the worst: of an error KerasTuner prints a traceback, and infinity it cannot take.
@@ -240,9 +261,14 @@ class _Search(BaseTuner):  # type: ignore[misc]
         whole = [trial for trial in self.trials.values() if trial.loss is not None and not trial.reason]
         return min(whole, key=lambda trial: trial.loss or 0.0) if whole else None
 
+    def _recall(self, name: str, settings: dict[str, Any]) -> TuningTrial | None:
+        """Return what a search before this one found for these very settings."""
+        known = self._known.get(name)
+        return known if known is not None and known.settings == settings else None
+
     def _keep(self, name: str, trial: TuningTrial) -> None:
         self.trials[name] = trial
-        content = {one: tried.model_dump(mode="json") for one, tried in self.trials.items()}
+        content = {one: tried.model_dump(mode="json") for one, tried in (self._known | self.trials).items()}
         write_text(self._file, json.dumps(content) + "\n")
 
 

@@ -58,7 +58,7 @@ def validate_data(
     dictionary = load_project(project_path, PROJECT_SECTIONS).dictionary
     dataset = read_dataset(dataset_path)
     schema = derive_schema(specify_validation(dictionary))
-    keys = {dictionary.entity.name, dictionary.event_timestamp.name}
+    keys = dictionary.keys
     statistics = {
         split: compute_statistics_of(rows, set(rows.schema.names) - keys)
         for split, rows in dataset.splits.items()

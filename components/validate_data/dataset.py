@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -52,10 +53,14 @@ class StoredSplit:
             self.schema: pa.Schema = file.schema_arrow
             self.num_rows: int = file.metadata.num_rows
 
+    def __reduce__(self) -> tuple[type[StoredSplit], tuple[Path]]:
+        """Let another process open the file for itself."""
+        return StoredSplit, (self._path,)
+
     def __getitem__(self, name: str) -> pa.ChunkedArray:
         """Read a column."""
-        with self._open() as file:
-            return file.read(columns=[name]).column(0)
+        with self._translated():
+            return self._columns.read(columns=[name]).column(0)
 
     def batches(self, columns: Collection[str]) -> Iterator[pa.RecordBatch]:
         """Read the rows in batches, at least one, with some columns in the order of the file."""
@@ -68,12 +73,21 @@ class StoredSplit:
             if is_empty:
                 yield _no_rows(self.schema, names)
 
+    @functools.cached_property
+    def _columns(self) -> pq.ParquetFile:
+        # Opened once: that takes as long as the table is wide, and columns are read one by one.
+        return pq.ParquetFile(self._path)
+
     @contextlib.contextmanager
     def _open(self) -> Iterator[pq.ParquetFile]:
+        # Not pq.read_table, which takes a folder named `a=b` on the way for one more column.
+        with self._translated(), pq.ParquetFile(self._path) as file:
+            yield file
+
+    @contextlib.contextmanager
+    def _translated(self) -> Iterator[None]:
         try:
-            # Not pq.read_table, which takes a folder named `a=b` on the way for one more column.
-            with pq.ParquetFile(self._path) as file:
-                yield file
+            yield
         except FileNotFoundError as exc:
             raise InputError(
                 describe(f"{self._path} does not exist", expected="a directory written by ingest_data")

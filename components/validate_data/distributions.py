@@ -9,10 +9,11 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from components.validate_data.dataset import Rows
+from components.validate_data.dataset import Rows, as_numbers
 from components.validate_data.structure import find_structure_problems
 from mulgil.artifacts import ColumnDistribution, DistributionSummary
 from mulgil.contract import Column, ColumnRole, ColumnType, DataDictionary
+from mulgil.divergence import find_edges
 
 # As many bars as a small picture shows well; chosen by eye.
 _BINS = 20
@@ -85,9 +86,33 @@ def _summarise(
     }
     training = _finite(values["train"])
     quartiles = np.quantile(training, [0, 0.25, 0.5, 0.75, 1]) if training.size else np.empty(0)
+    cell_edges, cells = _count_cells(values)
     return ColumnDistribution(
-        edges=tuple(map(float, edges)), rows=rows, missing=missing, quartiles=tuple(map(float, quartiles))
+        edges=tuple(map(float, edges)),
+        rows=rows,
+        missing=missing,
+        quartiles=tuple(map(float, quartiles)),
+        cell_edges=cell_edges,
+        cells=cells,
     )
+
+
+def _count_cells(
+    values: Mapping[str, pa.ChunkedArray],
+) -> tuple[tuple[float, ...], dict[str, tuple[int, ...]]]:
+    """Count the rows in the cells that the distances between splits are measured in."""
+    numbers = {split: found[~np.isnan(found)] for split, found in as_numbers(values).items()}
+    if not numbers["train"].size:
+        return (), {}
+    edges = find_edges(numbers["train"])
+    # Of such numbers no distance is shown either: validation refuses them.
+    if not np.isfinite(edges).all():
+        return (), {}
+    counts = {
+        split: np.bincount(np.searchsorted(edges, found), minlength=len(edges) + 1)
+        for split, found in numbers.items()
+    }
+    return tuple(map(float, edges)), {split: tuple(found.tolist()) for split, found in counts.items()}
 
 
 def _codes(column: Column, values: Mapping[str, pa.ChunkedArray]) -> tuple[str, ...]:

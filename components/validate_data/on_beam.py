@@ -63,8 +63,7 @@ def validate_on_beam(
     from mulgil.errors import GateRejectedError
 
     dictionary = load_project(project_path, PROJECT_SECTIONS).dictionary
-    keys = {dictionary.entity.name, dictionary.event_timestamp.name}
-    kept = {column.name: column for column in dictionary.kept if column.name not in keys}
+    kept = {column.name: column for column in dictionary.kept if column.name not in dictionary.keys}
     schema = derive_schema(specify_validation(dictionary))
     anomalies = run_pipeline(rows_pattern, output_path, kept, schema, beam_options)
     if anomalies.anomaly_info:

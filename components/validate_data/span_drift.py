@@ -173,7 +173,8 @@ def _measure(
     numbers = as_numbers(values)
     before = np.concatenate([of[: span.rows_before[split]] for split, of in numbers.items()])
     newest = np.concatenate([of[span.rows_before[split] :] for split, of in numbers.items()])
-    cells = divide_with_missing(before, newest, is_ordered=column.type is not ColumnType.CATEGORY)
+    is_ordered = column.type not in (ColumnType.CATEGORY, ColumnType.BOOLEAN)
+    cells = divide_with_missing(before, newest, is_ordered=is_ordered)
     if cells is None:
         return None
     bounds, share_before, share_newest = cells.greatest_change
@@ -190,7 +191,7 @@ def _measure(
 
 def _name(column: Column, bounds: Bounds, codes: Sequence[str]) -> str:
     """Say which values a cell holds; nothing where they may not be shown."""
-    low, high = bounds
+    low = bounds[0]
     if math.isnan(low):
         return name_cell(bounds)
     if column.sensitive:
@@ -198,5 +199,5 @@ def _name(column: Column, bounds: Bounds, codes: Sequence[str]) -> str:
     if column.type is ColumnType.CATEGORY:
         return codes[int(low)]
     if column.type is ColumnType.BOOLEAN:
-        return "yes" if (high if math.isfinite(high) else 1) >= 1 else "no"
+        return "yes" if low else "no"
     return name_cell(bounds)

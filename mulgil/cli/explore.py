@@ -40,9 +40,8 @@ def explore_command(
             folder = load_project(Path(table))
             name = folder.project.name
         else:
-            _require_target(table, target)
             drafted = Path(scratch) / "drafted"
-            draft_to(drafted, Asked(table, query, header, str(target), entity, event_timestamp, task))
+            draft_to(drafted, Asked(table, query, header, target, entity, event_timestamp, task))
             folder = load_project(drafted)
             name = table.rpartition("/")[2] or table
         suggestions = _write(name, folder, Path(scratch), path)
@@ -63,18 +62,6 @@ def _write(name: str, folder: ProjectFolder, scratch: Path, path: Path) -> list[
     findings = explore(explored)
     write_text(path, render_exploration_page(name, explored, findings))
     return [(found.topic, found.text, found.remedy) for found in findings.suggestions]
-
-
-def _require_target(table: str, target: str | None) -> None:
-    if target is None:
-        raise InputError(
-            describe(
-                "A table is looked at for what it tells of a target",
-                expected=f"a folder with {PROJECT_FILE}, or a source and --target COLUMN",
-                received=f"TABLE={table}",
-                next_step="name the column to predict: --target",
-            )
-        )
 
 
 def _refuse_options(table: str, **options: str | None) -> None:

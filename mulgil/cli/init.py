@@ -27,10 +27,12 @@ def init_command(
             "--from",
             metavar="SOURCE",
             help="CSV, JSON lines or Parquet: a file, a folder, a pattern in quotes, or a URL; "
-            "or a database's URL, such as sqlite:///rows.db.",
+            "a database's URL, such as sqlite:///rows.db; or a folder with a folder of images a class.",
         ),
     ],
-    target: Annotated[str, typer.Option(help="The column to predict.")],
+    target: Annotated[
+        str | None, typer.Option(help="The column to predict; of images their folder, without being asked.")
+    ] = None,
     entity: EntityOption = None,
     event_timestamp: EventTimestampOption = None,
     task: TaskOption = None,
@@ -55,7 +57,7 @@ class Asked:
         source: Files or a database.
         query: The SELECT that gives a database's rows.
         header: The columns by commas, of files without a header line.
-        target: The column to predict.
+        target: The column to predict; `None` of a folder of images.
         entity: The column that says what a row is about.
         event_timestamp: The column that says when a row became true.
         task: The task.
@@ -64,7 +66,7 @@ class Asked:
     source: str
     query: str | None
     header: str | None
-    target: str
+    target: str | None
     entity: str | None
     event_timestamp: str | None
     task: str | None
@@ -81,8 +83,21 @@ def draft_to(folder: Path, asked: Asked) -> Any:
     from mulgil.drafting.names import name_project
     from mulgil.drafting.profile import profile_column
     from mulgil.drafting.project import Wishes, draft_project
-    from mulgil.drafting.text import render_dictionary, render_project
 
+    images = _images_at(asked)
+    if images is not None:
+        draft = _draft_images(folder, images, asked)
+        _write(folder, draft)
+        return draft
+    if asked.target is None:
+        raise InputError(
+            describe(
+                "A project predicts a column",
+                expected="--target COLUMN; or a folder with a folder of images a class, without it",
+                received=asked.source,
+                next_step="name the column to predict: --target",
+            )
+        )
     table, collected_at = _read(folder, asked)
     decimal = str(table.source.get("decimal", "."))
     profiles = [profile_column(name, cells, decimal=decimal) for name, cells in table.columns.items()]
@@ -94,9 +109,59 @@ def draft_to(folder: Path, asked: Asked) -> Any:
         "span" if has_dates(str(table.source.get("location", ""))) else f"{collected_at:%Y-%m-%d}T00:00:00Z",
         table.lines_of_utf8,
     )
+    _write(folder, draft)
+    return draft
+
+
+def _write(folder: Path, draft: Any) -> None:
+    from mulgil.drafting.text import render_dictionary, render_project
+
     write_text(folder / PROJECT_FILE, render_project(draft))
     write_text(folder / DICTIONARY_FILE, render_dictionary(draft))
-    return draft
+
+
+def _images_at(asked: Asked) -> Path | None:
+    """Return the folder of images that a project is to be drafted of, if it is one."""
+    from components.ingest_data.locations import is_url, resolve
+    from mulgil.drafting.images import is_image_folder
+
+    # A database's URL is one too.
+    if is_url(asked.source):
+        return None
+    path = Path(resolve(asked.source, Path.cwd()))
+    return path if is_image_folder(path) else None
+
+
+def _draft_images(folder: Path, images: Path, asked: Asked) -> Any:
+    from mulgil.contract.sources import images_in
+    from mulgil.drafting.images import LABEL, draft_images
+    from mulgil.drafting.names import name_project
+
+    given = {
+        "--target": None if asked.target == LABEL else asked.target,
+        "--entity": asked.entity,
+        "--event-timestamp": asked.event_timestamp,
+        "--header": asked.header,
+        "--query": asked.query,
+    }
+    if any(given.values()):
+        raise InputError(
+            describe(
+                "A folder of images has no such columns",
+                expected=f"the folder alone; each image's first folder is its {LABEL}, which is predicted",
+                received=", ".join(f"{option} {value}" for option, value in given.items() if value),
+            )
+        )
+    newest = max(file.stat().st_mtime for file in images_in(images))
+    collected_at = min(datetime.now(UTC), datetime.fromtimestamp(newest, UTC))
+    source = {"kind": "image_folder", "location": _as_seen_from(folder, str(images))}
+    return draft_images(
+        name_project(folder.resolve().name),
+        source,
+        images,
+        asked.task,
+        f"{collected_at:%Y-%m-%d}T00:00:00Z",
+    )
 
 
 def _read(folder: Path, asked: Asked) -> tuple[Any, datetime]:

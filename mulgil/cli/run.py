@@ -225,6 +225,14 @@ def _summarise(run: FinishedRun, report: Path | None) -> None:
         f"test {evaluation.primary_metric}   {metric.value:.4f} "
         f"({metric.confidence:.0%} interval {metric.low:.4f} to {metric.high:.4f}, {evaluation.rows} rows)"
     )
+    folds = evaluation.cross_validation
+    if folds is not None and evaluation.primary_metric in folds.metrics:
+        mean = folds.metrics[evaluation.primary_metric]
+        output.print(
+            f"in folds       {mean.mean:.4f} "
+            f"({mean.confidence:.0%} interval {mean.low:.4f} to {mean.high:.4f}, "
+            f"standard deviation {mean.deviation:.4f}, {len(mean.values)} folds of {folds.rows} rows)"
+        )
     if report is not None:
         output.print(f"report         {report}", markup=False)
     endpoint_path = run.result.find_artifact("deploy-model", "endpoint")

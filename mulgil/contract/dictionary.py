@@ -889,6 +889,12 @@ class DataDictionary(Contract):
         return self._the(ColumnRole.EVENT_TIMESTAMP)
 
     @property
+    def keys(self) -> frozenset[str]:
+        """Names of the columns that have no distribution to judge: the entity, and all dates and times."""
+        moments = (column.name for column in self.columns if column.type is ColumnType.TIMESTAMP)
+        return frozenset({self.entity.name, *moments})
+
+    @property
     def kept(self) -> tuple[Column, ...]:
         """The columns that stay after ingestion: all but the ignored."""
         return tuple(column for column in self.columns if column.role is not ColumnRole.IGNORE)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Annotated, Any, Literal, Self
@@ -208,7 +208,8 @@ HYPERPARAMETERS: dict[Family, dict[str, Domain]] = {
 }
 
 
-# What of `training` may be tuned: of any network, and of one that is described here.
+# What of `training` may be tuned: of any family, of any network, and of one that is described here.
+TUNED_OF_PREPROCESSING = frozenset({"imputation", "scaling"})
 TUNED_OF_A_FIT = frozenset({"batch_size", "learning_rate", "schedule"})
 TUNED_OF_A_NETWORK = frozenset(
     {"activation", "batch_normalization", "convolutions", "dropout", "hidden_units", "l1", "l2"}
@@ -279,6 +280,16 @@ class Training(Contract):
     patience: int = Field(
         default=20, gt=0, description="Epochs without a better validation loss before it stops."
     )
+    imputation: Literal["mean", "median", "most_frequent"] | None = Field(
+        default=None,
+        description="What a missing number is filled with, of every column whose `missing` in the dictionary "
+        "is one of these; the dictionary's if not given.",
+    )
+    scaling: Literal["standard", "min_max", "robust"] | None = Field(
+        default=None,
+        description="How numbers are scaled, of every column that the dictionary scales at all; the "
+        "dictionary's if not given.",
+    )
     memory_megabytes: float = Field(
         default=64,
         gt=0,
@@ -320,7 +331,16 @@ class Training(Contract):
         description="What the model is fitted on that is served. What validation rows choose, be it epochs, "
         "a calibration or a threshold, is chosen by a model of the training rows either way.",
     )
-    seed: Seed = Field(default=0, description="Of the initial weights, the shuffles and the dropout.")
+    precision: Literal["float32", "mixed_float16", "mixed_bfloat16"] = Field(
+        default="float32",
+        description="What a network computes in while it is fitted, where there is a GPU; without one it is "
+        "float32. Weights, losses and what is served are float32 in any case.",
+    )
+    seed: Seed | None = Field(
+        default=0,
+        description="Of the initial weights, the shuffles and the dropout: the same rows and seed give the "
+        "same model. null draws another one for each training, and says which.",
+    )
 
     @model_validator(mode="after")
     def _has_the_familys_hyperparameters(self) -> Self:
@@ -353,6 +373,15 @@ class Training(Contract):
         return self
 
     @model_validator(mode="after")
+    def _has_the_familys_precision(self) -> Self:
+        if self.precision != "float32" and self.family not in (Family.NEURAL_NETWORK, Family.AUTO):
+            raise ValueError(
+                f"`precision` goes with family=neural_network or auto; received family={self.family}, "
+                f"precision={self.precision}"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _tunes_what_there_is(self) -> Self:
         if self.tuning is None:
             return self
@@ -362,7 +391,8 @@ class Training(Contract):
             raise ValueError(f"hyperband goes by epochs, and family={self.family} has none")
         mistakes = []
         for name, values in self.tuning.space.items():
-            texts = (self._explain_setting(name, value, "is tuned by") for value in values.ends)
+            known = self._known_settings | TUNED_OF_PREPROCESSING
+            texts = (self._explain_setting(name, value, known, "is tuned by") for value in values.ends)
             text = next((text for text in texts if text is not None), None)
             if text is not None:
                 mistakes.append(mistake(text, "tuning", "space", name))
@@ -385,18 +415,22 @@ class Training(Contract):
             mistake(text, "capacity_ladder", "steps", place, name)
             for place, step in enumerate(self.capacity_ladder.steps)
             for name, value in step.items()
-            for text in [self._explain_setting(name, value, "grows by")]
+            for text in [self._explain_setting(name, value, self._known_settings, "grows by")]
             if text is not None
         ]
         if mistakes:
             raise ValidationError.from_exception_data("Training", mistakes)
         return self
 
-    def _explain_setting(self, name: str, value: Any, verb: str) -> str | None:
+    @property
+    def _known_settings(self) -> frozenset[str]:
+        """What makes the family's model, but for a builder's own hyperparameters."""
+        if self.family is not Family.NEURAL_NETWORK:
+            return frozenset(HYPERPARAMETERS[self.family])
+        return TUNED_OF_A_FIT if self.builder else TUNED_OF_A_FIT | TUNED_OF_A_NETWORK
+
+    def _explain_setting(self, name: str, value: Any, known: Collection[str], verb: str) -> str | None:
         """Say why a setting cannot be given a value; `None` where it can."""
-        known = set(HYPERPARAMETERS[self.family])
-        if self.family is Family.NEURAL_NETWORK:
-            known = set(TUNED_OF_A_FIT if self.builder else TUNED_OF_A_FIT | TUNED_OF_A_NETWORK)
         is_the_builders = self.builder is not None and name not in type(self).model_fields
         if name not in known and not is_the_builders:
             return f"{self.family} {verb} {', '.join(sorted(known))}; received {name}"
@@ -436,6 +470,10 @@ class Gates(Contract):
     )
     floors: dict[Metric, float] = Field(
         default_factory=dict, description="Least value on the test rows, or greatest for a loss, by metric."
+    )
+    cross_validated_floors: dict[Metric, float] = Field(
+        default_factory=dict,
+        description="Least mean over the folds of `cross_validation`, or greatest for a loss, by metric.",
     )
     baseline_margin: float = Field(
         default=0.0, ge=0, description="How much better than the baseline the primary metric must be."

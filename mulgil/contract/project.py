@@ -7,9 +7,10 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, ValidationError, model_validator
 
+from mulgil.contract.cross_validation import CrossValidation
 from mulgil.contract.decision import Decision
 from mulgil.contract.dictionary import Contract, mistake
-from mulgil.contract.learning import TASK_FORMS, Gates, Metric, Task, Training
+from mulgil.contract.learning import CALLED_METRICS, TASK_FORMS, Gates, Metric, Task, Training
 from mulgil.contract.rollout import Rollout
 from mulgil.contract.sources import Source, Split
 
@@ -63,6 +64,10 @@ class Project(Contract):
     task: Annotated[Task, BeforeValidator(_task)] = Field(description="The kind of prediction.")
     source: Source = Field(description="Where the rows come from.")
     split: Split = Field(default=Split(), description="How rows are divided.")
+    cross_validation: CrossValidation | None = Field(
+        default=None,
+        description="Folds of the rows that are no test rows, on which a small table's model is scored too.",
+    )
     training: Training = Field(default=Training(), description="How the model is fitted.")
     decision: Decision | None = Field(
         default=None, description="From which probability on a yes is called; from 0.5 if not given."
@@ -80,6 +85,7 @@ class Project(Contract):
         if self.decision is not None and self.task is not Task.BINARY_CLASSIFICATION:
             text = f"a threshold goes with task=binary_classification; received task={self.task}"
             raise ValidationError.from_exception_data("Project", [mistake(text, "decision")])
+        self._has_folds_for_what_is_asked()
         if not self.task.is_classification:
             asked = {
                 ("training", "calibration"): self.training.calibration,
@@ -103,6 +109,25 @@ class Project(Contract):
         if mistakes:
             raise ValidationError.from_exception_data("Project", mistakes)
         return self
+
+    def _has_folds_for_what_is_asked(self) -> None:
+        metrics = TASK_FORMS[self.task].metrics
+        wrong = []
+        if self.cross_validation is not None and self.split.kind == "time":
+            text = "folds drawn by lot would learn from the future; received split.kind=time"
+            wrong.append(mistake(text, "cross_validation"))
+        for metric in self.gates.cross_validated_floors:
+            place = ("gates", "cross_validated_floors", metric)
+            if self.cross_validation is None:
+                wrong.append(mistake("it goes with the section cross_validation; received none", *place))
+            elif metric not in metrics:
+                text = f"{self.task} has the metrics {', '.join(metrics)}; received {metric}"
+                wrong.append(mistake(text, *place))
+            elif self.decision is not None and metric in CALLED_METRICS:
+                text = f"{metric} goes by `decision`, which is made on rows of the folds; received {metric}"
+                wrong.append(mistake(text, *place))
+        if wrong:
+            raise ValidationError.from_exception_data("Project", wrong)
 
     @property
     def primary_metric(self) -> Metric:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 from mulgil.contract.dictionary import (
     Association,
@@ -92,6 +92,45 @@ class FeatureSpecification:
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:12]
 
 
+# What a number can be filled with that is fitted to rows.
+STATISTICS = frozenset({MissingPolicy.MEAN, MissingPolicy.MEDIAN, MissingPolicy.MOST_FREQUENT})
+
+
+@dataclass(frozen=True)
+class DerivedFeature:
+    """One feature that is computed of others when it is read."""
+
+    name: str
+    type: ColumnType
+    description: str
+    expression: str
+
+
+@dataclass(frozen=True)
+class DerivedSpecification:
+    """What is computed of the features that are stored.
+
+    Attributes:
+        features: In dictionary order; there may be none.
+        codes: Which of the columns that they read are categories.
+        moments: Which are dates and times.
+        event_timestamp: The event's time, where one of them reads it: no feature has it, a request brings it.
+    """
+
+    features: tuple[DerivedFeature, ...]
+    codes: tuple[str, ...]
+    moments: tuple[str, ...]
+    event_timestamp: str | None
+
+    @property
+    def version(self) -> str:
+        """Hash of all that changes what is computed; descriptions do not."""
+        content = asdict(self)
+        for feature in content["features"]:
+            del feature["description"]
+        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:8]
+
+
 @dataclass(frozen=True)
 class PreprocessingColumn:
     """How one raw column becomes numbers; what depends on data is fitted on the training rows.
@@ -131,15 +170,31 @@ class PreprocessingSpecification:
     columns: tuple[PreprocessingColumn, ...]
     moments: tuple[str, ...] = ()
 
+    def adjusted(self, imputation: str | None, scaling: str | None) -> PreprocessingSpecification:
+        """Return this with other fillings and sizes of numbers, of those that are filled or scaled by rows.
+
+        Args:
+            imputation: What fills a number in place of a statistic; `None` leaves each its own.
+            scaling: How a number is scaled that is scaled at all; `None` leaves each its own.
+        """
+
+        def adjust(column: PreprocessingColumn) -> PreprocessingColumn:
+            if column.is_categorical or column.image is not None:
+                return column
+            if imputation is not None and column.missing in STATISTICS:
+                column = replace(column, missing=MissingPolicy(imputation))
+            if scaling is not None and column.scaling is not Scaling.NONE:
+                column = replace(column, scaling=Scaling(scaling))
+            return column
+
+        return replace(self, columns=tuple(adjust(column) for column in self.columns))
+
 
 def specify_validation(dictionary: DataDictionary) -> ValidationSpecification:
     """Derive what TFDV's schema says."""
-    keys = {dictionary.entity.name, dictionary.event_timestamp.name}
     return ValidationSpecification(
         columns=tuple(
-            _statistics(column)
-            for column in dictionary.kept
-            if column.name not in keys and column.type is not ColumnType.TIMESTAMP
+            _statistics(column) for column in dictionary.kept if column.name not in dictionary.keys
         ),
     )
 
@@ -151,6 +206,22 @@ def specify_features(dictionary: DataDictionary) -> FeatureSpecification:
         entity_type=dictionary.entity.type,
         event_timestamp=dictionary.event_timestamp.name,
         features=tuple(Feature(c.name, c.type, c.description) for c in dictionary.stored),
+    )
+
+
+def specify_derived(dictionary: DataDictionary) -> DerivedSpecification:
+    """Derive what the feature store computes of what it keeps."""
+    features = tuple(
+        DerivedFeature(column.name, column.type, column.description, column.derived)
+        for column in dictionary.features
+        if column.derived is not None
+    )
+    time = dictionary.event_timestamp.name
+    return DerivedSpecification(
+        features=features,
+        codes=tuple(c.name for c in dictionary.inputs if c.type is ColumnType.CATEGORY),
+        moments=dictionary.moments,
+        event_timestamp=time if time in dictionary.moments else None,
     )
 
 

@@ -39,6 +39,7 @@ class ProjectDraft:
         task: Its task.
         source: The `source` section.
         split: The `split` section; empty keeps what is usual.
+        training: The `training` section; empty keeps what is usual.
         columns: Of the dictionary, in the order of the source, then those that ingestion makes.
         decisions: What a run may not go through without, or may go wrong by; for the one who drafts.
     """
@@ -48,4 +49,5 @@ class ProjectDraft:
     source: Mapping[str, Any]
     columns: tuple[ColumnDraft, ...]
     split: Mapping[str, Any] = field(default_factory=dict)
+    training: Mapping[str, Any] = field(default_factory=dict)
     decisions: tuple[str, ...] = ()

@@ -27,8 +27,9 @@ def render_project(draft: ProjectDraft) -> str:
         "source:",
         *_section(draft.source),
     ]
-    if draft.split:
-        lines += ["split:", *_section(draft.split)]
+    for section, values in (("split", draft.split), ("training", draft.training)):
+        if values:
+            lines += [f"{section}:", *_section(values)]
     lines += ["# gates: {floors: {metric: value}} refuses a model that is worse than you can use."]
     return "\n".join([*lines, ""])
 
@@ -56,6 +57,8 @@ def _section(values: Mapping[str, Any]) -> list[str]:
 
 
 def _entry(key: str, value: Any) -> str:
+    if isinstance(value, Mapping):
+        return f"{key}: {{{', '.join(_entry(*pair) for pair in value.items())}}}"
     if isinstance(value, Sequence) and not isinstance(value, str):
         return f"{key}: [{', '.join(map(_scalar, value))}]"
     return f"{key}: {_scalar(value)}"

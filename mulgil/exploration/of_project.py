@@ -37,6 +37,9 @@ def explored_table(
     told = {column.name for column in other_targets}
     told |= {name for column in dictionary.targets if column.expression for name in column.expression.columns}
     shown = {name: cells for name, cells in columns.items() if name not in told - {target.name}}
+    if dictionary.created_timestamp is not None:
+        # It is later than the event by its meaning.
+        shown.pop(dictionary.created_timestamp.name, None)
     rows = len(shown[target.name])
     is_newest = np.arange(rows) >= rows - newest_rows
     shown = thin_out(shown)

@@ -67,8 +67,9 @@ def compare_newest_span(explored: Explored, columns: Sequence[ColumnProfile]) ->
     compared = [profile for profile in columns if profile.kind is not Kind.TIME]
     found: list[tuple[float, SpanDifference]] = []
     for profile in compared:
-        values = profile.numbers if is_number(profile) else np.where(profile.codes < 0, np.nan, profile.codes)
-        cells = divide_with_missing(values[~is_newest], values[is_newest], is_ordered=is_number(profile))
+        is_ordered = _is_ordered(profile)
+        values = profile.numbers if is_ordered else np.where(profile.codes < 0, np.nan, profile.codes)
+        cells = divide_with_missing(values[~is_newest], values[is_newest], is_ordered=is_ordered)
         if cells is None:
             continue
         rows = int(is_newest.sum())
@@ -86,11 +87,15 @@ def compare_newest_span(explored: Explored, columns: Sequence[ColumnProfile]) ->
     )
 
 
+def _is_ordered(profile: ColumnProfile) -> bool:
+    return is_number(profile) and profile.kind is not Kind.TRUTH
+
+
 def _name(profile: ColumnProfile, bounds: Bounds, *, is_hidden: bool) -> str:
     if math.isnan(bounds[0]):
         return name_cell(bounds)
     if is_hidden:
         return "a value"
-    if is_number(profile):
+    if _is_ordered(profile):
         return name_cell(bounds)
     return words_of(profile).get(int(bounds[0]), "a rare value")

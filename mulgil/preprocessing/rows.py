@@ -37,6 +37,7 @@ _ARROW_TYPES = {
     ColumnType.INTEGER: pa.int64(),
     ColumnType.BOOLEAN: pa.bool_(),
     ColumnType.CATEGORY: pa.string(),
+    ColumnType.TEXT: pa.string(),
     ColumnType.IMAGE: pa.binary(),
     ColumnType.TIMESTAMP: pa.timestamp("us", tz="UTC"),
 }
@@ -52,12 +53,14 @@ class TrainingRows:
             several targets a column each.
         left_out: How many rows lacked a value whose policy is `drop_row`; they are not among `features`.
         derived: Which of the features are computed from the others.
+        entities: What each row is about, where rows of one entity must stay together.
     """
 
     features: pa.Table
     target: npt.NDArray[Any]
     left_out: int
     derived: frozenset[str] = frozenset()
+    entities: npt.NDArray[Any] | None = None
 
     def __len__(self) -> int:
         return len(self.target)
@@ -88,6 +91,7 @@ class TrainingRows:
             self.target[places],
             left_out=0,
             derived=self.derived,
+            entities=None if self.entities is None else self.entities[places],
         )
 
     def joined(self, other: TrainingRows) -> TrainingRows:
@@ -97,6 +101,9 @@ class TrainingRows:
             target=np.concatenate([self.target, other.target]),
             left_out=self.left_out + other.left_out,
             derived=self.derived,
+            entities=None
+            if self.entities is None or other.entities is None
+            else np.concatenate([self.entities, other.entities]),
         )
 
 
@@ -105,13 +112,16 @@ def read_manifest(training_rows_path: Path) -> DatasetManifest:
     return DatasetManifest.read(training_rows_path / DATASET_MANIFEST)
 
 
-def read_rows(training_rows_path: Path, split: str, dictionary: DataDictionary) -> TrainingRows:
+def read_rows(
+    training_rows_path: Path, split: str, dictionary: DataDictionary, *, has_entities: bool = False
+) -> TrainingRows:
     """Read one split.
 
     Args:
         training_rows_path: A directory with one Parquet file a split.
         split: Its name.
         dictionary: What the columns mean.
+        has_entities: Whether to read what each row is about, too.
 
     Returns:
         Its rows, with every class among them.
@@ -122,21 +132,31 @@ def read_rows(training_rows_path: Path, split: str, dictionary: DataDictionary) 
             numbers.
     """
     path = training_rows_path / f"{split}.parquet"
-    columns = [*dictionary.inputs, *dictionary.targets]
-    rows = convert_rows(path, cast_rows(path, _read(path, columns), columns), dictionary)
+    columns = columns_of(dictionary, has_entities=has_entities)
+    rows = convert_rows(
+        path, cast_rows(path, _read(path, columns), columns), dictionary, has_entities=has_entities
+    )
     tally = TargetTally(path, dictionary.targets)
     tally.add(rows.target)
     tally.check()
     return rows
 
 
-def convert_rows(path: Path, table: pa.Table, dictionary: DataDictionary) -> TrainingRows:
+def columns_of(dictionary: DataDictionary, *, has_entities: bool = False) -> list[Column]:
+    """Return the columns that are read of a split."""
+    return [*dictionary.inputs, *dictionary.targets, *([dictionary.entity] if has_entities else [])]
+
+
+def convert_rows(
+    path: Path, table: pa.Table, dictionary: DataDictionary, *, has_entities: bool = False
+) -> TrainingRows:
     """Bring some rows of a split to what the dictionary says, and leave out those that it says to drop.
 
     Args:
         path: Where they are from.
         table: They themselves, in the dictionary's types; of its inputs and targets, it has them all.
         dictionary: What the columns mean.
+        has_entities: Whether the table has, and the rows are to have, what each of them is about.
     """
     table = _derive(table, dictionary)
     columns = (*dictionary.features, *dictionary.inputs)
@@ -164,6 +184,7 @@ def convert_rows(path: Path, table: pa.Table, dictionary: DataDictionary) -> Tra
         target,
         left_out=len(table) - len(kept),
         derived=frozenset(column.name for column in dictionary.features if column.is_derived_feature),
+        entities=kept[dictionary.entity.name].to_numpy() if has_entities else None,
     )
 
 

@@ -15,13 +15,14 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from mulgil.contract import DataDictionary, MissingPolicy
+from mulgil.contract import Column, DataDictionary, MissingPolicy
 from mulgil.contract.specifications import specify_preprocessing
 from mulgil.preprocessing.rows import (
     TargetTally,
     TrainingRows,
     cast_rows,
     check_columns,
+    columns_of,
     convert_rows,
     read_rows,
     reading,
@@ -43,6 +44,7 @@ class StoredRows:
         batch_rows: How many are read at once.
         rows: How many there are.
         left_out: How many others lacked a value whose policy is `drop_row`.
+        has_entities: Whether what each of them is about is read too.
     """
 
     paths: tuple[Path, ...]
@@ -50,13 +52,14 @@ class StoredRows:
     batch_rows: int
     rows: int
     left_out: int
+    has_entities: bool = False
 
     def __len__(self) -> int:
         return self.rows
 
     def batches(self) -> Iterator[TrainingRows]:
         """Read all rows, some at a time."""
-        return _read(self.paths, self.dictionary, self.batch_rows)
+        return _read(self.paths, self.dictionary, self.batch_rows, has_entities=self.has_entities)
 
     def columns(self, names: Collection[str]) -> Iterator[dict[str, npt.NDArray[Any]]]:
         """Read some of the features, as `TrainingRows.tensors` has them, some rows at a time."""
@@ -84,6 +87,9 @@ class StoredRows:
             np.concatenate([part.target for part in found]),
             left_out=self.left_out,
             derived=found[0].derived,
+            entities=np.concatenate([part.entities for part in found if part.entities is not None])
+            if self.has_entities
+            else None,
         )
 
     def evenly(self, count: int) -> TrainingRows:
@@ -105,11 +111,17 @@ class StoredRows:
             self.batch_rows,
             self.rows + other.rows,
             self.left_out + other.left_out,
+            self.has_entities,
         )
 
 
 def open_rows(
-    training_rows_path: Path, split: str, dictionary: DataDictionary, batch_rows: int
+    training_rows_path: Path,
+    split: str,
+    dictionary: DataDictionary,
+    batch_rows: int,
+    *,
+    has_entities: bool = False,
 ) -> StoredRows:
     """Read one split once, and check what `read_rows` checks.
 
@@ -118,6 +130,7 @@ def open_rows(
         split: Its name.
         dictionary: What the columns mean.
         batch_rows: How many rows are in memory at once.
+        has_entities: Whether to read what each row is about, too.
 
     Raises:
         InputError: As `read_rows`.
@@ -129,7 +142,7 @@ def open_rows(
         tally.add(batch.target)
         rows, left_out = rows + len(batch), left_out + batch.left_out
     tally.check()
-    return StoredRows((path,), dictionary, batch_rows, rows, left_out)
+    return StoredRows((path,), dictionary, batch_rows, rows, left_out, has_entities)
 
 
 def count_rows(training_rows_path: Path, split: str) -> int:
@@ -189,15 +202,17 @@ def _narrow(dictionary: DataDictionary, names: Collection[str]) -> DataDictionar
     return dictionary.model_copy(update={"columns": columns})
 
 
-def _read(paths: Sequence[Path], dictionary: DataDictionary, rows: int) -> Iterator[TrainingRows]:
-    for path, table in _regroup(_read_tables(paths, dictionary, rows), rows):
-        yield convert_rows(path, table, dictionary)
+def _read(
+    paths: Sequence[Path], dictionary: DataDictionary, rows: int, *, has_entities: bool = False
+) -> Iterator[TrainingRows]:
+    columns = columns_of(dictionary, has_entities=has_entities)
+    for path, table in _regroup(_read_tables(paths, columns, rows), rows):
+        yield convert_rows(path, table, dictionary, has_entities=has_entities)
 
 
 def _read_tables(
-    paths: Sequence[Path], dictionary: DataDictionary, rows: int
+    paths: Sequence[Path], columns: Sequence[Column], rows: int
 ) -> Iterator[tuple[Path, pa.Table]]:
-    columns = [*dictionary.inputs, *dictionary.targets]
     names = [column.name for column in columns]
     for path in paths:
         # Without a buffer, or with one made ahead, a row group's columns would be in memory whole.

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
+from markupsafe import Markup
+
 from mulgil.artifacts import ColumnDistribution
 from mulgil.contract import Column, ColumnRole
+from mulgil.divergence import name_cell
 from mulgil.reports.charts import Axis, Line, axis_around, draw_bars, draw_lines
 from mulgil.reports.evidence import RunEvidence
 from mulgil.reports.figures import Figure
@@ -25,6 +29,7 @@ class ColumnFigures:
         is_hidden: Whether its values may not be shown.
         by_answer: All its rows, by the target's answer.
         by_split: Its shares in each split.
+        cells: What the distances between splits were measured in, where the bars are other bins.
         missing: Rows without a value.
     """
 
@@ -32,6 +37,7 @@ class ColumnFigures:
     is_hidden: bool
     by_answer: Figure | None = None
     by_split: Figure | None = None
+    cells: Figure | None = None
     missing: int = 0
 
 
@@ -81,7 +87,26 @@ def _draw_column(column: Column, spread: ColumnDistribution) -> ColumnFigures:
         ),
     )
     return ColumnFigures(
-        column, False, by_answer, _draw_splits(column, spread, bins, axis), sum(spread.missing.values())
+        column,
+        False,
+        by_answer,
+        _draw_splits(column, spread, bins, axis),
+        _list_cells(column, spread),
+        sum(spread.missing.values()),
+    )
+
+
+def _list_cells(column: Column, spread: ColumnDistribution) -> Figure | None:
+    """Return the rows in each cell of the distances as a table; those empty in every split are left out."""
+    if not spread.cells:
+        return None
+    names = map(name_cell, pairwise((-math.inf, *spread.cell_edges, math.inf)))
+    counts = zip(names, *spread.cells.values(), strict=True)
+    return Figure(
+        title=f"Cells behind the distances of {column.name}",
+        picture=Markup(),
+        head=(column.unit or "value", *(f"{split} (rows)" for split in spread.cells)),
+        body=tuple((name, *map(format_number, rows)) for name, *rows in counts if any(rows)),
     )
 
 

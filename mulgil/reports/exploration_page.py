@@ -13,6 +13,7 @@ from mulgil.exploration.columns import BINS, Explored, is_number, words_of
 from mulgil.exploration.findings import ColumnFinding, Findings
 from mulgil.reports.charts import Axis, axis_around, draw_bars, draw_points
 from mulgil.reports.figures import Figure
+from mulgil.reports.image_figures import arrange_images
 from mulgil.reports.page import format_number, open_templates
 
 # More of them are read by nobody. Chosen by eye.
@@ -53,7 +54,13 @@ def render_exploration_page(name: str, explored: Explored, findings: Findings) -
         explored: The table.
         findings: What was found of it.
     """
-    cards = [_card(explored, found.profile, found) for found in findings.columns]
+    grids = arrange_images(explored)
+    shown_as_images = {grid.column for grid in grids}
+    cards = [
+        _card(explored, found.profile, found)
+        for found in findings.columns
+        if found.profile.name not in shown_as_images
+    ]
     return (
         open_templates()
         .get_template("exploration.html.jinja")
@@ -66,6 +73,7 @@ def render_exploration_page(name: str, explored: Explored, findings: Findings) -
             powers=[card for card in cards if card.found is not None and card.found.power is not None],
             cards=cards,
             map=_draw_map(explored, findings),
+            grids=grids,
             is_target_hidden=explored.target.name in explored.hidden,
         )
     )

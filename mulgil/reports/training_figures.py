@@ -97,7 +97,7 @@ def tell_gain(points: Sequence[LearningCurvePoint]) -> str:
     told = f"{told} (standard error {error:.4f}, by pairs of {len(gains)} folds)"
     if mean > _SURE * error:
         return f"{told}: more rows may bring more."
-    return f"{told}: no more than chance makes of it, so more rows alone may bring little."
+    return f"{told}: chance can make as much of it, so these folds do not tell whether more rows bring more."
 
 
 def _tell_stages(history: TrainingHistory, evaluation: Evaluation | None) -> tuple[Stage, ...]:
@@ -174,7 +174,7 @@ def _tell_test(evaluation: Evaluation, history: TrainingHistory) -> Stage:
     ]
     return Stage(
         "One look at the test rows",
-        f"{evaluation.rows:,} rows that nothing before it read",
+        f"{evaluation.rows:,} rows that no fit and no choice before it read",
         " and ".join(history.rows),
         history.parameters,
         test="; ".join(told),

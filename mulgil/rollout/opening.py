@@ -9,6 +9,7 @@ from typing import Any
 
 import httpx
 
+from mulgil.artifacts import Check, Verdict
 from mulgil.contract.rollout import Rollout
 from mulgil.endpoint_access import authorization
 from mulgil.errors import InputError, TemporaryError, describe
@@ -129,9 +130,11 @@ def finish(rollout: RolloutRecord) -> None:
     """Call a promoted version the champion, where it is a registered one."""
     registered = rollout.candidate["metadata"].get("annotations", {}).get(_MODEL_ANNOTATION)
     if rollout.phase is Phase.PROMOTED and registered:
-        from mulgil.registry import promote
+        from mulgil.registry import CHAMPION, give_alias
 
-        promote(registered, rollout.candidate_version)
+        check = Check(name="rolled_out", is_passed=True, reason=rollout.reason)
+        verdict = Verdict.of("roll_out_model", f"{registered} {rollout.candidate_version}", [check])
+        give_alias(registered, rollout.candidate_version, CHAMPION, verdict)
 
 
 def _addresses(rollout: RolloutRecord, sight: Sight, driver: Driver) -> tuple[str, str] | None:

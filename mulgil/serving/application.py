@@ -90,8 +90,9 @@ class Application:
         self.answers = model.answers
         self.image = None if model.image is None else model.image.name
         self.outputs = tuple(output.name for output in model.answers.tensors)
-        self.metrics = metrics.Metrics(name, version, model.names, model.answers, numbers)
+        self.metrics = metrics.Metrics(name, version, model.judged, model.answers, numbers)
         self.request_log = request_log or RequestLog()
+        self._judged = frozenset(model.judged)
         columns = tuple(model.columns.values())
         model.store.observe = self.metrics.lookups.observe
         self._keys = TypedKeyReader(model.store.entity)
@@ -245,7 +246,7 @@ class Application:
     def count_violations(self, violations: Sequence[Violation]) -> None:
         """Count values that the dictionary does not allow; a column that it does not know is none of them."""
         for violation in violations:
-            if violation.column in self._model.columns:
+            if violation.column in self._judged:
                 self.metrics.violations.add(violation.column, violation.outcome)
 
     def _predict_v1(self, request: Request, _: bytes) -> Response:

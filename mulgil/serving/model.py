@@ -124,6 +124,12 @@ class ServedModel:
         """The columns that the model reads, in order."""
         return self._check.names
 
+    @property
+    def judged(self) -> tuple[str, ...]:
+        """The columns that a request can be refused for: what it carries, and what must be derived of it."""
+        derived = (c for c in self.features.values() if c.is_derived_feature)
+        return *self.names, *(column.name for column in derived if column.missing.is_value_required)
+
     def predict(
         self, columns: RawColumns, rows: int, warnings: list[Violation] | None = None
     ) -> list[Numbers]:

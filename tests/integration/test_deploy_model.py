@@ -38,7 +38,7 @@ class Desk:
 
     def __init__(self, folder):
         self.folder = folder
-        self.promoted = []
+        self.aliases = []
         self.reason_for_rollout = None
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
@@ -83,9 +83,18 @@ class Desk:
             timeout_seconds=timeout_seconds,
             platform=platform or self.plane,
             locate=find_bundle,
-            promote=lambda name, version: self.promoted.append((name, version)),
+            give_alias=self.give_alias,
             reason_for_rollout=lambda policy, manifest: self.reason_for_rollout,
         )
+
+    def give_alias(self, name, version, alias, verdict):
+        verdict.require_approval()
+        assert verdict.subject == RegisteredModel.read(self.folder / "registered.json").bundle_fingerprint
+        self.aliases.append((name, version, alias, [check.name for check in verdict.checks]))
+
+    @property
+    def promoted(self):
+        return [(name, version) for name, version, alias, _ in self.aliases if alias == "champion"]
 
     def ask(self):
         item = self.plane.get("heart", "clinic")
@@ -120,7 +129,10 @@ def test_a_deployed_model_answers_and_is_the_champion(desk, capsys):
     assert endpoint.url.endswith("/serving/clinic/heart")
     assert endpoint.prediction == pytest.approx(network(0).predict(ROW)[0], abs=1e-6)
     assert endpoint.example == ROW
-    assert desk.promoted == [("heart", "3")]
+    assert desk.aliases == [
+        ("heart", "3", "staging", ["evaluated"]),
+        ("heart", "3", "champion", ["evaluated", "answered"]),
+    ]
     written = yaml.safe_load(desk.paths["manifest_path"].read_text(encoding="utf-8"))
     assert desk.plane.get("heart", "clinic")["spec"] == written["spec"]
     assert f"heart version 3 serves at {endpoint.url}" in capsys.readouterr().out
@@ -253,6 +265,7 @@ def test_a_smoke_request_that_goes_wrong_puts_the_version_before_back(desk):
     assert "ready on http://127.0.0.1:" in str(failure.value)
     assert desk.ask() == "3"
     assert desk.promoted == [("heart", "3")]
+    assert desk.aliases[-1][:3] == ("heart", "4", "staging"), "approved, and never the champion"
 
 
 def flags(paths):

@@ -1,5 +1,6 @@
 """`mulgil explore`: the page of a project and of a bare table."""
 
+import base64
 import re
 
 import numpy as np
@@ -7,6 +8,7 @@ import pandas as pd
 import pytest
 
 from mulgil import cli
+from mulgil.images import encode_png, measure_image
 
 
 @pytest.fixture
@@ -78,6 +80,25 @@ def test_a_table_without_a_target_is_asked_for_one(explore, table):
 
     assert (code, page) == (2, "")
     assert "name the column to predict: --target" in printed
+
+
+def test_images_are_shown_by_class(explore, tmp_path):
+    for place in range(40):
+        file = tmp_path / "pets" / ("cat", "dog")[place % 2] / f"{place}.png"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(encode_png(np.full((300, 200), place, np.uint8)))
+    (tmp_path / "pets" / "cat" / "broken.png").write_bytes(b"no image")
+
+    code, printed, page = explore(str(tmp_path / "pets"))
+
+    assert code == 0, printed
+    _, _, page = page.partition('<section id="images">')
+    rows = re.findall(r'<tr><th scope="row">(cat|dog)</th>', page)
+    assert sorted(rows) == ["cat", "dog"]
+    images = re.findall(r'alt="Row \d+" title="Row \d+" src="data:image/png;base64,([^"]+)"', page)
+    # Eight of each class; that it was not read is said by ingestion.
+    assert 14 <= len(images) <= 16
+    assert {measure_image(base64.b64decode(image)) for image in images} == {(96, 64)}
 
 
 def test_a_newest_span_that_is_otherwise_is_told_in_plain_words_and_one_that_is_alike_too(

@@ -33,6 +33,25 @@ def checkout(tmp_path: Path) -> Path:
     return tmp_path
 
 
+def write_derived(folder: Path) -> Path:
+    """Write a project with a derived column."""
+    folder.mkdir()
+    (folder / "project.yaml").write_text(
+        "name: ratios\nproblem: {goal: g, success_measure: s}\ntask: binary_classification\n"
+        "source: {kind: csv, location: rows.csv}\n"
+    )
+    (folder / "data_dictionary.yaml").write_text(
+        "columns:\n"
+        "- {name: key, role: entity, type: integer, description: Who.}\n"
+        "- {name: at, role: event_timestamp, type: timestamp, description: When.}\n"
+        "- {name: ill, role: target, type: boolean, description: Whether.}\n"
+        "- {name: debt, type: float, description: Owed.}\n"
+        "- {name: income, type: float, description: Earned.}\n"
+        "- {name: ratio, type: float, derived: debt / income, missing: mean, description: Ratio.}\n"
+    )
+    return folder
+
+
 def feast(checkout: Path, *arguments: str, project: str | None = None) -> str:
     environment = {key: value for key, value in os.environ.items() if key != "MULGIL_PROJECT"}
     environment |= {"PYTHONPATH": str(SOURCE_ROOT)} | ({"MULGIL_PROJECT": project} if project else {})
@@ -53,8 +72,9 @@ def test_apply_list_and_materialize_work_by_hand_and_leave_other_definitions_alo
     breast_cancer = load_project(SOURCE_ROOT / "projects" / "breast_cancer")
     name = f"breast_cancer_{specify_features(breast_cancer.dictionary).version}"
 
-    # From a fresh clone: nothing is there yet.
-    assert f"Deploying infrastructure for {name}" in feast(checkout, "apply")
+    # From a fresh clone: nothing is there yet. The first is a project of one's own.
+    ratios = str(write_derived(checkout / "ratios"))
+    assert "Deploying infrastructure for ratios_" in feast(checkout, "apply", project=ratios)
 
     # A run of another project.
     seen = datetime(2020, 1, 1, tzinfo=UTC)
@@ -71,7 +91,9 @@ def test_apply_list_and_materialize_work_by_hand_and_leave_other_definitions_alo
     store.apply([other.entity, other.source, other.view, other.service])
     store.materialize(seen, seen, feature_views=[other.view.name])
 
-    feast(checkout, "apply")
+    assert f"Deploying infrastructure for {name}" in feast(checkout, "apply")
+    (kept,) = open_feature_store(layout.registry, layout.root / "unused.db").list_on_demand_feature_views()
+    assert kept.name.startswith("ratios_") and [field.name for field in kept.features] == ["ratio"]
     listed = feast(checkout, "feature-views", "list")
     assert name in listed
     assert other.view.name in listed

@@ -16,6 +16,7 @@ from components.ingest_data.core import ingest_data
 from mulgil import cli
 from mulgil.artifacts import DatasetManifest
 from mulgil.contract import ColumnRole, load_project
+from mulgil.images import encode_png
 
 
 @pytest.fixture
@@ -642,3 +643,55 @@ def test_a_file_of_two_encodings_is_told(init, tmp_path, garbled, words):
     assert "the file is read as cp1252" in printed
     assert ("two encodings" in printed) == bool(words)
     assert words is None or words in " ".join(printed.split())
+
+
+def test_a_folder_of_images_by_class_is_drafted_and_ingested_whole(init, tmp_path):
+    images = tmp_path / "images"
+    for place in range(60):
+        file = images / ("cat", "dog")[place % 2] / f"{place}.png"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(encode_png(np.full((200, 100, 3), (place, 90, 30), np.uint8)))
+    (images / "dog" / "notes.txt").write_text("two are of a fox")
+
+    code, printed = init(images)
+
+    assert code == 0, printed
+    folder = load_project(tmp_path / "drafted")
+    column = next(column for column in folder.dictionary.columns if column.name == "image")
+    # As high and wide as they are to each other, and in colour as they are.
+    assert (column.image.height, column.image.width, column.image.colors) == (64, 32, "rgb")
+    assert folder.project.training.convolutions == (32, 64)
+    manifest = ingest_data(
+        project_path=tmp_path / "drafted",
+        source="",
+        dataset_path=tmp_path / "dataset",
+        quarantine_path=tmp_path / "quarantine",
+    )
+    assert (sum(manifest.rows.values()), manifest.rows_quarantined) == (60, 1)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--target", "colour"], "A folder of images has no such columns"),
+        (["--entity", "path"], "A folder of images has no such columns"),
+        ([], "There is nothing to learn"),
+    ],
+)
+def test_a_folder_of_images_that_cannot_be_drafted_from_says_why(init, tmp_path, options, words):
+    file = tmp_path / "images" / "cat" / "1.png"
+    file.parent.mkdir(parents=True)
+    file.write_bytes(encode_png(np.zeros((9, 9), np.uint8)))
+
+    code, printed = init(tmp_path / "images", *options)
+
+    assert code == 2
+    assert words in printed
+    assert not (tmp_path / "drafted").exists()
+
+
+def test_a_table_needs_a_target(init, table, tmp_path):
+    code, printed = init(table)
+
+    assert code == 2
+    assert "--target COLUMN" in printed

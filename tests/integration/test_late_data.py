@@ -1,6 +1,8 @@
 """Rows that are shuffled, come late and come twice: what each is joined with, from source to server."""
 
+import json
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -8,14 +10,23 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import yaml
+from fitted_families import check_served_as_fitted
+from learning_project import LearningProject
 
 import components.ingest_data.looking_back as looking_back
 import components.ingest_data.parquet_source as parquet_source
 from components.ingest_data.core import ingest_data
 from components.materialize_features.core import materialize_features
+from feature_repo.feature_store import open_feature_store
+from feature_repo.layout import StoreLayout
 from mulgil.artifacts import SPLITS, Check, DatasetManifest, FeatureServiceReference, Verdict
-from mulgil.contract import load_project
+from mulgil.contract import ColumnType, load_project
+from mulgil.contract.learning import Family
 from mulgil.preprocessing.rows import read_rows
+from mulgil.serving.application import Application
+from mulgil.serving.derivation import Derivation
+from mulgil.serving.messages import Request
+from mulgil.serving.model import ServedModel
 from mulgil.serving.online_store import OnlineStore
 
 START = datetime(2024, 1, 1, tzinfo=UTC)
@@ -26,6 +37,7 @@ task: binary_classification
 source: {kind: parquet, location: rows.parquet}
 split: {kind: group}
 """
+PLAN_DAY = 'cross(plan, code(weekday(at, "Asia/Seoul")))'
 AGGREGATES = {
     "mean_week": ("mean", "spend", "7 days"),
     "sum_day": ("sum", "spend", "1 day"),
@@ -48,7 +60,10 @@ def describe():
         {"name": "spend", "type": "float", "missing": "mean"},
         {"name": "visited", "type": "boolean", "missing": "most_frequent"},
         {"name": "first_seen", "role": "input", "type": "timestamp", "missing": "keep"},
-        {"name": "rise", "type": "float", "missing": "median", "derived": "spend / mean_week"},
+        {"name": "rise", "type": "float", "missing": "drop_row", "derived": "spend / mean_week"},
+        {"name": "plan", "type": "category", "missing": "new_category", "categories": ["a", "b"]},
+        {"name": "is_night", "type": "boolean", "missing": "most_frequent", "derived": "hour(at) < 6"},
+        {"name": "plan_day", "type": "category", "missing": "new_category", "derived": PLAN_DAY},
         {"name": "age", "type": "float", "missing": "median", "derived": "days_between(first_seen, at)"},
     ]
     for name, (function, of, over) in AGGREGATES.items():
@@ -72,6 +87,7 @@ def draw_rows():
             "gone": chance.random(count) < 0.4,
             "spend": np.where(chance.random(count) < 0.1, np.nan, chance.normal(50, 20, count)),
             "visited": [None if r < 0.1 else bool(r < 0.6) for r in chance.random(count)],
+            "plan": [None if r < 0.2 else "a" if r < 0.6 else "b" for r in chance.random(count)],
             "first_seen": [moment - timedelta(days=int(d)) for moment, d in zip(at, hours, strict=True)],
         }
     )
@@ -125,7 +141,8 @@ def late(tmp_path_factory):
             feature_service_path=folder / "service.json",
         )
     past = pd.DataFrame([look_back(frame, row) for _, row in frame.iterrows()], index=frame.index)
-    return folder, frame.join(past)
+    expected = frame.join(past)
+    return folder, expected.assign(rise_base=expected.spend / expected.mean_week)
 
 
 def same(found, expected):
@@ -171,12 +188,73 @@ def test_by_entity_the_server_has_what_training_had_of_the_entitys_last_row(late
     assert {row["at"] for row in served} == {moment.isoformat() for moment in last["at"]}
 
 
-def test_a_model_learns_from_them_and_from_what_is_derived_of_them(late):
-    folder, _ = late
+def test_feast_computes_what_is_derived_as_training_and_the_server_do(late):
+    folder, expected = late
     dictionary = load_project(folder).dictionary
-    rows = read_rows(folder / "rows", "train", dictionary)
-    ratio = rows.tensors["rise"]
+    reference = FeatureServiceReference.read(folder / "service.json")
+    layout = StoreLayout(folder / "home" / "feature_store")
+    feast = open_feature_store(layout.registry, Path(reference.online_store))
+    service = feast.get_feature_service(reference.derived_name)
+    last = expected.sort_values("at").groupby("who").tail(1)
 
-    own = rows.tensors["spend"].astype(float) / rows.tensors["mean_week"].astype(float)
-    np.testing.assert_allclose(ratio, own.astype(np.float32), rtol=1e-6)
-    assert np.isfinite(ratio).sum() > 50
+    asked = [{"who": who, "at": at.to_pydatetime()} for who, at in zip(last.who, last["at"], strict=True)]
+    online = feast.get_online_features(features=service, entity_rows=asked).to_dict()
+
+    store = OnlineStore(reference, dictionary)
+    columns = pd.DataFrame(store.unpack(store.read(list(last.who)))).astype(object)
+    columns = columns.where(columns.notna(), None).to_dict("list")
+    made = [column for column in dictionary.features if column.is_derived_feature]
+    for column in made:
+        derivation = Derivation(column, dictionary.inputs)
+        served = [derivation.of_columns(columns, place) for place in range(len(last))]
+        assert sum(value is not None for value in served) > 10
+        rounded = [float(np.float32(one)) if isinstance(one, float) else one for one in served]
+        assert online[column.name] == rounded, column.name
+    assert {type(value) for value in online["is_night"]} == {bool}
+
+    rows = read_rows(folder / "rows", "train", dictionary)
+    keys = pq.read_table(folder / "rows" / "train.parquet", columns=["who", "at"]).to_pandas()
+    joined = feast.get_historical_features(entity_df=keys, features=service).to_df()
+    # Training leaves out the rows of which no rise is known.
+    joined = joined[joined.rise.notna()]
+    for column in made:
+        learned, found = rows.tensors[column.name], joined[column.name]
+        if column.type is ColumnType.CATEGORY:
+            assert found.fillna("").tolist() == learned.tolist()
+        else:
+            numbers = found.astype("Float64").to_numpy(np.float32, na_value=np.nan)
+            np.testing.assert_array_equal(numbers, learned)
+
+
+def test_a_model_of_them_is_served_as_it_was_fitted_by_columns_and_by_entity(late, tmp_path):
+    folder, expected = late
+    project = LearningProject(load_project(folder), folder / "rows", folder / "service.json")
+    check_served_as_fitted(project, Family.LINEAR, tmp_path / "bundle")
+    model = ServedModel(tmp_path / "bundle")
+    application = Application(model, name="late", version="1")
+
+    def ask(*instances):
+        body = json.dumps({"instances": instances}).encode()
+        response = application.handle(Request("POST", "/v1/models/late:predict", {}, body))
+        return response.status, json.loads(response.body)
+
+    whole = expected[expected.rise_base.notna()].sort_values("at").groupby("who").tail(1)
+    last = expected.sort_values("at").groupby("who").tail(1)
+    who = sorted({*whole["at"]} & {*last["at"]})[0]
+    (key,) = last[last["at"] == who].who
+    ((stored,),) = [model.store.unpack(model.store.read([key]))]
+
+    assert ask({"who": key}) == ask(stored)
+    assert ask({"who": key})[0] == 200
+
+    # What is forgotten is not filled, and what is required is derived or refused; both are counted.
+    status, answer = ask({name: value for name, value in stored.items() if name != "mean_week"})
+    assert status == 400
+    assert "instance 0, column mean_week: expected a number of the entity's past" in answer["error"]
+    status, answer = ask({**stored, "mean_week": None})
+    assert status == 400
+    assert "column rise: expected values of which spend / mean_week can be computed" in answer["error"]
+    counted = application.metrics.render().decode()
+    for column in ("mean_week", "rise"):
+        (line,) = [one for one in counted.splitlines() if f'column="{column}",outcome="refused"' in one]
+        assert line.endswith(" 1.0") or line.endswith(" 1")

@@ -11,7 +11,7 @@ import pytest
 from learning_project import write_project, write_rows
 
 from components.ingest_data import core as ingestion
-from components.train_model import comparison, core, tuning
+from components.train_model import comparison, core, splits, tuning
 from components.train_model.learners import Curve
 from mulgil.artifacts import SPLITS
 from mulgil.contract import ColumnType, Task, load_project
@@ -163,7 +163,7 @@ def look_for_the_target_in_fillings(project, rows, other_target):
     """Train on the rows, and on the same with another target: what fills and scales must be the same."""
     columns = specify_preprocessing(project.folder.dictionary)
     one, other = (
-        core.fit_transform(columns, TrainingRows(rows.features, target, 0).tensors)
+        core.fit_rows(columns, TrainingRows(rows.features, target, 0))
         for target in (rows.target, other_target)
     )
     assert one == other
@@ -233,12 +233,12 @@ def test_no_test_row_is_compared_tried_or_fitted_on(project, tmp_path, fitted):
 
 @pytest.mark.parametrize("fitted", FITTED)
 def test_test_rows_among_those_that_are_chosen_by_are_found(project, tmp_path, fitted, monkeypatch):
-    def leak(path, split, dictionary):
-        rows = read_rows(path, split, dictionary)
+    def leak(path, split, dictionary, **asked):
+        rows = read_rows(path, split, dictionary, **asked)
         is_there = split == "validation" and (path / "test.parquet").exists()
         return rows.joined(read_rows(path, "test", dictionary)) if is_there else rows
 
-    monkeypatch.setattr(core, "read_rows", leak)
+    monkeypatch.setattr(splits, "read_rows", leak)
 
     with pytest.raises(AssertionError):
         look_for_test_rows_in_training(project, tmp_path, fitted)
@@ -248,16 +248,16 @@ def test_test_rows_in_tuning_alone_are_found(project, tmp_path, monkeypatch):
     # What is fitted in the end is right; only the settings' scores have seen them.
     scoring, read = tuning.CrossValidation.score, {}
 
-    def remember(path, split, dictionary):
+    def remember(path, split, dictionary, **asked):
         read.update(path=path, dictionary=dictionary)
-        return read_rows(path, split, dictionary)
+        return read_rows(path, split, dictionary, **asked)
 
     def leak(self, training, settings, best):
         if (read["path"] / "test.parquet").exists():
             self = replace(self, rows=self.rows.joined(read_rows(read["path"], "test", read["dictionary"])))
         return scoring(self, training, settings, best)
 
-    monkeypatch.setattr(core, "read_rows", remember)
+    monkeypatch.setattr(splits, "read_rows", remember)
     monkeypatch.setattr(tuning.CrossValidation, "score", leak)
 
     with pytest.raises(AssertionError):

@@ -18,7 +18,7 @@ from ai_edge_litert.interpreter import Interpreter
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from learning_project import CATEGORIES, LearningProject, write_project, write_rows
-from registry_template import write_empty_registry
+from registry_template import make_champion, write_empty_registry
 from request_strategies import transforms
 from strategies import dictionaries, dictionaries_with_derived, instances
 from tensorflow_serving import ServedSavedModel
@@ -556,7 +556,7 @@ def champion(trained, empty_registry, tmp_path):
     out = tmp_path / "champion"
     evaluate(trained, out)
     registered = register(trained, out)
-    registry.promote(registered.name, registered.version)
+    make_champion(registered.name, registered.version)
     return registered
 
 
@@ -633,7 +633,7 @@ def test_a_judgement_stands_until_another_version_is_the_champion(trained, champ
     rival = train(other, tmp_path / "rival")
     evaluate(rival, tmp_path / "rival")
     registered = register(rival, tmp_path / "rival")
-    registry.promote(registered.name, registered.version)
+    make_champion(registered.name, registered.version)
 
     with pytest.raises(NotReconciledError, match="the champion is another one than it was: version 2"):
         observe_evaluation(trained, tmp_path)

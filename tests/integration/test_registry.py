@@ -5,14 +5,24 @@ import sys
 import time
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
-from registry_template import write_empty_registry
+from registry_template import make_champion, write_empty_registry
 
 from mulgil import registry, registry_database
-from mulgil.artifacts import BundleManifest, FeatureServiceReference, fingerprint_files, read_bundle
-from mulgil.errors import InputError, PermanentError, TemporaryError
+from mulgil.artifacts import (
+    BundleManifest,
+    Check,
+    FeatureServiceReference,
+    Verdict,
+    fingerprint_files,
+    read_bundle,
+)
+from mulgil.errors import GateRejectedError, InputError, PermanentError, TemporaryError
 from mulgil.home import SOURCE_ROOT
+from mulgil.rollout.opening import finish
+from mulgil.rollout.record import Phase
 
 SERVICE = FeatureServiceReference(
     name="s", project="p", store_version="1", online_store="o", entity="key", features=("a",)
@@ -133,16 +143,48 @@ def test_the_champion_is_the_version_that_was_promoted(tmp_path, empty_registry)
     registered = registry.register(registration(write_bundle(tmp_path / "bundle")))
     assert registry.find_champion("m") is None
 
-    registry.promote("m", registered.version)
+    make_champion("m", registered.version)
 
     assert registry.find_champion("m") == registered
+
+
+def test_each_alias_is_kept_with_the_verdict_that_it_was_given_for(tmp_path, empty_registry):
+    registered = registry.register(registration(write_bundle(tmp_path / "bundle")))
+
+    def give(alias, reason, is_passed=True):
+        check = Check(name="asked", is_passed=is_passed, reason=reason)
+        verdict = Verdict.of("deploy_model", registered.bundle_fingerprint, [check])
+        registry.give_alias("m", registered.version, alias, verdict)
+
+    with pytest.raises(GateRejectedError, match="it is slow"):
+        give("staging", "it is slow", is_passed=False)
+    assert registry._find_by_alias("m", "staging") is None
+    give("staging", "it was approved")
+    rolled_out = SimpleNamespace(
+        candidate={"metadata": {"annotations": {"mulgil.dev/registered-model": "m"}}},
+        candidate_version=registered.version,
+        phase=Phase.PROMOTED,
+        reason="It predicts as the version before.",
+    )
+    finish(rolled_out)
+    give("champion", "again")
+
+    [version] = registry.describe_versions("m")
+    assert set(version.aliases) == {"candidate", "staging", "champion"}
+    kept = {
+        alias: Verdict.model_validate_json(version.tags[f"mulgil.promotion.{alias}"])
+        for alias in ("staging", "champion")
+    }
+    assert kept["staging"].checks[0].reason == "it was approved"
+    assert kept["champion"].gate == "roll_out_model"
+    assert kept["champion"].checks[0].reason == "It predicts as the version before."
 
 
 def test_the_database_is_read_as_mlflow_reads_it(tmp_path, empty_registry):
     first = registry.register(registration(write_bundle(tmp_path / "one")))
     second = registry.register(registration(write_bundle(tmp_path / "two", "other weights")))
     registry.register(replace(registration(write_bundle(tmp_path / "three", "3")), name="other"))
-    registry.promote("m", first.version)
+    make_champion("m", first.version)
 
     found = {alias: registry._find_by_alias("m", alias) for alias in ("candidate", "champion", "nobody")}
 
@@ -171,7 +213,7 @@ def test_a_registry_that_is_no_database_is_an_error_that_names_the_file(home):
 
 
 def test_the_champion_is_found_without_mlflow(tmp_path, empty_registry, home):
-    registry.promote("m", registry.register(registration(write_bundle(tmp_path / "bundle"))).version)
+    make_champion("m", registry.register(registration(write_bundle(tmp_path / "bundle"))).version)
     code = (
         "import sys; from mulgil import registry as r; print(r.find_champion('m'), 'mlflow' in sys.modules)"
     )
@@ -187,7 +229,7 @@ def test_promoting_a_version_that_is_not_there_is_refused(tmp_path, empty_regist
     registry.register(registration(write_bundle(tmp_path / "bundle")))
 
     with pytest.raises(PermanentError, match="version=7"):
-        registry.promote("m", "7")
+        make_champion("m", "7")
 
 
 def test_a_bundle_that_changed_in_the_store_is_not_registered_again(tmp_path, empty_registry):

@@ -8,13 +8,12 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from learning_project import CATEGORIES, TARGETS, write_task_project
-from registry_template import write_empty_registry
+from registry_template import make_champion, write_empty_registry
 from sklearn.metrics import mean_pinball_loss
 
 from components.evaluate_model.core import evaluate_model
 from components.register_model.core import register_model
 from components.train_model.core import train_model
-from mulgil import registry
 from mulgil.artifacts import Evaluation, TrainingHistory, WarmUpExample, read_bundle
 from mulgil.contract import ColumnType, Task
 from mulgil.contract.answers import AnswerForm, differ
@@ -156,7 +155,7 @@ def test_a_good_model_is_approved_on_the_tasks_metrics_and_registered(run, tmp_p
         run_id="r1",
         registered_model_path=tmp_path / "registered.json",
     )
-    registry.promote(registered.name, registered.version)
+    make_champion(registered.name, registered.version)
     training = {"hidden_units": [4], "learning_rate": 0.05, "max_epochs": 2, "seed": 1}
     other = TaskRun(tmp_path / "other", run.task, training=training, gates={"champion_margin": 100})
     check = next(check for check in other.evaluate().checks if "champion" in check.name)

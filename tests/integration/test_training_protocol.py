@@ -22,8 +22,6 @@ from mulgil.contract import Task
 from mulgil.contract.learning import Training
 from mulgil.errors import ContractError, InputError
 
-NETWORK = {"hidden_units": [4], "learning_rate": 0.05, "max_epochs": 8, "patience": 3}
-
 
 @pytest.fixture(autouse=True)
 def home(tmp_path, monkeypatch):
@@ -167,9 +165,9 @@ def test_the_baseline_is_the_training_rows_shares_or_mean():
 
 
 def test_a_ladder_changes_nothing_of_what_is_served(tmp_path, capsys):
-    plain = write_project(tmp_path / "plain", training=NETWORK)
-    ladder = {"steps": [{"hidden_units": []}]}
-    climbing = write_project(tmp_path / "climbing", training={**NETWORK, "capacity_ladder": ladder})
+    settings = {"family": "decision_tree", "hyperparameters": {"max_depth": 2}}
+    plain = write_project(tmp_path / "plain", training=settings)
+    climbing = write_project(tmp_path / "climbing", training={**settings, "capacity_ladder": {}})
 
     train_project(plain, tmp_path / "plain")
     history = train_project(climbing, tmp_path / "climbing")
@@ -177,10 +175,11 @@ def test_a_ladder_changes_nothing_of_what_is_served(tmp_path, capsys):
     one, other = (read_bundle(tmp_path / name / "bundle").files for name in ("plain", "climbing"))
     assert one == other
     assert history.ladder is not None
-    assert history.ladder.steps[0].name == "hidden_units=none"
+    assert history.ladder.steps[0].name == "max_depth=1"
     assert history.ladder.steps[0].parameters < history.parameters
-    assert history.baseline_loss[1] > min(history.val_loss), "the baseline is beaten"
-    assert "hidden_units=none: loss" in capsys.readouterr().out
+    assert history.ladder.steps[-1].is_overfitting
+    assert history.baseline_loss[0] > history.loss[0], "the baseline is beaten where it was fitted"
+    assert "max_depth=1: loss" in capsys.readouterr().out
 
 
 def test_a_final_fit_on_training_rows_alone_is_the_model_that_chose_threshold_and_calibration(tmp_path):
@@ -267,9 +266,9 @@ def test_the_test_rows_are_looked_at_once_and_by_the_evaluation_alone(tmp_path):
 
 
 def test_a_look_at_the_test_rows_in_training_is_found(tmp_path, monkeypatch):
-    def leak(path, *others):
+    def leak(path, *others, **asked):
         (path / "test.parquet").read_bytes()
-        return open_splits(path, *others)
+        return open_splits(path, *others, **asked)
 
     open_splits = core.open_splits
     monkeypatch.setattr(core, "open_splits", leak)

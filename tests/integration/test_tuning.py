@@ -4,11 +4,22 @@ import numpy as np
 import pytest
 from learning_project import train_project, write_project, write_task_project
 
+from components.train_model import fold_workers, tuning
+from components.train_model.fit_transform import fit_transform
+from components.train_model.fold_workers import count_processes
 from components.train_model.tuning import CrossValidation, doubt_best, is_surely_worse, tune
 from mulgil.artifacts import TuningTrial
-from mulgil.contract import Task
+from mulgil.contract import MissingPolicy, Task
+from mulgil.contract.dictionary import Scaling
 from mulgil.contract.learning import Training
+from mulgil.contract.specifications import (
+    PreprocessingColumn,
+    PreprocessingSpecification,
+    specify_preprocessing,
+)
 from mulgil.errors import ContractError, InputError
+from mulgil.preprocessing import FittedTransform
+from mulgil.preprocessing.rows import read_rows
 
 
 @pytest.fixture(autouse=True)
@@ -72,6 +83,8 @@ def test_a_search_that_was_killed_goes_on_and_tries_what_an_undisturbed_one_does
     killed = Valley(dies_after=5)
     with pytest.raises(KeyboardInterrupt):
         tune(training(), killed, tmp_path / "killed")
+    # As a kill leaves it that falls into the writing.
+    (tmp_path / "killed" / "search" / "oracle.json").write_text("")
 
     rest = Valley()
     resumed = tune(training(), rest, tmp_path / "killed")
@@ -133,7 +146,10 @@ def test_a_gain_on_every_fold_is_not_doubted_nor_is_none():
     ("settings", "said"),
     [
         ({"family": "auto"}, "goes with one family"),
-        ({"family": "linear"}, r"space.max_depth.*linear is tuned by C; received max_depth"),
+        (
+            {"family": "linear"},
+            r"space.max_depth.*linear is tuned by C, imputation, scaling; received max_depth",
+        ),
         ({"family": "decision_tree", "method": "hyperband"}, "hyperband goes by epochs"),
         ({"family": "decision_tree", "low": 0}, "expected a whole number from 1 to 100; received 0"),
         ({"family": "decision_tree", "low": 40}, "low must be below high"),
@@ -169,3 +185,72 @@ def test_a_family_of_scikit_learns_is_tuned_ends_what_is_worse_and_leaves_nothin
     assert any("surely worse" in trial.reason for trial in history.trials)
     assert not any((tmp_path / "home" / "tuning").iterdir())
     assert ", taken" in capsys.readouterr().out
+
+
+def test_imputer_and_scaler_are_tuned_and_what_was_taken_is_in_the_bundle(tmp_path):
+    space = {
+        "imputation": {"choices": ["median", "most_frequent"]},
+        "scaling": {"choices": ["min_max", "robust"]},
+    }
+    section = {"family": "nearest_neighbors", "folds": 2, "tuning": {"trials": 4, "space": space}}
+    project = write_task_project(tmp_path, Task.BINARY_CLASSIFICATION, training=section)
+    rows = read_rows(project.rows_path, "train", project.folder.dictionary)
+    specification = specify_preprocessing(project.folder.dictionary)
+
+    history = train_project(project, tmp_path)
+
+    assert {tuple(sorted(trial.settings)) for trial in history.trials} == {(), ("imputation", "scaling")}
+    losses = [trial.loss for trial in history.trials]
+    assert len(set(losses)) > 2, "each is fitted anew"
+    both = rows.joined(read_rows(project.rows_path, "validation", project.folder.dictionary))
+    wanted = fit_transform(
+        specification.adjusted(history.settings.get("imputation"), history.settings.get("scaling")),
+        both.tensors,
+    )
+    assert FittedTransform.read(tmp_path / "bundle" / "transform.json") == wanted
+
+
+def test_only_what_rows_fill_or_scale_is_filled_or_scaled_in_another_way():
+    def column(name, missing, **more):
+        return PreprocessingColumn(name, False, missing, None, (), **more)
+
+    specification = PreprocessingSpecification(
+        (
+            column("filled", MissingPolicy.MEAN),
+            column("refused", MissingPolicy.REJECT),
+            column("constant", MissingPolicy.CONSTANT, scaling=Scaling.NONE),
+            PreprocessingColumn("code", True, MissingPolicy.MOST_FREQUENT, None, ("a",)),
+        )
+    )
+
+    adjusted = specification.adjusted("median", "robust").columns
+
+    assert [one.missing for one in adjusted] == ["median", "reject", "constant", "most_frequent"]
+    assert [one.scaling for one in adjusted] == ["robust", "robust", "none", "standard"]
+    assert specification.adjusted(None, None) == specification
+
+
+def test_there_are_no_more_processes_than_cores_and_folds():
+    assert count_processes(4, cores=2, folds=5) == 2
+    assert count_processes(4, cores=16, folds=3) == 3
+    assert count_processes(4, cores=16, folds=5) == 4
+    assert count_processes(1, cores=16, folds=5) == 1
+
+
+def test_a_search_is_taken_up_with_another_number_of_processes(tmp_path, monkeypatch):
+    places = []
+
+    def note(training, scoring, place):
+        places.append(place)
+        return tune(training, scoring, place)
+
+    monkeypatch.setattr(tuning, "tune", note)
+    # One core, so that no process has to start here.
+    monkeypatch.setattr(fold_workers.os, "sched_getaffinity", lambda pid: {0})
+    for processes in (1, 3):
+        space = {"C": {"choices": [0.1, 1.0]}}
+        section = {"family": "linear", "tuning": {"trials": 1, "processes": processes, "space": space}}
+        root = tmp_path / str(processes)
+        train_project(write_task_project(root, Task.BINARY_CLASSIFICATION, training=section), root)
+
+    assert places[0] == places[1]

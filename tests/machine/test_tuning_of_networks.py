@@ -1,9 +1,10 @@
-"""Networks tuned by Hyperband, from rows to a bundle."""
+"""Networks tuned by Hyperband, and shown beside others, from rows to a bundle."""
 
 import json
 
 from learning_project import train_project, write_task_project
 
+from mulgil.artifacts import read_bundle
 from mulgil.contract import Task
 
 
@@ -30,3 +31,20 @@ def test_networks_are_tuned_by_hyperband_with_lists_among_the_choices(tmp_path, 
     assert all(trial.settings["hidden_units"] in ([2], [8, 4]) for trial in history.trials[1:])
     assert len({trial.settings["learning_rate"] for trial in history.trials[1:]}) > 1
     assert json.loads((tmp_path / "history.json").read_text())["settings"] == history.settings
+
+
+def test_a_ladder_and_a_learning_curve_change_no_byte_of_the_network_that_is_served(tmp_path, monkeypatch):
+    monkeypatch.setenv("MULGIL_HOME", str(tmp_path / "home"))
+    network = {"hidden_units": [4], "learning_rate": 0.05, "max_epochs": 8, "patience": 3, "folds": 2}
+    shown = {"capacity_ladder": {}, "learning_curve": {"shares": [0.5, 1.0]}}
+    files = []
+    for name, more in (("plain", {}), ("shown", shown)):
+        project = write_task_project(
+            tmp_path / name, Task.BINARY_CLASSIFICATION, training={**network, **more}
+        )
+        history = train_project(project, tmp_path / name)
+        files.append(read_bundle(tmp_path / name / "bundle").files)
+
+    assert files[0] == files[1]
+    assert history.ladder.steps[0].name == "hidden_units=none"
+    assert len(history.learning_curve.points) == 2

@@ -38,7 +38,7 @@ def test_a_dictionary_entry_decides_every_step_that_reads_the_project(project):
 @pytest.mark.parametrize(
     ("old", "new", "readers"),
     [
-        ("test_ratio: 0.2", "test_ratio: 0.3", {"ingest_data"}),
+        ("test_ratio: 0.2", "test_ratio: 0.3", {"ingest_data", "train_model"}),
         ("dropout: 0.3", "dropout: 0.4", {"train_model", "register_model"}),
         ("recall: 0.85", "recall: 0.8", {"evaluate_model"}),
         ("A help to a physician", "A great help to a physician", set()),

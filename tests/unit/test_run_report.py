@@ -15,6 +15,8 @@ from mulgil.artifacts import (
     BehaviorFinding,
     Check,
     ColumnDrift,
+    CrossValidatedMetric,
+    CrossValidatedScores,
     DatasetManifest,
     FeatureImportance,
     FeatureSelection,
@@ -142,7 +144,7 @@ def test_a_learning_curve_shows_its_spread_and_what_more_rows_may_bring():
         LearningCurvePoint(rows=rows, losses=losses, training_losses=losses)
         for rows, losses in ((50, (0.5, 0.6, 0.4)), (100, (0.52, 0.57, 0.39)))
     )
-    assert "more rows alone may bring little" in tell_gain((one, other))
+    assert "these folds do not tell" in tell_gain((one, other))
     single = [point.model_copy(update={"losses": point.losses[:1]}) for point in (one, other)]
     assert "tells nothing of chance" in tell_gain(single)
 
@@ -255,6 +257,14 @@ def test_the_numbers_of_a_picture_stand_in_a_table():
 
     for cell in ("0.300", "0.4500", "29 to 48", "40.0%"):
         assert cell in page.text
+
+
+def test_the_cells_behind_a_distance_stand_with_their_rows():
+    _, _, after = page_of().text.partition("Cells behind the distance between splits")
+    words = " ".join(after.split())
+
+    # Nobody is above all of the training rows.
+    assert "less than 29 0 1 0 29 to 44 20 20 20 44 to 77 10 9 10" in words[:200]
 
 
 def test_the_page_asks_for_nothing_from_a_network_and_runs_no_script():
@@ -378,6 +388,19 @@ def test_a_newest_span_that_differs_is_shown_with_what_changed_most():
 
     assert "Span 2026-11-12 (10 rows) differs from the 110 rows of those before in 1 of 2 columns" in text
     assert "age more than 60 10.0 % 45.0 % 0.210 0.020 0.400" in text
+
+
+def test_what_folds_say_stands_beside_the_test_rows():
+    metric = CrossValidatedMetric(
+        mean=0.88, deviation=0.03, low=0.83, high=0.93, confidence=0.95, values=(0.85, 0.91)
+    )
+    folds = CrossValidatedScores(folds=2, repeats=1, rows=242, metrics={"roc_auc": metric})
+    made = Made(evaluation=EVALUATION.model_copy(update={"cross_validation": folds}))
+    text = " ".join(page_of(made).text.split())
+
+    assert "The 242 rows that are no test rows, in 2 folds: each fold is scored by a model" in text
+    assert "0.880 0.030 0.830 to 0.930 2 0.910" in text
+    assert "What folds of the other rows say" not in page_of(Made(run_id="another")).text
 
 
 def test_a_damaged_record_is_named_and_the_rest_is_shown():

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pyarrow as pa
 import pytest
 
 from components.validate_data.distributions import summarise_distributions
+from components.validate_data.divergence import judge_divergence
 from mulgil.artifacts import DistributionSummary
 from mulgil.contract import DataDictionary, load_project
+from mulgil.divergence import measure_divergence
 from mulgil.home import SOURCE_ROOT
 from tests.datasets import heart_rows, split_rows
 
@@ -93,3 +96,16 @@ def test_a_column_without_any_value_has_no_bins() -> None:
     column = summarise_distributions(DICTIONARY, empty).columns["ca"]
     assert (column.edges, column.quartiles) == ((), ())
     assert column.missing["train"] == SPLITS["train"].num_rows
+
+
+def test_the_cells_behind_a_distance_give_the_distance(summary: DistributionSummary) -> None:
+    age = summary.columns["age"]
+    numbers = {split: table["age"].to_numpy().astype(float) for split, table in SPLITS.items()}
+    for split in ("validation", "test"):
+        counts = np.array([age.cells["train"], age.cells[split]])
+        p, q = counts[:, counts.sum(axis=0) > 0]
+        judged = judge_divergence("age", split, numbers["train"], numbers[split], is_ordered=True, limit=None)
+        assert measure_divergence(p, q) == judged.value
+        assert sum(age.cells[split]) == len(numbers[split])
+    assert len(age.cell_edges) + 1 == len(age.cells["train"])
+    assert age.cell_edges[-1] == numbers["train"].max()

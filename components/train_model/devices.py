@@ -1,0 +1,34 @@
+"""What a fit has on the machine that it runs on: a GPU and its number formats, and a seed of its own."""
+
+from __future__ import annotations
+
+import secrets
+
+import tensorflow as tf
+
+from mulgil.contract.learning import Training
+
+_SEEDS = 1 << 32
+
+
+def settle(training: Training) -> Training:
+    """Return the settings as they are on this machine, with a seed; what differs is printed."""
+    gpus = tf.config.list_physical_devices("GPU")
+    for gpu in gpus:
+        # Other steps may use it at the same time.
+        tf.config.experimental.set_memory_growth(gpu, True)
+    if gpus:
+        print("Networks are fitted on " + ", ".join(gpu.name for gpu in gpus))
+    precision = choose_precision(training.precision, has_gpu=bool(gpus))
+    if precision != training.precision:
+        print(f"There is no GPU: fitted in {precision}, not in {training.precision}")
+    seed = training.seed
+    if seed is None:
+        seed = secrets.randbelow(_SEEDS)
+        print(f"Drawn for this training: seed {seed}")
+    return training.model_copy(update={"precision": precision, "seed": seed})
+
+
+def choose_precision(asked: str, *, has_gpu: bool) -> str:
+    """Return what a network computes in: a CPU has no circuits for 16 bits, and would take longer."""
+    return asked if has_gpu else "float32"
