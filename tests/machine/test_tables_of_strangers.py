@@ -142,7 +142,7 @@ def test_two_commands_bring_a_folder_of_images_to_a_model_that_answers(tmp_path,
     mulgil("run", project)
 
     answer = json.loads(mulgil("predict", project).splitlines()[0])
-    assert answer["prediction"] in [str(digit) for digit in range(10)]
+    assert answer["prediction"]["label"] in [str(digit) for digit in range(10)]
 
 
 def test_a_table_that_tells_nothing_of_its_target_gets_that_for_a_verdict(tmp_path, mulgil):
