@@ -5,8 +5,8 @@
 All servers have the same rows, materialized by Feast, and run the same LiteRT model of 13 columns. Ours reads
 our own online store and checks the contract and counts; the peer reads Feast's stock store by
 `get_online_features`, in SQLite and in Redis. Each request is V1 with one key, by 16 connections. All run at
-the same time, the servers pinned to one core and loaded in turn from the other, which Redis has too and which
-is kept from idling; the first round only warms them up.
+the same time, the servers pinned to one core and loaded in turn from the other, which Redis has too; the
+first round only warms them up. Idle cores wait without sleeping where root allows it.
 
 It needs two cores, wrk, and for Redis redis-server (on Debian: `apt-get install wrk redis-server`).
 """

@@ -10,7 +10,7 @@ its end every request must be in the collector's Parquet, each once.
 
 What the log costs is measured apart, by the throughput and by the processor time a request of two servers
 under wrk, with and without the log, in turn; the collector is then one that answers at once, so that it takes
-nothing from wrk, and the load's core is kept from idling.
+nothing from wrk, and idle cores wait without sleeping where root allows it.
 
 It needs two cores, and wrk (on Debian: `apt-get install wrk`).
 """

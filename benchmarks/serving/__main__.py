@@ -3,9 +3,9 @@
     python -m benchmarks.serving [--only protocols batches tensors images starts] [--peers kserve_litert …]
 
 Every server has the same columns (13, or an image) and the same network, and is pinned to one core; the load
-comes from the other, which is kept from idling. The servers of a part run at the same time and are loaded in
-turn; a round loads every one, and the first only warms them up. Ours has its contract check, its metrics and
-its prediction log, which a sink on the load's core takes.
+comes from the other, and idle cores wait without sleeping where root allows it. The servers of a part run at
+the same time and are loaded in turn; a round loads every one, and the first only warms them up. Ours has its
+contract check, its metrics and its prediction log, which a sink on the load's core takes.
 
 - protocols: one row as JSON, over V1 and V2, by 1 and by 16 connections, beside KServe's own server (LiteRT
   and SavedModel), MLServer, BentoML, LitServe, FastAPI with ONNX Runtime, and the bare limit, an asyncio

@@ -1,14 +1,14 @@
 """Cores that wait instead of sleeping.
 
-A server that answers a client who waits has to wake the client's core. On a virtual machine that is an exit to
-the hypervisor, and the server's own core pays for it, though it is the client's: on a machine of its own, the
-network card would wake it. It also makes all that a server does between two answers look dearer than it is, as
-the client sleeps the more for it. Measured by `perf` on two virtual cores: of a request, the kernel's wake-up
-alone had 5.4 microseconds without the prediction log and 9.8 with it.
+A server that answers a client who waits has to wake the client's core. On a virtual machine that is an exit
+to the hypervisor, and the server's own core pays for it, though it is the client's: on a machine of its own,
+the network card would wake it. It also makes all that a server does between two answers look dearer than it
+is, as the client sleeps the more for it. Measured by `perf` on two virtual cores: of a request, the kernel's
+wake-up alone had 5.4 microseconds without the prediction log and 9.8 with it.
 
 Source:
-    https://docs.kernel.org/power/pm_qos_interface.html: who holds `/dev/cpu_dma_latency` open with 0 keeps idle
-    cores polling.
+    https://docs.kernel.org/power/pm_qos_interface.html: who holds `/dev/cpu_dma_latency` open with 0 keeps
+    idle cores polling.
 """
 
 from __future__ import annotations

@@ -35,8 +35,13 @@ Record = tuple[bytes, bytes, Request, Response, float, float]
 _LONGEST_BODY = 4 * 1024 * 1024
 _LENGTH_LINE = b"Inference-Header-Content-Length: "
 # The parts of a time's fraction, which take longer to write than to look up.
-_MILLISECONDS = tuple(b"%03d" % number for number in range(1000))
-_MICROSECONDS = tuple(b"%03dZ" % number for number in range(1000))
+_THOUSANDTHS = tuple(b"%03d" % number for number in range(1000))
+# What stands between the values of the common record.
+_TIME, _DATA, _ANSWER, _END = b'","time":"', b'Z","data":', b',"data":', b"},"
+_STATUS = {
+    protocol: b'Z","protocol":"%b","statuscode":200,"latencymicroseconds":' % protocol
+    for protocol in (b"v1", b"v2")
+}
 
 
 class EventWriter:
@@ -70,8 +75,8 @@ class EventWriter:
         self._response = msgspec.json.encode(common | {"type": RESPONSE_TYPE})[:-1]
         # What stands before the parts of the common record that differ.
         json_follows = b',"datacontenttype":"application/json","id":"'
-        self._before_request = self._request + json_follows
-        self._before_response = b"}," + self._response + json_follows
+        self._to_request = self._request + json_follows
+        self._to_response = b"}," + self._response + json_follows
         self.hello = msgspec.json.encode(
             common
             | {
@@ -85,11 +90,7 @@ class EventWriter:
     def write(self, records: Sequence[Record]) -> bytes:
         """Write the events of records, a comma behind each."""
         parts: list[bytes] = []
-        before_request, before_response, write_time = (
-            self._before_request,
-            self._before_response,
-            self._times.write,
-        )
+        to_request, to_response, tell_time = self._to_request, self._to_response, self._times.tell
         for record in records:
             protocol, identifier, request, response, begun, ended = record
             headers = request.headers
@@ -97,19 +98,26 @@ class EventWriter:
                 response.status == 200
                 and response.content_type is JSON
                 and request.rows is None
-                # An id that a client gave may be another event's, and may have to be escaped.
+                # An id that a client gave may be another event's, or has to be escaped; gRPC's is here too.
                 and b"x-request-id" not in headers
                 and LENGTH_HEADER not in headers
                 and len(request.body) + len(response.body) <= _LONGEST_BODY
             ):
-                # The request's own id is in both events.
+                # The request's own id is in both events, and needs no `predictionid` beside.
+                came, came_micros = tell_time(begun)
+                went, went_micros = tell_time(ended)
+                latency = b"%d" % ((ended - begun) * 1e6)
                 parts += (
-                    *(before_request, identifier, b'","time":"', write_time(begun)),
-                    *(b'","data":', request.body, before_response, identifier),
-                    *(b'","time":"', write_time(ended), b'","predictionid":"', identifier),
-                    *(b'","protocol":"', protocol, b'","statuscode":200,"latencymicroseconds":'),
-                    *(b"%d" % ((ended - begun) * 1e6), b',"data":', response.body, b"},"),
+                    to_request,
+                    identifier,
+                    came,
+                    came_micros,
+                    _DATA,
+                    request.body,
+                    to_response,
+                    identifier,
                 )
+                parts += (went, went_micros, _STATUS[protocol], latency, _ANSWER, response.body, _END)
             else:
                 parts.append(self._write_uncommon(record))
         return b"".join(parts)
@@ -118,7 +126,7 @@ class EventWriter:
         """Write the events of any record."""
         protocol, identifier, request, response, begun, ended = record
         event = b"%b-%x" % (self._process, next(self._counter))
-        first, last = self._times.write(begun), self._times.write(ended)
+        first, last = b"".join(self._times.tell(begun)), b"".join(self._times.tell(ended))
         is_plain = response.status == 200 and protocol != b"grpc"
         length = request.headers.get(LENGTH_HEADER)
         more = b""
@@ -131,7 +139,7 @@ class EventWriter:
         if isinstance(request.rows, list):
             rows = [None if row is None else b64encode(row).decode() for row in request.rows]
             more += b',"featurerows":%b' % msgspec.json.encode(msgspec.json.encode(rows).decode())
-        return b'%b,"id":"%b","time":"%b"%b},%b,"id":"%b","time":"%b","predictionid":%b,%b%b%b},' % (
+        return b'%b,"id":"%b%bZ"%b},%b,"id":"%b%bZ","predictionid":%b,%b%b%b},' % (
             self._request,
             event,
             first,
@@ -148,7 +156,7 @@ class EventWriter:
 
 
 class _Times:
-    """Writes times by RFC 3339, of which many in a row share all but their end."""
+    """Writes times by RFC 3339 for events, of which many in a row share all but their end."""
 
     def __init__(self) -> None:
         # perf_counter to the time of day.
@@ -157,8 +165,8 @@ class _Times:
         # In microseconds since 1970.
         self._millisecond, self._to_the_millisecond = -1000, b""
 
-    def write(self, moment: float) -> bytes:
-        """Write a moment of `time.perf_counter`."""
+    def tell(self, moment: float) -> tuple[bytes, bytes]:
+        """Return a moment of `time.perf_counter` as an attribute to the millisecond, and what follows."""
         micros = int((moment + self._offset) * 1e6)
         rest = micros - self._millisecond
         if not 0 <= rest < 1000:
@@ -168,9 +176,11 @@ class _Times:
             if second != self._second:
                 # The calendar takes longer than all else of a record.
                 self._second = second
-                self._to_the_second = time.strftime("%Y-%m-%dT%H:%M:%S.", time.gmtime(second)).encode()
-            self._to_the_millisecond = self._to_the_second + _MILLISECONDS[milliseconds]
-        return self._to_the_millisecond + _MICROSECONDS[rest]
+                self._to_the_second = (
+                    _TIME + time.strftime("%Y-%m-%dT%H:%M:%S.", time.gmtime(second)).encode()
+                )
+            self._to_the_millisecond = self._to_the_second + _THOUSANDTHS[milliseconds]
+        return self._to_the_millisecond, _THOUSANDTHS[rest]
 
 
 def _data(body: bytes, *, is_json: bool) -> bytes:
