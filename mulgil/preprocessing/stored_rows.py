@@ -59,16 +59,16 @@ class StoredRows:
 
     def batches(self) -> Iterator[TrainingRows]:
         """Read all rows, some at a time."""
-        return _read(self.paths, self.dictionary, self.batch_rows, has_entities=self.has_entities)
+        return self._read(self.dictionary, has_entities=self.has_entities)
 
     def columns(self, names: Collection[str]) -> Iterator[dict[str, npt.NDArray[Any]]]:
         """Read some of the features, as `TrainingRows.tensors` has them, some rows at a time."""
-        for batch in _read(self.paths, _narrow(self.dictionary, names), self.batch_rows):
+        for batch in self._read(_narrow(self.dictionary, names)):
             yield batch.columns(names)
 
     def targets(self) -> Iterator[npt.NDArray[Any]]:
         """Read the truth, as `TrainingRows.target` has it, some rows at a time."""
-        for batch in _read(self.paths, _narrow(self.dictionary, ()), self.batch_rows):
+        for batch in self._read(_narrow(self.dictionary, ())):
             yield batch.target
 
     def take(self, places: npt.NDArray[np.intp]) -> TrainingRows:
@@ -113,6 +113,11 @@ class StoredRows:
             self.left_out + other.left_out,
             self.has_entities,
         )
+
+    def _read(self, dictionary: DataDictionary, *, has_entities: bool = False) -> Iterator[TrainingRows]:
+        batches = _read(self.paths, dictionary, self.batch_rows, has_entities=has_entities)
+        # `drop_row` may leave nothing of a batch.
+        return (batch for batch in batches if len(batch))
 
 
 def open_rows(

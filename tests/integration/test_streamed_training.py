@@ -243,6 +243,27 @@ def test_rows_that_cannot_be_learned_from_are_refused_before_anything_is_read_ag
         )
 
 
+def test_a_batch_of_which_every_row_is_dropped_is_passed_over(tmp_path, small_shards):
+    project = write_task_project(tmp_path, Task.SCALAR_REGRESSION)
+    dictionary, path = project.folder.dictionary, project.rows_path / "train.parquet"
+    table = pq.read_table(path)
+    place = table.column_names.index("float_drop_row")
+    gone = pa.array([None] * 32 + table["float_drop_row"].to_pylist()[32:], pa.float64())
+    pq.write_table(table.set_column(place, "float_drop_row", gone), path)
+    rows = open_rows(project.rows_path, "train", dictionary, batch_rows=16)
+    whole = read_rows(project.rows_path, "train", dictionary)
+
+    assert (len(rows), rows.left_out) == (len(whole), whole.left_out)
+    head = make_head(Task.SCALAR_REGRESSION, 1, rows)
+    assert head.offset == pytest.approx(make_head(Task.SCALAR_REGRESSION, 1, whole).offset)
+    transform = fit_rows(specify_preprocessing(dictionary), rows)
+    with ExampleStore(home() / "examples", Training(batch_size=4)) as store:
+        stored = store.encode(transform, head, rows)
+        assert len(stored.shards) > 1
+        read = np.concatenate([part.target for part in stored.parts(8)])
+    np.testing.assert_array_equal(np.sort(read), np.sort(head.encode(whole)))
+
+
 def test_what_a_killed_training_left_on_the_disk_goes_and_what_another_uses_stays(tmp_path):
     folder = tmp_path / "examples"
     (folder / "left").mkdir(parents=True)
