@@ -10,6 +10,7 @@ import hashlib
 import json
 from dataclasses import asdict, dataclass, replace
 
+from mulgil.contract.aggregates import Aggregate
 from mulgil.contract.dictionary import (
     Association,
     Column,
@@ -60,11 +61,19 @@ class ValidationSpecification:
 
 @dataclass(frozen=True)
 class Feature:
-    """One feature of a feature view."""
+    """One feature of a feature view.
+
+    Attributes:
+        name: The column's.
+        type: Its type.
+        description: In words.
+        aggregate: What it is of an entity's past; `None` where the source has it.
+    """
 
     name: str
     type: ColumnType
     description: str
+    aggregate: str | None = None
 
 
 @dataclass(frozen=True)
@@ -89,6 +98,9 @@ class FeatureSpecification:
         content = asdict(self)
         for feature in content["features"]:
             del feature["description"]
+            # A view without aggregates keeps the name that it has.
+            if feature["aggregate"] is None:
+                del feature["aggregate"]
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:12]
 
 
@@ -205,7 +217,10 @@ def specify_features(dictionary: DataDictionary) -> FeatureSpecification:
         entity=dictionary.entity.name,
         entity_type=dictionary.entity.type,
         event_timestamp=dictionary.event_timestamp.name,
-        features=tuple(Feature(c.name, c.type, c.description) for c in dictionary.stored),
+        features=tuple(
+            Feature(c.name, c.type, c.description, c.aggregate and _name_aggregate(c.aggregate))
+            for c in dictionary.stored
+        ),
     )
 
 
@@ -244,6 +259,10 @@ def specify_preprocessing(dictionary: DataDictionary) -> PreprocessingSpecificat
         ),
         moments=dictionary.moments,
     )
+
+
+def _name_aggregate(aggregate: Aggregate) -> str:
+    return f"{aggregate.function}({aggregate.of or '*'}) over {aggregate.window}"
 
 
 def _statistics(column: Column) -> ColumnStatisticsSpecification:

@@ -14,6 +14,7 @@ from components.ingest_data.past import History, aggregate_past
 from mulgil.contract import DataDictionary
 from mulgil.contract.aggregates import Aggregate, AggregateFunction
 from mulgil.contract.load import explain_aggregates
+from mulgil.contract.specifications import specify_features
 from mulgil.serving import protocol_v1
 from mulgil.serving.contract_check import ContractViolationError
 from mulgil.serving.request_schemas import instance_schemas
@@ -140,6 +141,21 @@ def test_an_aggregate_of_a_sensitive_column_says_so_and_times_of_knowing_are_one
     known = {"role": "created_timestamp", "type": "timestamp", "description": "Known."}
     with pytest.raises(ValueError, match="at most one column has the role created_timestamp; received a, b"):
         dictionary({**known, "name": "a"}, {**known, "name": "b"})
+
+
+def test_another_aggregate_of_the_same_name_is_another_version_of_the_stored_features():
+    others = (
+        {"aggregate": {**MEAN, "over": "8 days"}},
+        {"aggregate": {**MEAN, "function": "sum"}},
+        {"aggregate": {"function": "count", "of": "spend", "over": "7 days"}},
+        {"aggregate": {"function": "count", "over": "7 days"}},
+        {"aggregate": None},
+    )
+    versions = {specify_features(dictionary(**changes)).version for changes in ({}, *others)}
+    reworded = dictionary(description="Other words.", aggregate={**MEAN, "over": "1 week"})
+
+    assert len(versions) == 1 + len(others)
+    assert specify_features(reworded).version == specify_features(dictionary()).version
 
 
 def test_an_aggregate_is_sent_stored_and_an_operand_like_a_feature_of_the_source():
