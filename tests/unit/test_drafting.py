@@ -7,9 +7,11 @@ from hypothesis import strategies as st
 
 from components.ingest_data.dialect import detect_dialect, detect_encoding
 from mulgil.drafting.draft import ColumnDraft, ProjectDraft
+from mulgil.drafting.images import draft_images
 from mulgil.drafting.names import name_columns, name_project
 from mulgil.drafting.ranges import find_far_values, find_missing_codes, has_impossible_zero, propose_range
 from mulgil.drafting.text import render_dictionary
+from mulgil.errors import InputError
 
 
 @given(
@@ -106,6 +108,15 @@ def test_an_encoding_is_told_from_the_bytes(encoding):
     text = "Straße und Größe, für 5 €. Das heißt: ein Satz über Äpfel, Öl und übrige Wörter.\n" * 20
     found = detect_encoding(text.encode(encoding))
     assert text.encode(encoding).decode(found).lstrip("\ufeff") == text
+
+
+def test_a_folder_whose_files_are_no_images_is_refused_with_what_to_do(tmp_path):
+    for name in ("cat/1.png", "cat/2.png", "dog/1.png", "dog/2.png"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("no image")
+
+    with pytest.raises(InputError, match=r"(?s)No file that was looked at.*convert them to PNG or JPEG"):
+        draft_images("pets", {"kind": "image_folder"}, tmp_path, None, "2026-01-01T00:00:00Z")
 
 
 def test_what_a_column_is_called_cannot_break_the_file():
