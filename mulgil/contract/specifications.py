@@ -10,7 +10,6 @@ import hashlib
 import json
 from dataclasses import asdict, dataclass, replace
 
-from mulgil.contract.aggregates import Aggregate
 from mulgil.contract.dictionary import (
     Association,
     Column,
@@ -64,10 +63,10 @@ class Feature:
     """One feature of a feature view.
 
     Attributes:
-        name: The column's.
-        type: Its type.
-        description: In words.
-        aggregate: What it is of an entity's past; `None` where the source has it.
+        name: The column.
+        type: What it holds.
+        description: What it means.
+        aggregate: What of an entity's past it is; `None` where it is no aggregate.
     """
 
     name: str
@@ -98,7 +97,7 @@ class FeatureSpecification:
         content = asdict(self)
         for feature in content["features"]:
             del feature["description"]
-            # A view without aggregates keeps the name that it has.
+            # What is stored of a project without aggregates keeps its name.
             if feature["aggregate"] is None:
                 del feature["aggregate"]
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:12]
@@ -218,8 +217,7 @@ def specify_features(dictionary: DataDictionary) -> FeatureSpecification:
         entity_type=dictionary.entity.type,
         event_timestamp=dictionary.event_timestamp.name,
         features=tuple(
-            Feature(c.name, c.type, c.description, c.aggregate and _name_aggregate(c.aggregate))
-            for c in dictionary.stored
+            Feature(c.name, c.type, c.description, _tell_past(c, dictionary)) for c in dictionary.stored
         ),
     )
 
@@ -261,8 +259,13 @@ def specify_preprocessing(dictionary: DataDictionary) -> PreprocessingSpecificat
     )
 
 
-def _name_aggregate(aggregate: Aggregate) -> str:
-    return f"{aggregate.function}({aggregate.of or '*'}) over {aggregate.window}"
+def _tell_past(column: Column, dictionary: DataDictionary) -> str | None:
+    """Say all that decides an aggregate's numbers; a window of 7 days is one of a week."""
+    if column.aggregate is None:
+        return None
+    taken = f"{column.aggregate.function} of {column.aggregate.of} over {column.aggregate.window}"
+    created = dictionary.created_timestamp
+    return taken if created is None else f"{taken}, known at {created.name}"
 
 
 def _statistics(column: Column) -> ColumnStatisticsSpecification:
