@@ -76,9 +76,9 @@ def show_command(name: Name, version: OneVersion = "") -> None:
             output.print(f"  {key.removeprefix('mulgil.')} = {value}", markup=False)
     for alias in sorted(one.aliases):
         # The tag outlives the alias, which moves on to another version.
-        value = one.tags.get(f"mulgil.promotion.{alias}")
-        if value is not None:
-            checks = Verdict.model_validate_json(value).checks
+        promotion = one.tags.get(f"mulgil.promotion.{alias}")
+        if promotion is not None:
+            checks = Verdict.model_validate_json(promotion).checks
             output.print(f"  {alias}: {'; '.join(check.reason for check in checks)}", markup=False)
     output.print()
     metrics = [
