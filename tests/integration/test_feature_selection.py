@@ -16,7 +16,7 @@ from components.train_model.selection import select_features
 from mulgil.artifacts import FeatureSelection
 from mulgil.contract import DataDictionary, Task, load_project
 from mulgil.contract.expressions import parse_expression
-from mulgil.contract.learning import Family, Training
+from mulgil.contract.learning import SEEDS, Family, Training
 from mulgil.contract.specifications import specify_preprocessing
 from mulgil.errors import ContractError
 from mulgil.preprocessing import FittedTransform
@@ -118,6 +118,16 @@ def test_one_feature_is_kept_where_none_says_anything():
     selected = select_features(training, None, transform, make_head(Task.SCALAR_REGRESSION, 1, rows), rows)
 
     assert selected.kept == {"noise"}
+
+
+def test_forests_are_grown_by_the_greatest_seed_too():
+    rows = draw_rows(Task.SCALAR_REGRESSION, 60)
+    training = Training(family="linear", selection={"method": "select_from_model"}, seed=SEEDS - 1)
+    transform = fit_transform(SPECIFICATION, rows.tensors)
+
+    selected = select_features(training, None, transform, make_head(Task.SCALAR_REGRESSION, 1, rows), rows)
+
+    assert "level" in selected.kept
 
 
 @pytest.fixture(scope="module", params=[Family.LINEAR, Family.NEURAL_NETWORK])
