@@ -8,7 +8,7 @@ from pathlib import Path
 
 from components.ingest_data import PROJECT_SECTIONS
 from components.ingest_data.dataset import RowStore
-from components.ingest_data.looking_back import look_back
+from components.ingest_data.looking_back import look_back, tell_cut_past
 from components.ingest_data.quarantine import QUARANTINED_ROWS, Quarantine, commonest_reasons, quarantine_at
 from components.ingest_data.reading import read_rows
 from components.ingest_data.sources import find_source, is_in_spans, read_source
@@ -64,6 +64,7 @@ def ingest_data(
         first = store.find_first()
         places = _split(store, first, folder, quarantine, quarantine_path)
         past = look_back(store, first, folder.dictionary, Path(scratch))
+        cut = tell_cut_past(store, folder.dictionary, taken.first_day) if taken and taken.older else None
         fingerprint, missing = store.divide(
             staged, {name: first[part] for name, part in places.items()}, past
         )
@@ -84,6 +85,8 @@ def ingest_data(
     if taken is not None:
         taken.remember()
         _report_spans(manifest, taken)
+        if cut is not None:
+            print(f"  warning: {cut}; {taken.older} older spans are not read: widen `source.spans`")
     return manifest
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
+from datetime import UTC, date, datetime
 from pathlib import Path
 
 import numpy as np
@@ -62,6 +63,32 @@ def look_back(
         for number, name in enumerate(aggregates):
             found[number, places] = numbers[name]
     return dict(zip(aggregates, found, strict=True))
+
+
+def tell_cut_past(store: RowStore, dictionary: DataDictionary, first_day: date | None) -> str | None:
+    """Say which windows are longer than all the time of which there are rows; `None` where none is.
+
+    Args:
+        store: The rows; older ones than these were not read.
+        dictionary: What is computed.
+        first_day: The date from which on all were read, where it is known; else that of the first row.
+    """
+    if not dictionary.aggregates:
+        return None
+    name = dictionary.event_timestamp.name
+    found = [pc.min_max(batch[name]).as_py() for batch in store.read_groups([name])]
+    if not found:
+        return None
+    begin = min(one["min"] for one in found)
+    if first_day is not None:
+        begin = datetime(first_day.year, first_day.month, first_day.day, tzinfo=UTC)
+    reach = max(one["max"] for one in found) - begin
+    longer = [
+        f"{column.name} (over {column.aggregate.over})"
+        for column in dictionary.aggregates
+        if column.aggregate is not None and column.aggregate.window > reach
+    ]
+    return f"windows go back beyond {begin:%Y-%m-%d}: {', '.join(longer)}" if longer else None
 
 
 def _write_parts(

@@ -38,11 +38,13 @@ class FoundSpans:
         chosen: Those within the window, the oldest first; at least one.
         names: Of all that are there.
         others: Files that are of none.
+        older: How many there are before the window.
     """
 
     chosen: tuple[FoundSpan, ...]
     names: frozenset[str]
     others: tuple[str, ...]
+    older: int
 
 
 class SpanFiles:
@@ -74,7 +76,8 @@ class SpanFiles:
                 )
             )
         found = tuple(FoundSpan(span, dict(self._contents_of(span))) for span in chosen)
-        return FoundSpans(found, frozenset(span.name for span in spans), others)
+        older = spans.index(chosen[0])
+        return FoundSpans(found, frozenset(span.name for span in spans), others, older)
 
     def fetch(self, span: Span, folder: Path) -> list[Path]:
         """Return a span's files on this machine; those of a store are copied into a folder."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 
 import numpy as np
@@ -58,6 +59,8 @@ class TakenSpans:
         others: Files under the location that are of no span.
         ledger: What the next ingestion is to be told.
         place: Where it is kept.
+        older: How many spans there are before these, which are not taken.
+        first_day: The date of the first, where it has one.
     """
 
     spans: tuple[TakenSpan, ...]
@@ -65,6 +68,8 @@ class TakenSpans:
     others: tuple[str, ...]
     ledger: Ledger
     place: SpanPlace
+    older: int
+    first_day: date | None
 
     @property
     def rows_read(self) -> int:
@@ -115,7 +120,15 @@ def take_spans(
         taken.append(TakenSpan(one.span.name, status, record, is_read))
     outside = {name: content for name, content in before.items() if name in found.names}
     vanished = tuple(name for name in before if name not in found.names)
-    return TakenSpans(tuple(taken), vanished, found.others, Ledger(contents=outside | contents), place)
+    return TakenSpans(
+        tuple(taken),
+        vanished,
+        found.others,
+        Ledger(contents=outside | contents),
+        place,
+        found.older,
+        found.chosen[0].span.day,
+    )
 
 
 def summarise_spans(

@@ -540,6 +540,13 @@ class Column(Contract):
                 "an entity's first row has no past, so that some rows lack this number: take mean, median, "
                 "most_frequent, constant or drop_row; received missing=reject"
             )
+        is_filled_with_more = not self.missing.is_value_required and self.missing_constant != 0
+        if self.aggregate.function is AggregateFunction.COUNT and is_filled_with_more:
+            raise ValueError(
+                "a count is 0 where there is no past, and never missing: take reject, or constant with "
+                f"missing_constant 0; received missing={self.missing} "
+                f"missing_constant={self.missing_constant}"
+            )
         if self.on_violation is ViolationPolicy.QUARANTINE:
             raise ValueError(
                 "rows are set aside before their past is known; received on_violation=quarantine"

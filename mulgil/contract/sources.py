@@ -11,7 +11,15 @@ from pydantic import Field, field_validator, model_validator
 
 from mulgil.contract.dictionary import Contract
 from mulgil.contract.learning import Ratio, Seed
-from mulgil.contract.spans import Span, Window, explain_spans, gather_spans, has_spans, pattern_of
+from mulgil.contract.spans import (
+    Span,
+    Window,
+    explain_spans,
+    explain_window,
+    gather_spans,
+    has_spans,
+    pattern_of,
+)
 
 Location = Annotated[
     str,
@@ -43,6 +51,8 @@ class _Files(Contract):
             wrong = (
                 f"`spans` goes with a location such as rows/{{date}}.csv; received location={self.location}"
             )
+        if wrong is None and self.spans is not None:
+            wrong = explain_window(self.location, self.spans)
         if wrong is not None:
             raise ValueError(wrong)
         return self

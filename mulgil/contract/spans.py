@@ -10,13 +10,14 @@ Source:
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date
-from typing import Annotated, Self
+from typing import Annotated, Any, Self
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from mulgil.contract.dictionary import Contract
 from mulgil.errors import InputError, describe
@@ -40,7 +41,28 @@ _EPOCH = date(1970, 1, 1).toordinal()
 ROWS_OF_SPAN = 10**9
 _GREATEST_NUMBER = 2**53 // ROWS_OF_SPAN - 1
 
-Bound = date | Annotated[int, Field(ge=0)]
+_DAY = re.compile(r"\d{4}-\d{2}-\d{2}")
+
+
+def _bound(value: Any) -> Any:
+    """Return a date or a number; pydantic would take a number for seconds, and says a mistake twice."""
+    if value is None or type(value) is date or (type(value) is int and value >= 0):
+        return value
+    text = str(value)
+    if text.isdecimal():
+        return int(text)
+    try:
+        return date.fromisoformat(text if _DAY.fullmatch(text) else "")
+    except ValueError:
+        raise ValueError(
+            f"a bound is a day of the calendar, such as 2026-10-31, or a span's number; received {value!r}"
+        ) from None
+
+
+Bound = Annotated[
+    date | Annotated[int, Field(ge=0)],
+    BeforeValidator(_bound, json_schema_input_type=date | Annotated[int, Field(ge=0)]),
+]
 
 
 class Window(Contract):
@@ -60,7 +82,7 @@ class Window(Contract):
 
     def choose(self, spans: Sequence[Span]) -> tuple[Span, ...]:
         """Return those of some spans, the oldest first, that are read."""
-        low = -1 if self.since is None else _number_of(self.since)
+        low = -math.inf if self.since is None else _number_of(self.since)
         high = _GREATEST_NUMBER if self.until is None else _number_of(self.until)
         inside = [span for span in spans if low <= span.number <= high]
         return tuple(inside[-self.newest :] if self.newest else inside)
@@ -122,6 +144,21 @@ def explain_spans(location: str) -> str | None:
 def pattern_of(location: str) -> str:
     """Return the pattern, with stars, of all files that may be of a span."""
     return _PLACEHOLDER.sub("*", location)
+
+
+def explain_window(location: str, window: Window) -> str | None:
+    """Say why a window cannot choose among a location's spans; `None` where it can."""
+    are_dates = has_dates(location)
+    bounds = {"since": window.since, "until": window.until}
+    wrong = [
+        f"{key}={bound}"
+        for key, bound in bounds.items()
+        if bound is not None and isinstance(bound, date) != are_dates
+    ]
+    if not wrong:
+        return None
+    form = "a date, such as 2026-10-31" if are_dates else "a number"
+    return f"a bound of these spans is {form}; received {' '.join(wrong)} for location={location}"
 
 
 def gather_spans(location: str, names: Iterable[str]) -> tuple[tuple[Span, ...], tuple[str, ...]]:

@@ -60,11 +60,19 @@ class ValidationSpecification:
 
 @dataclass(frozen=True)
 class Feature:
-    """One feature of a feature view."""
+    """One feature of a feature view.
+
+    Attributes:
+        name: The column.
+        type: What it holds.
+        description: What it means.
+        aggregate: What of an entity's past it is; `None` where it is no aggregate.
+    """
 
     name: str
     type: ColumnType
     description: str
+    aggregate: str | None = None
 
 
 @dataclass(frozen=True)
@@ -89,6 +97,9 @@ class FeatureSpecification:
         content = asdict(self)
         for feature in content["features"]:
             del feature["description"]
+            # What is stored of a project without aggregates keeps its name.
+            if feature["aggregate"] is None:
+                del feature["aggregate"]
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:12]
 
 
@@ -205,7 +216,9 @@ def specify_features(dictionary: DataDictionary) -> FeatureSpecification:
         entity=dictionary.entity.name,
         entity_type=dictionary.entity.type,
         event_timestamp=dictionary.event_timestamp.name,
-        features=tuple(Feature(c.name, c.type, c.description) for c in dictionary.stored),
+        features=tuple(
+            Feature(c.name, c.type, c.description, _tell_past(c, dictionary)) for c in dictionary.stored
+        ),
     )
 
 
@@ -244,6 +257,15 @@ def specify_preprocessing(dictionary: DataDictionary) -> PreprocessingSpecificat
         ),
         moments=dictionary.moments,
     )
+
+
+def _tell_past(column: Column, dictionary: DataDictionary) -> str | None:
+    """Say all that decides an aggregate's numbers; a window of 7 days is one of a week."""
+    if column.aggregate is None:
+        return None
+    taken = f"{column.aggregate.function} of {column.aggregate.of} over {column.aggregate.window}"
+    created = dictionary.created_timestamp
+    return taken if created is None else f"{taken}, known at {created.name}"
 
 
 def _statistics(column: Column) -> ColumnStatisticsSpecification:

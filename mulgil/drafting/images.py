@@ -18,6 +18,10 @@ from mulgil.errors import InputError, describe
 from mulgil.images import UnreadableImageError, is_grey, measure_image
 
 _ENDINGS = frozenset({".png", ".jpg", ".jpeg"})
+# Of a file beside the class folders that is a table, compressed or not, and no licence or archive.
+_TABLE_ENDINGS = frozenset({".csv", ".tsv", ".data", ".parquet", ".pq", ".jsonl", ".ndjson"})
+# What folders are called that divide rows, and tell no class.
+_DIVISIONS = frozenset({"train", "training", "val", "valid", "validation", "dev", "test", "testing"})
 # Looked at for size and colour, evenly over the folder. Chosen by eye.
 _LOOKED_AT = 200
 # A larger side costs a network on two cores more than it tells. Chosen by eye.
@@ -30,9 +34,9 @@ LABEL = "label"
 
 def is_image_folder(path: Path) -> bool:
     """Whether a path is a folder with folders of images in it, and no table beside them."""
-    if not path.is_dir() or files_at(path):
+    if not path.is_dir() or any(_is_table(file) for file in files_at(path)):
         return False
-    return any(file.suffix.lower() in _ENDINGS for file in images_in(path))
+    return any(file.suffix.lower() in _ENDINGS and file.parent != path for file in images_in(path))
 
 
 def draft_images(
@@ -48,10 +52,11 @@ def draft_images(
         collected_at: A time in ISO 8601 for every image.
 
     Raises:
-        InputError: There are not two classes, or no file is an image.
+        InputError: There are not two classes, the folders are none, or no file is an image.
     """
     files = images_in(folder)
     labels = [file.relative_to(folder).parts[0] if file.parent != folder else None for file in files]
+    _require_classes(folder, files)
     profile = profile_column(LABEL, pa.chunked_array([pa.array(labels, pa.string())]))
     taken = {"path", "image", "collected_at"}
     targets = draft_target(LABEL, profile, taken, task or Task.MULTICLASS_CLASSIFICATION)
@@ -92,6 +97,25 @@ def draft_images(
         training={"convolutions": [32, 64] if has_two_layers else [32]},
         decisions=tuple(decisions),
     )
+
+
+def _is_table(file: Path) -> bool:
+    return any(ending.lower() in _TABLE_ENDINGS for ending in file.suffixes)
+
+
+def _require_classes(folder: Path, files: Sequence[Path]) -> None:
+    images = [file for file in files if file.suffix.lower() in _ENDINGS and file.parent != folder]
+    names = sorted({file.relative_to(folder).parts[0] for file in images})
+    if names and {name.lower() for name in names} <= _DIVISIONS:
+        raise InputError(
+            describe(
+                "The folders divide the images, and are no classes",
+                expected="a folder for each class",
+                received=", ".join(names),
+                next_step=f"name one of them, --from {folder / names[0]}, and a run divides its images; or "
+                "bring each class's folders together",
+            )
+        )
 
 
 def _draft_form(files: Sequence[Path]) -> tuple[dict[str, Any], str]:

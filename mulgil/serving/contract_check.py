@@ -9,6 +9,7 @@ from enum import StrEnum
 from itertools import islice
 from typing import cast
 
+from mulgil.contract.aggregates import AggregateFunction
 from mulgil.contract.dictionary import Column, ColumnType, DataDictionary, OutOfRangePolicy
 from mulgil.contract.expressions import GREATEST_FLOAT32
 from mulgil.contract.values import (
@@ -157,7 +158,9 @@ def refuse_forgotten(names: Iterable[str], always: Collection[str], instance: in
     """
     forgotten = sorted(set(always).difference(names))[:MOST_VIOLATIONS]
     if forgotten:
-        expected = "a number of the entity's past, or null where it has none; by entity it is known"
+        expected = (
+            "a number of the entity's past; where it has none null, and 0 of a count; by entity it is known"
+        )
         raise ContractViolationError(
             [Violation(instance, name, expected, "no such column") for name in forgotten]
         )
@@ -218,4 +221,6 @@ def _describe(column: Column) -> str:
     """Say what a value of the column is, such as `a value (integer, 60 to 260 mmHg)`."""
     if column.categories:
         return "one of " + ", ".join(column.categories)
-    return f"a value ({column.type}{', ' + describe_range(column) if column.range else ''})"
+    value = f"a value ({column.type}{', ' + describe_range(column) if column.range else ''})"
+    is_count = column.aggregate is not None and column.aggregate.function is AggregateFunction.COUNT
+    return f"{value}; a count is 0 where there is no past" if is_count else value

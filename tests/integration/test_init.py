@@ -652,6 +652,7 @@ def test_a_folder_of_images_by_class_is_drafted_and_ingested_whole(init, tmp_pat
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_bytes(encode_png(np.full((200, 100, 3), (place, 90, 30), np.uint8)))
     (images / "dog" / "notes.txt").write_text("two are of a fox")
+    (images / "LICENSE.txt").write_text("free")
 
     code, printed = init(images)
 
@@ -667,7 +668,7 @@ def test_a_folder_of_images_by_class_is_drafted_and_ingested_whole(init, tmp_pat
         dataset_path=tmp_path / "dataset",
         quarantine_path=tmp_path / "quarantine",
     )
-    assert (sum(manifest.rows.values()), manifest.rows_quarantined) == (60, 1)
+    assert (sum(manifest.rows.values()), manifest.rows_quarantined) == (60, 2)
 
 
 @pytest.mark.parametrize(

@@ -68,7 +68,8 @@ def describe():
     ]
     for name, (function, of, over) in AGGREGATES.items():
         aggregate = {"function": function, "over": over, **({"of": of} if of else {})}
-        columns.append({"name": name, "type": "float", "missing": "median", "aggregate": aggregate})
+        missing = "reject" if function == "count" else "median"
+        columns.append({"name": name, "type": "float", "missing": missing, "aggregate": aggregate})
     return yaml.safe_dump({"columns": [{**column, "description": "Any."} for column in columns]})
 
 

@@ -258,6 +258,28 @@ def test_a_generated_number_stays_with_its_row_and_a_generated_time_is_the_spans
         shop.ingest()
 
 
+@pytest.mark.parametrize(("form", "prefix"), [("{date}", "2026-11-"), ("{span}", "")])
+def test_a_window_that_is_longer_than_the_spans_that_are_read_is_told(shop, capsys, form, prefix):
+    for day in ("01", "02", "03", "04"):
+        shop.write(f"{prefix}{day}")
+
+    def told(over, spans):
+        made = f"aggregate: {{function: count, over: {over}}}"
+        column = f"  - {{name: visits, type: float, {made}, description: d}}\n"
+        (shop.folder / "data_dictionary.yaml").write_text(DICTIONARY + column)
+        shop.declare(f'sales/{form}.csv", spans: {{{spans}}}, encoding: "utf-8', kind="group")
+        shop.ingest()
+        return [line.strip() for line in capsys.readouterr().out.splitlines() if "warning" in line]
+
+    warning = (
+        "warning: windows go back beyond 2026-11-03: visits (over 2 days); "
+        "2 older spans are not read: widen `source.spans`"
+    )
+    assert told("2 days", "newest: 2") == [warning]
+    assert told("1 day", "newest: 2") == []
+    assert told("9 days", "") == []
+
+
 def numbers(shop):
     parts = [pq.read_table(shop.folder / "dataset" / f"{split}.parquet").to_pylist() for split in SPLITS]
     return {row["who"]: (row["seen"], row["size"]) for part in parts for row in part}

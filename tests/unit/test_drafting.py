@@ -7,9 +7,11 @@ from hypothesis import strategies as st
 
 from components.ingest_data.dialect import detect_dialect, detect_encoding
 from mulgil.drafting.draft import ColumnDraft, ProjectDraft
+from mulgil.drafting.images import draft_images, is_image_folder
 from mulgil.drafting.names import name_columns, name_project
 from mulgil.drafting.ranges import find_far_values, find_missing_codes, has_impossible_zero, propose_range
 from mulgil.drafting.text import render_dictionary
+from mulgil.errors import InputError
 
 
 @given(
@@ -106,6 +108,40 @@ def test_an_encoding_is_told_from_the_bytes(encoding):
     text = "Straße und Größe, für 5 €. Das heißt: ein Satz über Äpfel, Öl und übrige Wörter.\n" * 20
     found = detect_encoding(text.encode(encoding))
     assert text.encode(encoding).decode(found).lstrip("\ufeff") == text
+
+
+@pytest.mark.parametrize(
+    ("beside", "is_images"),
+    [
+        ((), True),
+        (("LICENSE.txt", "README.md", "photos.tar.gz", "cover.jpg"), True),
+        (("labels.csv",), False),
+        (("README.md", "rows.CSV.gz"), False),
+    ],
+)
+def test_a_table_beside_folders_of_images_makes_it_no_folder_of_images(tmp_path, beside, is_images):
+    (tmp_path / "cat").mkdir()
+    for name in ("cat/1.png", *beside):
+        (tmp_path / name).write_bytes(b"")
+
+    assert is_image_folder(tmp_path) is is_images
+
+
+def test_a_folder_of_files_alone_is_no_folder_of_images(tmp_path):
+    (tmp_path / "1.png").write_bytes(b"")
+
+    assert not is_image_folder(tmp_path)
+
+
+def test_folders_that_divide_images_are_not_taken_for_classes(tmp_path):
+    for name in ("Train/cat", "Train/dog", "val/cat", "test/dog"):
+        folder = tmp_path / name
+        folder.mkdir(parents=True)
+        (folder / "1.png").write_bytes(b"")
+    (tmp_path / "LICENSE.txt").write_text("free")
+
+    with pytest.raises(InputError, match=r"(?s)Received: Train, test, val.*--from \S+/Train"):
+        draft_images("p", {"kind": "image_folder"}, tmp_path, None, "2026-01-01T00:00:00Z")
 
 
 def test_what_a_column_is_called_cannot_break_the_file():

@@ -110,6 +110,11 @@ def test_a_changed_description_keeps_the_name() -> None:
     )
 
 
+def test_what_is_stored_of_a_project_without_aggregates_keeps_its_name() -> None:
+    # Rows stand under it since the first release.
+    assert SPECIFICATION.version == "ea46264fbc49"
+
+
 @pytest.mark.parametrize("project", ["breast_cancer", "heart_disease"])
 def test_feast_accepts_the_shipped_projects_before_any_data_is_there(project: str, tmp_path: Path) -> None:
     folder = load_project(SOURCE_ROOT / "projects" / project)

@@ -14,8 +14,9 @@ from components.ingest_data.past import History, aggregate_past
 from mulgil.contract import DataDictionary
 from mulgil.contract.aggregates import Aggregate, AggregateFunction
 from mulgil.contract.load import explain_aggregates
+from mulgil.contract.specifications import specify_features, specify_preprocessing
 from mulgil.serving import protocol_v1
-from mulgil.serving.contract_check import ContractViolationError
+from mulgil.serving.contract_check import ContractCheck, ContractViolationError
 from mulgil.serving.request_schemas import instance_schemas
 from mulgil.serving.typed_values import row_types
 
@@ -174,6 +175,50 @@ def test_rows_are_not_divided_so_that_training_rows_look_at_test_rows(kind, is_r
 
     assert (told is not None) == is_refused
     assert explain_aggregates(kind, DataDictionary.model_validate({"columns": KEYS})) is None
+
+
+def test_an_aggregate_of_another_function_column_window_or_time_of_knowing_is_stored_apart():
+    known = {"name": "known", "role": "created_timestamp", "type": "timestamp", "description": "Known."}
+    paid = {"name": "paid", "type": "float", "description": "Paid."}
+    others = [
+        dictionary(paid),
+        dictionary(paid, aggregate={**MEAN, "function": "sum"}),
+        dictionary(paid, aggregate={**MEAN, "of": "paid"}),
+        dictionary(paid, aggregate={**MEAN, "over": "300 days"}),
+        dictionary(paid, known),
+    ]
+
+    assert len({specify_features(other).version for other in others}) == len(others)
+    same = dictionary(paid, aggregate={**MEAN, "over": "1 week"}, description="Other words.")
+    assert specify_features(same).version == specify_features(others[0]).version
+
+
+COUNT = {"function": "count", "over": "7 days"}
+
+
+@pytest.mark.parametrize(
+    "filling",
+    [
+        {"missing": "mean"},
+        {"missing": "median"},
+        {"missing": "most_frequent"},
+        {"missing": "constant", "missing_constant": 1},
+    ],
+)
+def test_a_count_is_not_filled_with_what_is_not_nothing(filling):
+    with pytest.raises(ValueError, match=r"a count is 0 where there is no past.* received missing="):
+        dictionary(aggregate=COUNT, **filling)
+
+
+def test_a_request_without_a_count_is_refused_with_what_to_send_or_means_0():
+    row = {"spend": [1.0], "kind": ["a"], "made": [None]}
+    with pytest.raises(ContractViolationError, match=r"column made: .* a count is 0 where there is no past"):
+        ContractCheck(dictionary(aggregate=COUNT, missing="reject")).check(row, 1)
+    filled = dictionary(aggregate=COUNT, missing="constant", missing_constant=0)
+    (made,) = (column for column in specify_preprocessing(filled).columns if column.name == "made")
+
+    assert ContractCheck(filled).check(row, 1)["made"] == [None]
+    assert made.constant == 0
 
 
 def test_a_window_is_as_long_as_it_says():

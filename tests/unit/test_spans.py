@@ -1,11 +1,12 @@
 """How a location names the spans of a source, and which of them are read."""
 
 from datetime import date
+from itertools import pairwise
 
 import pytest
 
 from mulgil.contract.sources import CsvSource, files_at
-from mulgil.contract.spans import Window, explain_spans, gather_spans
+from mulgil.contract.spans import ROWS_OF_SPAN, Window, explain_spans, gather_spans
 from mulgil.errors import InputError
 
 
@@ -86,6 +87,37 @@ def test_a_window_is_refused_where_there_is_nothing_to_choose_from():
         CsvSource(kind="csv", location="rows.csv", spans={"newest": 2})
     with pytest.raises(ValueError, match="since at most until"):
         Window(since=3, until=2)
+
+
+@pytest.mark.parametrize(
+    ("location", "spans", "words"),
+    [
+        ("{date}.csv", {"until": 20261031}, r"is a date, such as 2026-10-31; received until=20261031"),
+        ("{year}/{month}/*.csv", {"since": 2026}, r"is a date.* received since=2026"),
+        ("{span}.csv", {"since": date(2026, 10, 1)}, r"is a number; received since=2026-10-01"),
+        (
+            "{date}.csv",
+            {"since": "2026-10"},
+            r"a day of the calendar, such as 2026-10-31.* received '2026-10'",
+        ),
+        ("{date}.csv", {"until": "2026-02-30"}, r"a day of the calendar.* received '2026-02-30'"),
+        ("{span}.csv", {"since": -1}, r"or a span's number; received -1"),
+        ("{span}.csv", {"since": True}, r"or a span's number; received True"),
+    ],
+)
+def test_a_bound_that_says_nothing_of_the_spans_is_refused(location, spans, words):
+    with pytest.raises(ValueError, match=words) as refused:
+        CsvSource(kind="csv", location=location, spans=spans)
+    assert refused.value.error_count() == 1
+
+
+def test_spans_before_1970_are_chosen_too_and_number_their_rows_apart():
+    spans, _ = gather_spans("{date}", ["1969-12-30", "1969-12-31", "1970-01-01"])
+
+    assert Window(until=date(1969, 12, 31)).choose(spans) == spans[:2]
+    assert Window().choose(spans) == spans
+    firsts = [span.number * ROWS_OF_SPAN + 1 for span in spans]
+    assert [later - earlier for earlier, later in pairwise(firsts)] == [ROWS_OF_SPAN] * 2
 
 
 def test_only_files_of_the_window_decide_whether_the_step_runs_again(tmp_path):
