@@ -14,8 +14,8 @@ from components.train_model import PROJECT_SECTIONS
 from components.train_model.calibration import fit_calibration
 from components.train_model.capacity import climb, measure_baseline
 from components.train_model.checkpoints import Checkpoints
-from components.train_model.comparison import choose_simplest, compare_families
-from components.train_model.cross_validation import cross_validate
+from components.train_model.comparison import choose_simplest, compare_families, doubt_folds
+from components.train_model.cross_validation import cross_validate, require_few_rows
 from components.train_model.devices import settle
 from components.train_model.export import write_bundle
 from components.train_model.families import make_learner, with_training
@@ -95,6 +95,12 @@ def train_model(
     folds = folder.project.cross_validation
     is_whole = family is Family.NEURAL_NETWORK and not (training.tuning or training.learning_curve or folds)
     drawn = None if is_whole else _draw(splits)
+    if folds is not None and drawn is not None:
+        # Now, and not after hours of what comes before it.
+        require_few_rows(folds, len(drawn.train) + len(drawn.validation))
+    doubt = doubt_folds(folder.project.split.kind, training)
+    if doubt:
+        print(f"Warning: {doubt}")
     if family is Family.AUTO and drawn is not None:
         candidates = compare_families(
             lambda one: make_learner(one, folder, checkpoints),
@@ -186,6 +192,7 @@ def train_model(
         trials=tuned.trials if tuned else (),
         settings=tuned.settings if tuned else {},
         tuning_warning=tuned.warning if tuned else "",
+        fold_warning=doubt,
         baseline_loss=baseline,
         ladder=ladder,
         learning_curve=traced,

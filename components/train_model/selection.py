@@ -24,7 +24,7 @@ from sklearn.model_selection import GroupKFold, KFold, StratifiedGroupKFold, Str
 from components.train_model.heads import Head
 from components.train_model.learners import Curve, Examples, Learner, measure_losses
 from mulgil.artifacts import FeatureImportance, FeatureSelection
-from mulgil.contract.learning import Training
+from mulgil.contract.learning import Training, shift_seed
 from mulgil.contract.selection import Selection
 from mulgil.errors import InputError, describe
 from mulgil.preprocessing import FittedTransform, TransformExecutor
@@ -161,7 +161,7 @@ def _grow_forests(
     for number in range(_FORESTS):
         # The numbers of one feature stay together.
         copies = [examples.numbers[:, place][random.permutation(len(examples.numbers))] for place in places]
-        forest = kind(n_estimators=_TREES, min_samples_leaf=2, random_state=seed + number)
+        forest = kind(n_estimators=_TREES, min_samples_leaf=2, random_state=shift_seed(seed, number))
         doubled = np.concatenate([examples.numbers, *copies], axis=1)
         forest.fit(doubled, examples.target, sample_weight=weights)
         found.append(forest.feature_importances_.reshape(2, -1))

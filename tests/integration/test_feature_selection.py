@@ -21,7 +21,7 @@ from components.train_model.selection import _divide, select_features
 from mulgil.artifacts import FeatureSelection
 from mulgil.contract import DataDictionary, Task, load_project
 from mulgil.contract.expressions import parse_expression
-from mulgil.contract.learning import Family, Training
+from mulgil.contract.learning import SEEDS, Family, Training
 from mulgil.contract.specifications import specify_preprocessing
 from mulgil.errors import ContractError, InputError
 from mulgil.preprocessing import FittedTransform
@@ -203,6 +203,16 @@ def test_too_few_entities_to_choose_or_to_stop_by_are_told(tmp_path):
         network = NeuralNetwork(NetworkBuilder(training, None, tmp_path), Checkpoints(tmp_path))
         with pytest.raises(InputError, match=f"too few entities to {words}"):
             fit_part(network, head, specification, rows, training)
+
+
+def test_forests_are_grown_by_the_greatest_seed_too():
+    rows = draw_rows(Task.SCALAR_REGRESSION, 60)
+    training = Training(family="linear", selection={"method": "select_from_model"}, seed=SEEDS - 1)
+    transform = fit_transform(SPECIFICATION, rows.tensors)
+
+    selected = select_features(training, None, transform, make_head(Task.SCALAR_REGRESSION, 1, rows), rows)
+
+    assert "level" in selected.kept
 
 
 @pytest.fixture(scope="module", params=[Family.LINEAR, Family.NEURAL_NETWORK])
