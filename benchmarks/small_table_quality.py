@@ -76,8 +76,10 @@ def measure_split(project_path: Path, source: str, seed: int, work_path: Path) -
     width = AnswerForm.of(folder.project.task, folder.dictionary).width
     model = open_model(steps.bundle_path, bundle, width)(test.tensors)
     task, metric = folder.project.task, folder.project.primary_metric
+    quantile = folder.project.gates.pinball_quantile
     value, other = (
-        float(measure_task(task, metric, test.target, scores, whole)[0]) for scores in (model, baseline)
+        float(measure_task(task, metric, test.target, scores, whole, quantile=quantile)[0])
+        for scores in (model, baseline)
     )
     return Sample(seed, metric, len(test), history.best_epoch, value, other)
 

@@ -156,6 +156,7 @@ def evaluate_model(
                 answers,
                 [m for m in TASK_FORMS[task].metrics if decision is None or m not in CALLED_METRICS],
                 project.gates.confidence,
+                project.gates.pinball_quantile,
             )
             if answers
             else None,

@@ -34,7 +34,7 @@ def read_answers(bundle_path: Path) -> HeldOutAnswers | None:
 
 
 def score_folds(
-    task: Task, answers: HeldOutAnswers, metrics: Sequence[Metric], confidence: float
+    task: Task, answers: HeldOutAnswers, metrics: Sequence[Metric], confidence: float, quantile: float
 ) -> CrossValidatedScores:
     """Measure every fold by every metric.
 
@@ -43,6 +43,7 @@ def score_folds(
         answers: What models said of rows that they were not fitted on.
         metrics: The metrics.
         confidence: Of the means' intervals.
+        quantile: Of the pinball loss.
     """
     repeats = 1 + max(fold.repeat for fold in answers.folds)
     folds = len(answers.folds) // repeats
@@ -53,7 +54,8 @@ def score_folds(
         # A fold of one class tells nothing apart.
         if is_measurable(task, target, weights)[0]:
             for metric in metrics:
-                values[metric].append(float(measure_task(task, metric, target, predicted, weights)[0]))
+                measured = measure_task(task, metric, target, predicted, weights, quantile=quantile)
+                values[metric].append(float(measured[0]))
     return CrossValidatedScores(
         folds=folds,
         repeats=repeats,

@@ -31,6 +31,9 @@ _TAIL = 0.2
 _LEAST_EXPONENT = 2.05
 # Fewer have no tail to speak of, and of more the bootstrap's own groups are nearly normal.
 _LEAST_ROWS, _MOST_ROWS = 20, 2048
+# Of the sample's own standard error. A resample with less drew none of the few rows that decide it, and its
+# distance in its own standard errors is beyond all measure.
+_LEAST_ERROR = 1e-3
 # Errors held at once, about 32 MB: chosen by eye.
 _ERRORS_AT_ONCE = 2**22
 
@@ -45,7 +48,7 @@ def bound_root_mean_square(errors: Floats, confidence: float, seed: int = 0) -> 
 
     Returns:
         The ends; `None` where the rows are too few or too many, or their errors have no tail: most are none,
-        or all are alike.
+        or all are alike, or all but a few.
 
     Shapes:
         (rows,) or (rows, targets).
@@ -68,6 +71,8 @@ def bound_root_mean_square(errors: Floats, confidence: float, seed: int = 0) -> 
         for place, tail in enumerate(tails):
             tail.draw_into(drawn[:, :, place], generator)
         values, errors_of_values = _measure(drawn)
+        if (errors_of_values < _LEAST_ERROR * error).any():
+            return None
         distances.append((values - center) / errors_of_values)
         left -= count
     lower, upper = np.quantile(np.concatenate(distances), [(1 - confidence) / 2, (1 + confidence) / 2])
@@ -83,10 +88,10 @@ def _measure(squares: Floats) -> tuple[Floats, Floats]:
     """
     means = squares.mean(axis=1, keepdims=True)
     roots = np.sqrt(means)
-    by_row = ((squares - means) / (2 * roots)).mean(axis=2)
+    # Of a draw without any error the root is zero, and so is what it divides.
+    by_row = ((squares - means) / (2 * np.maximum(roots, np.finfo(np.float64).tiny))).mean(axis=2)
     values: Floats = roots.mean(axis=(1, 2))
-    # Of a draw of equal rows it would be zero.
-    return values, np.maximum(by_row.std(axis=1) / np.sqrt(squares.shape[1]), np.finfo(np.float64).tiny)
+    return values, by_row.std(axis=1) / np.sqrt(squares.shape[1])
 
 
 @dataclass(frozen=True)

@@ -28,7 +28,7 @@ def measure_task(
     predicted: Floats,
     weights: Weightings,
     *,
-    quantile: float = MEDIAN,
+    quantile: float,
 ) -> Floats:
     """Compute a task's metric under each weighting.
 

@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 from sklearn.model_selection import (
     GroupKFold,
+    GroupShuffleSplit,
     KFold,
     StratifiedGroupKFold,
     StratifiedKFold,
@@ -113,6 +114,27 @@ def choose_simplest(scores: Sequence[FamilyScore]) -> FamilyScore:
     return next(score for loss, score in compared if loss <= bound)
 
 
+def doubt_folds(split: str, training: Training) -> str:
+    """Say why what folds tell is not to be trusted; nothing where it may be.
+
+    Args:
+        split: The kind of the table's split.
+        training: What is compared on folds.
+    """
+    asked = {
+        "family: auto": training.family is Family.AUTO,
+        "tuning": training.tuning is not None,
+        "learning_curve": training.learning_curve is not None,
+    }
+    named = [name for name, is_asked in asked.items() if is_asked]
+    if split != "time" or not named:
+        return ""
+    return (
+        f"the folds of {', '.join(named)} are drawn by lot, but the table is split by time: what is held out "
+        "there is told by models that saw rows after it, so trust no score but that of the test rows"
+    )
+
+
 def divide(task: Task, training: Training, rows: TrainingRows) -> Iterator[Fold]:
     """Divide rows into folds as a training has them: what is fitted on, and what is held out."""
     return divide_into(training.folds, training.seed, task, rows)
@@ -122,7 +144,8 @@ def divide_into(folds: int, seed: int, task: Task, rows: TrainingRows) -> Iterat
     """Divide rows into folds, by class where there are classes, and no entity's rows among two of them.
 
     Args:
-        folds: How many, or as many as every part has a row of every class, and an entity.
+        folds: How many, or as many as every part has a row of every class, or of no classes two rows, and an
+            entity.
         seed: Of the draw.
         task: The task.
         rows: The rows; where they have entities, those of one stay together.
@@ -138,6 +161,8 @@ def divide_into(folds: int, seed: int, task: Task, rows: TrainingRows) -> Iterat
         return _divide_entities(folds, seed, rows, is_stratified=is_stratified)
     if is_stratified:
         return StratifiedKFold(folds, shuffle=True, random_state=seed).split(rows.target, rows.target)
+    # A row alone has no variance that could be told.
+    folds = max(2, min(folds, len(rows) // 2))
     return KFold(folds, shuffle=True, random_state=seed).split(rows.target)
 
 
@@ -207,8 +232,27 @@ def fit_part(
     examples = Examples(TransformExecutor(transform).apply(train.tensors), head.encode(train))
     curve = Curve((), ())
     if learner.is_fitted_by_epochs:
-        inner, stopping = train_test_split(
-            np.arange(len(train)), test_size=_STOPPING_RATIO, random_state=training.seed
-        )
+        inner, stopping = _divide_once(train, training.seed)
         curve = learner.look(head, examples.take(inner), examples.take(stopping))
     return learner.fit(head, examples, curve), transform
+
+
+def _divide_once(rows: TrainingRows, seed: int) -> Fold:
+    """Divide rows into what is fitted on and what stops the fit; no entity's rows are among both."""
+    places = np.arange(len(rows))
+    if rows.entities is None:
+        inner, stopping = train_test_split(places, test_size=_STOPPING_RATIO, random_state=seed)
+        return inner, stopping
+    entities = len(np.unique(rows.entities))
+    if entities < 2:
+        raise InputError(
+            describe(
+                "There are too few entities to stop a fit by some of them",
+                expected="at least 2 among the rows that a model is fitted on",
+                received=f"{entities} in {len(rows)} rows",
+                next_step="bring rows of more entities, or fewer folds",
+            )
+        )
+    draw = GroupShuffleSplit(1, test_size=_STOPPING_RATIO, random_state=seed)
+    inner, stopping = next(draw.split(places, groups=rows.entities))
+    return inner, stopping

@@ -5,14 +5,17 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
+import keras
 import numpy as np
+import sklearn
+import tensorflow as tf
 
 from components.train_model import PROJECT_SECTIONS
 from components.train_model.calibration import fit_calibration
 from components.train_model.capacity import climb, measure_baseline
 from components.train_model.checkpoints import Checkpoints
-from components.train_model.comparison import choose_simplest, compare_families
-from components.train_model.cross_validation import cross_validate
+from components.train_model.comparison import choose_simplest, compare_families, doubt_folds
+from components.train_model.cross_validation import cross_validate, require_few_rows
 from components.train_model.devices import settle
 from components.train_model.export import write_bundle
 from components.train_model.families import make_learner, with_training
@@ -20,6 +23,7 @@ from components.train_model.fit_transform import fit_rows
 from components.train_model.heads import Head, make_head
 from components.train_model.learners import FittedModel, Learner
 from components.train_model.learning_curve import trace_curve
+from components.train_model.network import NetworkBuilder
 from components.train_model.selection import select_features
 from components.train_model.splits import Splits, choose_examples, open_splits
 from components.train_model.stored_examples import ExampleStore
@@ -91,6 +95,12 @@ def train_model(
     folds = folder.project.cross_validation
     is_whole = family is Family.NEURAL_NETWORK and not (training.tuning or training.learning_curve or folds)
     drawn = None if is_whole else _draw(splits)
+    if folds is not None and drawn is not None:
+        # Now, and not after hours of what comes before it.
+        require_few_rows(folds, len(drawn.train) + len(drawn.validation))
+    doubt = doubt_folds(folder.project.split.kind, training)
+    if doubt:
+        print(f"Warning: {doubt}")
     if family is Family.AUTO and drawn is not None:
         candidates = compare_families(
             lambda one: make_learner(one, folder, checkpoints),
@@ -103,6 +113,8 @@ def train_model(
         family = Family(choose_simplest(candidates).family)
     if family is not Family.NEURAL_NETWORK and drawn is not None:
         splits = drawn
+        # A network's; those that were compared had it.
+        training = training.model_copy(update={"precision": "float32"})
     declared = training.model_copy(update={"family": family})
 
     def learner_of(tried: Training) -> Learner:
@@ -117,7 +129,9 @@ def train_model(
         # With fewer processes it goes on, which is what a machine with too little memory for them is told.
         shown = {"tuning": {"processes"}, "capacity_ladder": True, "learning_curve": True}
         searched = training.model_dump(mode="json", exclude=shown)
-        known = [searched, manifest.fingerprint, dictionary.fingerprint]
+        code = NetworkBuilder(training, None, folder.path).code
+        versions = [one.__version__ for one in (tf, keras, sklearn)]
+        known = [searched, manifest.fingerprint, dictionary.fingerprint, code, versions]
         search = home() / "tuning" / fingerprint_json(known)[:32]
         job = FoldJob(family, folder, checkpoints.folder, task, answer_width, specification, drawn.both)
         with open_workers(job, checkpoints, training.tuning.processes) as workers:
@@ -178,6 +192,7 @@ def train_model(
         trials=tuned.trials if tuned else (),
         settings=tuned.settings if tuned else {},
         tuning_warning=tuned.warning if tuned else "",
+        fold_warning=doubt,
         baseline_loss=baseline,
         ladder=ladder,
         learning_curve=traced,

@@ -13,13 +13,34 @@ from components.train_model.learners import Learner
 from mulgil.artifacts import FoldAnswers, HeldOutAnswers
 from mulgil.contract import Task
 from mulgil.contract.cross_validation import CrossValidation
-from mulgil.contract.learning import Training
+from mulgil.contract.learning import Training, shift_seed
 from mulgil.contract.specifications import PreprocessingSpecification
 from mulgil.errors import InputError, describe
 from mulgil.preprocessing.rows import TrainingRows
 
 # They are kept in the bundle, some twenty bytes each. More rows tell a score well enough by one look.
 _MOST_ANSWERS = 500_000
+
+
+def require_few_rows(asked: CrossValidation, rows: int) -> None:
+    """Refuse folds of more rows than their answers can be kept of.
+
+    Args:
+        asked: How often each row is answered.
+        rows: How many there are to divide.
+
+    Raises:
+        InputError: There are too many for so many repeats.
+    """
+    if asked.repeats * rows > _MOST_ANSWERS:
+        raise InputError(
+            describe(
+                "Cross-validation is for tables that are small",
+                expected=f"at most {_MOST_ANSWERS} rows, counted once a repeat",
+                received=f"{rows} rows x {asked.repeats} repeats",
+                next_step="ask for fewer repeats, or leave `cross_validation` out of project.yaml",
+            )
+        )
 
 
 def cross_validate(
@@ -43,21 +64,11 @@ def cross_validate(
         rows: Rows to divide; no test row among them.
 
     Raises:
-        InputError: There are too many rows for so many repeats, or too few of them to divide.
+        InputError: There are too few entities to divide.
     """
-    answers = asked.repeats * len(rows)
-    if answers > _MOST_ANSWERS:
-        raise InputError(
-            describe(
-                "Cross-validation is for tables that are small",
-                expected=f"at most {_MOST_ANSWERS} rows, counted once a repeat",
-                received=f"{len(rows)} rows x {asked.repeats} repeats",
-                next_step="ask for fewer repeats, or leave `cross_validation` out of project.yaml",
-            )
-        )
     folds = []
     for repeat in range(asked.repeats):
-        for fold in divide_into(asked.folds, asked.seed + repeat, task, rows):
+        for fold in divide_into(asked.folds, shift_seed(asked.seed, repeat), task, rows):
             head, held_out, predicted = answer_fold(
                 learner, task, answer_width, specification, rows, fold, training
             )

@@ -6,17 +6,20 @@ import secrets
 
 import tensorflow as tf
 
-from mulgil.contract.learning import Training
+from mulgil.contract.learning import SEEDS, Training
 
-_SEEDS = 1 << 32
+
+def share_gpus() -> list[tf.config.PhysicalDevice]:
+    """Return the GPUs, of whose memory this process now takes no more than it needs: others may use them."""
+    gpus: list[tf.config.PhysicalDevice] = tf.config.list_physical_devices("GPU")
+    for gpu in gpus:
+        tf.config.experimental.set_memory_growth(gpu, True)
+    return gpus
 
 
 def settle(training: Training) -> Training:
     """Return the settings as they are on this machine, with a seed; what differs is printed."""
-    gpus = tf.config.list_physical_devices("GPU")
-    for gpu in gpus:
-        # Other steps may use it at the same time.
-        tf.config.experimental.set_memory_growth(gpu, True)
+    gpus = share_gpus()
     if gpus:
         print("Networks are fitted on " + ", ".join(gpu.name for gpu in gpus))
     precision = choose_precision(training.precision, has_gpu=bool(gpus))
@@ -24,7 +27,7 @@ def settle(training: Training) -> Training:
         print(f"There is no GPU: fitted in {precision}, not in {training.precision}")
     seed = training.seed
     if seed is None:
-        seed = secrets.randbelow(_SEEDS)
+        seed = secrets.randbelow(SEEDS)
         print(f"Drawn for this training: seed {seed}")
     return training.model_copy(update={"precision": precision, "seed": seed})
 

@@ -127,6 +127,9 @@ def _begin(job: bytes) -> None:
     # A search that is killed leaves nobody behind.
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     start_tensorflow()
+    from components.train_model.devices import share_gpus
+
+    share_gpus()
     _job = pickle.loads(job)  # noqa: S301 - from the process that started this one
 
 

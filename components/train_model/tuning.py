@@ -33,7 +33,7 @@ from components.train_model.fold_workers import FoldWorkers
 from components.train_model.learners import Learner
 from mulgil.artifacts import TuningTrial, write_text
 from mulgil.contract import Task
-from mulgil.contract.learning import Training
+from mulgil.contract.learning import SEEDS, Training
 from mulgil.contract.specifications import PreprocessingSpecification
 from mulgil.contract.tuning import SearchRange, Tuning
 from mulgil.errors import InputError
@@ -280,7 +280,7 @@ def _make_oracle(training: Training, tuning: Tuning) -> Any:
         "objective": keras_tuner.Objective("loss", "min"),
         "hyperparameters": space,
         # Of zero it would draw one.
-        "seed": training.seed + 1,
+        "seed": training.seed % (SEEDS - 1) + 1,
         "allow_new_entries": False,
     }
     if tuning.method == "hyperband":

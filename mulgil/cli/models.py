@@ -74,10 +74,12 @@ def show_command(name: Name, version: OneVersion = "") -> None:
     for key, value in sorted(one.tags.items()):
         if not key.startswith("mulgil.promotion."):
             output.print(f"  {key.removeprefix('mulgil.')} = {value}", markup=False)
-    for key, value in sorted(one.tags.items()):
-        if key.startswith("mulgil.promotion."):
-            alias, verdict = key.removeprefix("mulgil.promotion."), Verdict.model_validate_json(value)
-            output.print(f"  {alias}: {'; '.join(check.reason for check in verdict.checks)}", markup=False)
+    for alias in sorted(one.aliases):
+        # The tag outlives the alias, which moves on to another version.
+        promotion = one.tags.get(f"mulgil.promotion.{alias}")
+        if promotion is not None:
+            checks = Verdict.model_validate_json(promotion).checks
+            output.print(f"  {alias}: {'; '.join(check.reason for check in checks)}", markup=False)
     output.print()
     metrics = [
         (key, f"{value:.4f}") for key, value in sorted(one.metrics.items()) if key not in ("loss", "val_loss")

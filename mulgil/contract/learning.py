@@ -17,7 +17,13 @@ from mulgil.contract.tuning import Tuning
 
 Ratio = Annotated[float, Field(gt=0, lt=1)]
 # What numpy, scikit-learn and Keras all take.
-Seed = Annotated[int, Field(ge=0, lt=2**32)]
+SEEDS = 2**32
+Seed = Annotated[int, Field(ge=0, lt=SEEDS)]
+
+
+def shift_seed(seed: int, by: int) -> int:
+    """Return another seed, as many further on; after the last comes the first."""
+    return (seed + by) % SEEDS
 
 
 class Task(StrEnum):

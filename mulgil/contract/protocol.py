@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from mulgil.contract.dictionary import Contract
 from mulgil.contract.tuning import Setting
@@ -35,3 +35,10 @@ class LearningCurve(Contract):
     time_budget_seconds: float = Field(
         default=300, gt=0, description="After which no other fold is begun; the first goes to its end."
     )
+
+    @field_validator("shares")
+    @classmethod
+    def _differ(cls, shares: tuple[float, ...]) -> tuple[float, ...]:
+        if len(set(shares)) < len(shares):
+            raise ValueError(f"expected each share once; received {list(shares)}")
+        return shares

@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 
 from mulgil.contract import Column, DataDictionary, MissingPolicy
 from mulgil.contract.specifications import specify_preprocessing
+from mulgil.preprocessing.draws import LEAST_OF_CLASS, draw_places
 from mulgil.preprocessing.rows import (
     TargetTally,
     TrainingRows,
@@ -96,12 +97,20 @@ class StoredRows:
         """Read so many of the rows, the first and the last and what lies evenly between."""
         return self.take(np.unique(np.linspace(0, self.rows - 1, min(self.rows, count)).astype(np.intp)))
 
-    def sample(self, count: int, seed: int) -> TrainingRows:
-        """Read so many of the rows, drawn by lot, in their order; all where there are no more."""
-        if count >= self.rows:
-            return self.take(np.arange(self.rows))
-        drawn = np.random.default_rng(seed).choice(self.rows, count, replace=False, shuffle=False)
-        return self.take(np.sort(drawn))
+    def sample(self, count: int, seed: int, of_class: int = LEAST_OF_CLASS) -> TrainingRows:
+        """Read so many of the rows, drawn by lot, in their order; all where there are no more.
+
+        Args:
+            count: How many.
+            seed: Of the draw.
+            of_class: How many of each class at least, as `draw_places` has it.
+        """
+        classes = None
+        if count < self.rows and len(self.dictionary.targets) == 1:
+            [target] = self.dictionary.targets
+            if not target.type.is_numeric:
+                classes = np.concatenate([part.astype(np.int32) for part in self.targets()])
+        return self.take(draw_places(self.rows, count, seed, classes, of_class))
 
     def joined(self, other: StoredRows) -> StoredRows:
         """Return these rows and then the other's."""

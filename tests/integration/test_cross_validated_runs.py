@@ -6,15 +6,16 @@ import json
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from learning_project import write_rows, write_task_project
-from sklearn.metrics import r2_score, roc_auc_score
+from learning_project import train_project, write_rows, write_task_project
+from sklearn.metrics import mean_pinball_loss, r2_score, roc_auc_score
 
 from components.evaluate_model.core import evaluate_model
+from components.train_model import core, cross_validation
 from components.train_model.comparison import divide_into
 from components.train_model.core import train_model
 from mulgil.artifacts import BUNDLE_CROSS_VALIDATION, Evaluation, HeldOutAnswers, Verdict
 from mulgil.contract import Task
-from mulgil.errors import GateRejectedError
+from mulgil.errors import GateRejectedError, InputError
 from mulgil.preprocessing.rows import read_rows
 from mulgil.preprocessing.stored_rows import open_rows
 
@@ -104,14 +105,38 @@ def test_an_entity_that_the_split_keeps_together_is_in_one_fold_with_all_its_row
     assert sum(map(len, whose)) == len(set(entities.tolist())) < len(entities)
 
 
+def test_too_many_rows_are_refused_before_anything_is_fitted(tmp_path, monkeypatch):
+    project = write_task_project(
+        tmp_path, Task.BINARY_CLASSIFICATION, cross_validation=FOLDS, training={"family": "auto"}
+    )
+    monkeypatch.setattr(cross_validation, "_MOST_ANSWERS", 100)
+    monkeypatch.setattr(core, "compare_families", lambda *_: pytest.fail("families were compared"))
+
+    with pytest.raises(InputError, match="for tables that are small"):
+        train(project, tmp_path)
+
+
+def test_a_table_split_by_time_is_warned_of_what_folds_by_lot_compare(tmp_path, capsys):
+    training = {"family": "linear", "folds": 2, "learning_curve": {"shares": [0.5, 1.0]}}
+    project = write_task_project(tmp_path, Task.SCALAR_REGRESSION, split={"kind": "time"}, training=training)
+
+    history = train_project(project, tmp_path)
+
+    assert "learning_curve are drawn by lot" in history.fold_warning
+    assert f"Warning: {history.fold_warning}" in capsys.readouterr().out
+
+
 def test_numbers_are_scored_in_their_own_unit(tmp_path):
-    project = write(tmp_path, Task.SCALAR_REGRESSION)
+    # Its pinball loss is of the quantile that the gates are of.
+    project = write(tmp_path, Task.SCALAR_REGRESSION, gates={"quantile": 0.9})
     bundle = train(project, tmp_path)
     evaluation, _ = evaluate(project, bundle, tmp_path)
     answers = HeldOutAnswers.read(bundle / BUNDLE_CROSS_VALIDATION)
 
     theirs = [r2_score(fold.target, fold.predicted) for fold in answers.folds]
     assert evaluation.cross_validation.metrics["r2"].values == pytest.approx(theirs)
+    theirs = [mean_pinball_loss(fold.target, fold.predicted, alpha=0.9) for fold in answers.folds]
+    assert evaluation.cross_validation.metrics["pinball"].values == pytest.approx(theirs)
     targets = np.concatenate([fold.target for fold in answers.folds])
     given = np.concatenate([fold.predicted for fold in answers.folds])
     assert abs(targets.mean() - given.mean()) < targets.std()

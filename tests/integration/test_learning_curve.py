@@ -116,3 +116,5 @@ def test_more_rows_are_better_and_the_curve_is_the_same_again_and_changes_nothin
 def test_a_share_that_is_none_is_located(tmp_path):
     with pytest.raises(ContractError, match="shares"):
         write_project(tmp_path, training={"learning_curve": {"shares": [0.5, 1.5]}})
+    with pytest.raises(ContractError, match="each share once"):
+        write_project(tmp_path / "twice", training={"learning_curve": {"shares": [0.5, 0.5]}})

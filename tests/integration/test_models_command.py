@@ -145,6 +145,9 @@ def test_versions_are_listed_compared_and_promoted_step_by_step(mulgil, tmp_path
     assert "m 2  candidate, champion, staging" in shown
     for alias in ("staging", "champion"):
         assert f"{alias}: evaluate_model approved" in shown
+    assert mulgil("models", "promote", "m", "1")[0] == 0
+    assert "staging: " not in mulgil("models", "show", "m", "2")[1]
+    assert "staging: evaluate_model approved" in mulgil("models", "show", "m", "1")[1]
 
 
 def test_a_version_that_was_rejected_is_not_promoted(mulgil, tmp_path):

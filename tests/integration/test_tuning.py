@@ -1,7 +1,11 @@
 """Tuning: what is proposed, what ends early, what goes on after a kill, and when its score is doubted."""
 
+import json
+import pickle
+
 import numpy as np
 import pytest
+import tensorflow as tf
 from learning_project import train_project, write_project, write_task_project
 
 from components.train_model import fold_workers, tuning
@@ -11,7 +15,7 @@ from components.train_model.tuning import CrossValidation, doubt_best, is_surely
 from mulgil.artifacts import TuningTrial
 from mulgil.contract import MissingPolicy, Task
 from mulgil.contract.dictionary import Scaling
-from mulgil.contract.learning import Training
+from mulgil.contract.learning import SEEDS, Training
 from mulgil.contract.specifications import (
     PreprocessingColumn,
     PreprocessingSpecification,
@@ -65,6 +69,14 @@ def test_the_setting_of_the_least_loss_is_taken(method, trials, tmp_path):
     assert tuned.training.hyperparameters == {"max_depth": best}
     assert tuned.training.tuning is None
     assert abs(best - 7) < abs(scoring.asked[0] - 7)
+
+
+@pytest.mark.parametrize("method", ["random", "bayesian"])
+def test_the_greatest_seed_is_one_too(method, tmp_path):
+    seeded = training(method, 1).model_copy(update={"seed": SEEDS - 1})
+    one, other = (tune(seeded, Valley(), tmp_path / name) for name in ("one", "other"))
+
+    assert [trial.settings for trial in one.trials] == [trial.settings for trial in other.trials]
 
 
 def test_the_declared_setting_is_kept_where_no_other_is_better(tmp_path):
@@ -237,6 +249,19 @@ def test_there_are_no_more_processes_than_cores_and_folds():
     assert count_processes(1, cores=16, folds=5) == 1
 
 
+def test_a_process_that_fits_folds_leaves_the_others_their_part_of_a_gpu(monkeypatch):
+    grown = []
+    monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind: [f"a {kind}"])
+    monkeypatch.setattr(tf.config.experimental, "set_memory_growth", lambda *given: grown.append(given))
+    # This process is to outlive its parent.
+    monkeypatch.setattr(fold_workers, "_PR_SET_PDEATHSIG", 0)
+    monkeypatch.setattr(fold_workers, "_job", None)
+
+    fold_workers._begin(pickle.dumps("a job"))
+
+    assert grown == [("a GPU", True)]
+
+
 def test_a_search_is_taken_up_with_another_number_of_processes(tmp_path, monkeypatch):
     places = []
 
@@ -254,3 +279,32 @@ def test_a_search_is_taken_up_with_another_number_of_processes(tmp_path, monkeyp
         train_project(write_task_project(root, Task.BINARY_CLASSIFICATION, training=section), root)
 
     assert places[0] == places[1]
+
+
+def test_a_search_is_not_taken_up_with_other_code_of_the_projects_or_other_versions(tmp_path, monkeypatch):
+    places = []
+
+    def note(training, scoring, place):
+        places.append(place)
+        raise InputError("noted")
+
+    monkeypatch.setattr(tuning, "tune", note)
+    project = write_task_project(tmp_path, Task.BINARY_CLASSIFICATION)
+    content = json.loads((project.path / "project.yaml").read_text())
+    content["training"] = {
+        "builder": "network:build_model",
+        "tuning": {"trials": 1, "space": {"units": {"low": 1, "high": 4}}},
+    }
+    (project.path / "project.yaml").write_text(json.dumps(content))
+
+    def search(code):
+        (project.path / "network.py").write_text(code)
+        with pytest.raises(InputError, match="noted"):
+            train_project(project, tmp_path)
+        return places[-1]
+
+    first = search("# One.")
+    assert search("# One.") == first
+    assert search("# Another.") != first
+    monkeypatch.setattr("sklearn.__version__", "0")
+    assert search("# One.") != first

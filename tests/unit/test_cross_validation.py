@@ -12,10 +12,14 @@ from components.evaluate_model.cross_validation import (
     score_folds,
     summarise_folds,
 )
-from components.train_model.comparison import divide_into
+from components.train_model.comparison import divide_into, doubt_folds
+from components.train_model.cross_validation import cross_validate
 from mulgil.artifacts import FoldAnswers, HeldOutAnswers
-from mulgil.contract import Metric, Task
+from mulgil.contract import Metric, MissingPolicy, Task
+from mulgil.contract.cross_validation import CrossValidation
+from mulgil.contract.learning import SEEDS, Training
 from mulgil.contract.project import Project
+from mulgil.contract.specifications import PreprocessingColumn, PreprocessingSpecification
 from mulgil.errors import InputError
 from mulgil.preprocessing.rows import TrainingRows
 
@@ -66,6 +70,54 @@ def test_too_few_entities_are_told():
         list(divide_into(2, 0, Task.BINARY_CLASSIFICATION, rows_of([True, True, False, False], list("aabb"))))
 
 
+@pytest.mark.parametrize("task", [Task.SCALAR_REGRESSION, Task.MULTILABEL_CLASSIFICATION])
+def test_more_folds_than_rows_leave_two_rows_in_each(task):
+    parts = list(divide_into(50, 0, task, rows_of(np.arange(45.0))))
+
+    assert len(parts) == 22
+    assert min(len(held_out) for _, held_out in parts) == 2
+
+
+class Half:
+    """A learner that says a half."""
+
+    is_fitted_by_epochs = False
+
+    def fit(self, head, examples, curve):
+        return self
+
+    def predict(self, numbers):
+        return np.full(len(numbers), 0.5)
+
+
+def test_after_the_last_seed_comes_the_first():
+    rows = rows_of(np.arange(20) % 2 == 0)
+    specification = PreprocessingSpecification(
+        (PreprocessingColumn("x", False, MissingPolicy.REJECT, None, ()),)
+    )
+    fitted = (Training(), CrossValidation(folds=2, repeats=2, seed=SEEDS - 1))
+
+    answers = cross_validate(Half(), *fitted, Task.BINARY_CLASSIFICATION, 1, specification, rows)
+
+    asked = [divide_into(2, seed, Task.BINARY_CLASSIFICATION, rows) for seed in (SEEDS - 1, 0)]
+    held_out = [rows.target[part] for parts in asked for _, part in parts]
+    assert [list(fold.target) for fold in answers.folds] == [part.tolist() for part in held_out]
+
+
+@pytest.mark.parametrize(
+    ("training", "name"),
+    [
+        ({"family": "auto"}, "family: auto"),
+        ({"family": "linear", "tuning": {"space": {"C": {"choices": [1.0, 2.0]}}}}, "tuning"),
+        ({"learning_curve": {}}, "learning_curve"),
+    ],
+)
+def test_folds_by_lot_of_a_table_split_by_time_are_doubted(training, name):
+    assert f"folds of {name} are drawn by lot" in doubt_folds("time", Training(**training))
+    assert doubt_folds("stratified", Training(**training)) == ""
+    assert doubt_folds("time", Training(family="linear")) == ""
+
+
 def answers_of(*folds, repeats=1):
     per_repeat = len(folds) // repeats
     return HeldOutAnswers(
@@ -86,11 +138,20 @@ def test_each_fold_is_scored_alone_and_one_that_tells_nothing_apart_is_left_out(
         answers_of(right, wrong, one_class, right, right, one_class, repeats=2),
         (Metric.ROC_AUC, Metric.ACCURACY),
         0.95,
+        0.5,
     )
 
     assert (scores.folds, scores.repeats) == (3, 2)
     assert scores.metrics["roc_auc"].values == (1.0, 0.0, 1.0, 1.0)
     assert scores.metrics["roc_auc"].mean == 0.75
+
+
+def test_the_pinball_loss_of_a_fold_is_of_the_quantile_that_is_asked_for():
+    too_low = ((1.0, 2.0, 3.0), (0.0, 1.0, 2.0))
+    asked = (Task.SCALAR_REGRESSION, answers_of(too_low, too_low), (Metric.PINBALL,), 0.95)
+
+    assert score_folds(*asked, 0.9).metrics["pinball"].mean == pytest.approx(0.9)
+    assert score_folds(*asked, 0.2).metrics["pinball"].mean == pytest.approx(0.2)
 
 
 def test_the_interval_is_wider_than_independent_folds_would_make_it_and_keeps_to_what_a_metric_can_be():
@@ -123,7 +184,7 @@ def test_an_interval_of_repeated_folds_covers_the_truth_where_one_of_independent
 def test_a_floor_is_held_against_the_mean_and_what_was_not_measured_is_a_no():
     folds = ((True, False), (0.9, 0.1)), ((True, False), (0.2, 0.6))
     scores = score_folds(
-        Task.BINARY_CLASSIFICATION, answers_of(*folds), (Metric.ROC_AUC, Metric.LOG_LOSS), 0.95
+        Task.BINARY_CLASSIFICATION, answers_of(*folds), (Metric.ROC_AUC, Metric.LOG_LOSS), 0.95, 0.5
     )
 
     assert check_cross_validated(Metric.ROC_AUC, scores, 0.5).is_passed

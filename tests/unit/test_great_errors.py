@@ -49,8 +49,20 @@ def test_of_several_targets_it_is_about_the_mean_of_their_roots():
 
 @pytest.mark.parametrize(
     "errors",
-    [np.ones(100), np.zeros(100), np.repeat([0.0, 3.0], [90, 10]), np.arange(19.0), heavy(5, 4000)],
-    ids=["alike", "none", "seldom", "few", "many"],
+    [
+        np.ones(100),
+        np.zeros(100),
+        np.repeat([0.0, 3.0], [90, 10]),
+        np.arange(19.0),
+        heavy(5, 4000),
+        # Of 100 resamples 5 hold none of the three, and are all alike.
+        np.repeat([0.5, 40.0], [97, 3]),
+        np.repeat([0.5, 40.0, 41.0, 42.0], [97, 1, 1, 1]),
+        np.stack([np.repeat([0.5, 40.0], [97, 3]), np.ones(100) / 2], axis=1),
+        # Of 300 resamples one holds no error at all.
+        np.concatenate([np.zeros(15), np.arange(1.0, 6.0)]),
+    ],
+    ids=["alike", "none", "seldom", "few", "many", "three of two", "three", "of one target", "drawn without"],
 )
 def test_where_there_is_no_tail_it_leaves_the_interval_to_the_bootstrap(errors):
     assert bound_root_mean_square(errors, 0.95) is None

@@ -4,7 +4,7 @@ import sklearn.metrics as sk
 
 from components.evaluate_model.bootstrap import replicate
 from components.evaluate_model.intervals import find_interval
-from components.evaluate_model.task_metrics import is_measurable, measure_task
+from components.evaluate_model.task_metrics import MEDIAN, is_measurable, measure_task
 from components.evaluate_model.weightings import Weightings
 from mulgil.contract import Metric, Task
 from mulgil.contract.learning import TASK_FORMS
@@ -103,7 +103,7 @@ def test_a_metric_equals_scikit_learns_under_every_weighting(task, metric):
     target, predicted = drawn(task)
     weights = np.random.default_rng(8).integers(0, 4, size=(20, ROWS)).astype(float)
 
-    measured = measure_task(task, metric, target, predicted, Weightings.of_rows(weights))
+    measured = measure_task(task, metric, target, predicted, Weightings.of_rows(weights), quantile=MEDIAN)
 
     expected = [REFERENCES[task][metric](target, predicted, sample_weight=row) for row in weights]
     np.testing.assert_allclose(measured, expected, rtol=1e-9)
@@ -127,9 +127,11 @@ def test_groups_of_rows_weigh_as_their_rows_do(task, metric):
     group_of = generator.permutation(ROWS) % 20
     weights = generator.integers(0, 4, size=(30, 20)).astype(float)
 
-    by_group = measure_task(task, metric, target, predicted, Weightings(weights, group_of))
+    by_group = measure_task(task, metric, target, predicted, Weightings(weights, group_of), quantile=MEDIAN)
 
-    by_row = measure_task(task, metric, target, predicted, Weightings.of_rows(weights[:, group_of]))
+    by_row = measure_task(
+        task, metric, target, predicted, Weightings.of_rows(weights[:, group_of]), quantile=MEDIAN
+    )
     np.testing.assert_allclose(by_group, by_row, rtol=1e-9)
 
 
@@ -157,7 +159,12 @@ def test_a_class_that_a_weighting_lost_leaves_the_mean_of_the_others():
     weights = (target != 2).astype(float)[None, :]
 
     measured = measure_task(
-        Task.MULTICLASS_CLASSIFICATION, Metric.RECALL, target, predicted, Weightings.of_rows(weights)
+        Task.MULTICLASS_CLASSIFICATION,
+        Metric.RECALL,
+        target,
+        predicted,
+        Weightings.of_rows(weights),
+        quantile=MEDIAN,
     )
 
     parts = [(predicted.argmax(axis=1) == target)[target == one].mean() for one in (0, 1)]
