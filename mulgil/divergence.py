@@ -63,7 +63,7 @@ def divide(training: npt.NDArray[np.float64], other: npt.NDArray[np.float64], *,
     """Count both samples in the same cells, leaving out the cells that are empty in both.
 
     Args:
-        training: Values of the first sample, none missing, at least one.
+        training: Values of the first sample, none missing; at least one where they have an order.
         other: Values of the second, none missing.
         is_ordered: Ten cells of about as many of the first sample's rows each, and one beyond either extreme;
             or else a cell a value.
@@ -97,10 +97,10 @@ def divide_with_missing(
     present = [values[~np.isnan(values)] for values in (training, other)]
     if not len(training) or not len(other) or not any(map(len, present)):
         return None
-    if len(present[0]):
+    if len(present[0]) or not is_ordered:
         cells = divide(present[0], present[1], is_ordered=is_ordered)
     else:
-        # There is no value to make cells of; that there are any now is the change.
+        # There is no value to part the cells by; that there are any now is the change.
         every = (present[1].min().item(), present[1].max().item())
         cells = Cells(np.array([0]), np.array([len(present[1])]), (every,))
     if not any(missing):

@@ -110,13 +110,19 @@ def test_a_column_without_values_is_not_compared() -> None:
         assert check.value is None
 
 
-@pytest.mark.parametrize("is_ordered", [True, False])
-def test_values_of_a_column_that_had_none_before_are_a_change(is_ordered: bool) -> None:
-    nothing, some = np.full(50, np.nan), np.array([3.0] * 20 + [np.nan] * 20)
+@pytest.mark.parametrize(
+    ("is_ordered", "counts", "bounds"),
+    [(True, [30, 10], ((3.0, 7.0), MISSING)), (False, [20, 10, 10], ((3.0, 3.0), (7.0, 7.0), MISSING))],
+    ids=["numbers", "codes"],
+)
+def test_values_of_a_column_that_had_none_before_are_a_change(
+    is_ordered: bool, counts: list[int], bounds: tuple[tuple[float, float], ...]
+) -> None:
+    nothing, some = np.full(50, np.nan), np.array([3.0] * 20 + [7.0] * 10 + [np.nan] * 10)
     cells = divide_with_missing(nothing, some, is_ordered=is_ordered)
 
     assert cells is not None
-    assert (cells.p.tolist(), cells.q.tolist()) == ([0, 50], [20, 20])
-    assert cells.bounds == ((3.0, 3.0), MISSING)
-    assert measure_divergence(cells.p, cells.q) > greatest_by_chance(2, 50, 40)
+    assert (cells.p.tolist(), cells.q.tolist()) == ([0] * (len(counts) - 1) + [50], counts)
+    assert str(cells.bounds) == str(bounds)
+    assert measure_divergence(cells.p, cells.q) > greatest_by_chance(len(counts), 50, 40)
     assert divide_with_missing(nothing, nothing, is_ordered=is_ordered) is None
