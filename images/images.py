@@ -92,7 +92,7 @@ IMAGES = (
     Image(
         ("materialize-features",),
         ("features", "project"),
-        (*_STEP, "components/materialize_features", "feature_repo"),
+        (*_STEP, "components/materialize_features", "feature_repo", "mulgil/preprocessing"),
     ),
     Image(
         ("train-model", "evaluate-model"),

@@ -91,13 +91,18 @@ def divide_with_missing(
         is_ordered: Whether they have an order.
 
     Returns:
-        The cells; `None` where a sample has no row, or the first one no value.
+        The cells; `None` where a sample has no row, or neither has a value.
     """
     missing = [int(np.isnan(values).sum()) for values in (training, other)]
     present = [values[~np.isnan(values)] for values in (training, other)]
-    if not len(present[0]) or not len(other):
+    if not len(training) or not len(other) or not any(map(len, present)):
         return None
-    cells = divide(present[0], present[1], is_ordered=is_ordered)
+    if len(present[0]):
+        cells = divide(present[0], present[1], is_ordered=is_ordered)
+    else:
+        # There is no value to make cells of; that there are any now is the change.
+        every = (present[1].min().item(), present[1].max().item())
+        cells = Cells(np.array([0]), np.array([len(present[1])]), (every,))
     if not any(missing):
         return cells
     p, q = (np.append(counts, rows) for counts, rows in zip((cells.p, cells.q), missing, strict=True))

@@ -23,7 +23,8 @@ class FoundSpan:
 
     Attributes:
         span: Its name and its files.
-        contents: What stands for the content of its files, by their names: a SHA-256, or what a store says.
+        contents: What stands for the content of its files: a SHA-256, or what a store says. By their whole
+            names, since files of several folders may have the same one.
     """
 
     span: Span
@@ -73,6 +74,9 @@ class SpanFiles:
                     f"There is no span to read at {self._location}",
                     expected="at least one file of that form" + (" within `source.spans`" if spans else ""),
                     received=f"{there}; files of another form: {_shorten(others) or 'none'}",
+                    next_step="correct "
+                    + ("`source.spans`" if spans else "`source.location`")
+                    + ", or bring such a file",
                 )
             )
         found = tuple(FoundSpan(span, dict(self._contents_of(span))) for span in chosen)
@@ -99,13 +103,13 @@ class SpanFiles:
         if not is_url(self._location):
             for file in span.files:
                 try:
-                    yield Path(file).name, fingerprint_file(Path(file))
+                    yield file, fingerprint_file(Path(file))
                 except OSError as exc:
                     raise describe_unreadable(file, exc) from exc
             return
         with open_store(self._location) as (store, _):
             for file in span.files:
-                yield PurePosixPath(file).name, _checksum(store, file)
+                yield file, _checksum(store, file)
 
 
 def _checksum(store: Any, name: str) -> str:

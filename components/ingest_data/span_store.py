@@ -18,7 +18,7 @@ from typing import Any, ClassVar, Protocol
 import fsspec
 import pyarrow as pa
 import pyarrow.parquet as pq
-from pydantic import Field
+from pydantic import Field, ValidationError
 
 from components.ingest_data.dataset import STORED_ROWS
 from mulgil.artifacts import Record, fingerprint_file, fingerprint_json, remove_directory, staged_directory
@@ -32,8 +32,13 @@ URI_VARIABLE = "MULGIL_SPANS_URI"
 
 _LEDGER = "ledger.json"
 # What reads a span; a change there may read it in another way.
-_CODE = ("components/ingest_data", "mulgil/contract", "mulgil/preprocessing")
-_LIBRARIES = ("numpy", "pandas", "pyarrow")
+_CODE = (
+    "components/ingest_data/*.py",
+    "mulgil/contract/*.py",
+    "mulgil/preprocessing/*.py",
+    "mulgil/images.py",
+)
+_LIBRARIES = ("numpy", "pandas", "pillow", "pyarrow", "tzdata")
 # What no ingestion came back for, such as spans read by an older dictionary. Chosen by eye.
 _KEPT_SECONDS = 30 * 24 * 3600.0
 
@@ -115,9 +120,11 @@ def key_of(folder: ProjectFolder, source: Mapping[str, Any], span: Span, content
 
 @functools.cache
 def _fingerprint_code() -> str:
-    files = [file for folder in _CODE for file in sorted((SOURCE_ROOT / folder).glob("*.py"))]
+    files = [file for pattern in _CODE for file in sorted(SOURCE_ROOT.glob(pattern))]
     versions = {name: metadata.version(name) for name in _LIBRARIES}
-    return fingerprint_json([versions, {file.name: fingerprint_file(file) for file in files}])
+    # By their paths: modules of several folders have the same name.
+    content = {file.relative_to(SOURCE_ROOT).as_posix(): fingerprint_file(file) for file in files}
+    return fingerprint_json([versions, content])
 
 
 class LocalSpans:
@@ -202,12 +209,16 @@ class StoredSpans:
         return folder
 
     def read_ledger(self) -> Ledger:
-        """Return the ledger; an empty one where there is none."""
+        """Return the ledger; an empty one where there is none that can be read."""
         with _reached(self._url):
             store, root = fsspec.core.url_to_fs(self._url)
             if not store.exists(f"{root}/{_LEDGER}"):
                 return Ledger()
-            return Ledger.model_validate_json(store.cat_file(f"{root}/{_LEDGER}"))
+            written = store.cat_file(f"{root}/{_LEDGER}")
+        # One that is torn is no fault of the store's, and would be there at every ingestion.
+        with contextlib.suppress(ValidationError):
+            return Ledger.model_validate_json(written)
+        return Ledger()
 
     def write_ledger(self, ledger: Ledger) -> None:
         """Write the ledger. What is old is for the store's own rules of how long it keeps things."""

@@ -87,11 +87,15 @@ def register_model(
 
 def _parameters(training: Training, history: TrainingHistory) -> dict[str, str]:
     declared = {name: json.dumps(value) for name, value in training.model_dump(mode="json").items()}
+    # As it was, where a seed was drawn or there was no GPU for the precision.
+    seed = training.seed if history.seed is None else history.seed
+    used = {"seed": json.dumps(seed), "precision": json.dumps(history.precision)}
     rows = {f"rows_{split}": str(count) for split, count in history.rows.items()}
     # What was searched among is in `tuning`; this is what was taken.
     taken = {f"tuned_{name}": json.dumps(value) for name, value in history.settings.items()}
     return {
         **declared,
+        **used,
         **taken,
         **rows,
         "epochs": str(history.best_epoch),

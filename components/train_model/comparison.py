@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 from sklearn.model_selection import (
     GroupKFold,
+    GroupShuffleSplit,
     KFold,
     StratifiedGroupKFold,
     StratifiedKFold,
@@ -231,8 +232,27 @@ def fit_part(
     examples = Examples(TransformExecutor(transform).apply(train.tensors), head.encode(train))
     curve = Curve((), ())
     if learner.is_fitted_by_epochs:
-        inner, stopping = train_test_split(
-            np.arange(len(train)), test_size=_STOPPING_RATIO, random_state=training.seed
-        )
+        inner, stopping = _divide_once(train, training.seed)
         curve = learner.look(head, examples.take(inner), examples.take(stopping))
     return learner.fit(head, examples, curve), transform
+
+
+def _divide_once(rows: TrainingRows, seed: int) -> Fold:
+    """Divide rows into what is fitted on and what stops the fit; no entity's rows are among both."""
+    places = np.arange(len(rows))
+    if rows.entities is None:
+        inner, stopping = train_test_split(places, test_size=_STOPPING_RATIO, random_state=seed)
+        return inner, stopping
+    entities = len(np.unique(rows.entities))
+    if entities < 2:
+        raise InputError(
+            describe(
+                "There are too few entities to stop a fit by some of them",
+                expected="at least 2 among the rows that a model is fitted on",
+                received=f"{entities} in {len(rows)} rows",
+                next_step="bring rows of more entities, or fewer folds",
+            )
+        )
+    draw = GroupShuffleSplit(1, test_size=_STOPPING_RATIO, random_state=seed)
+    inner, stopping = next(draw.split(places, groups=rows.entities))
+    return inner, stopping

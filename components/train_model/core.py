@@ -5,7 +5,10 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
+import keras
 import numpy as np
+import sklearn
+import tensorflow as tf
 
 from components.train_model import PROJECT_SECTIONS
 from components.train_model.calibration import fit_calibration
@@ -20,6 +23,7 @@ from components.train_model.fit_transform import fit_rows
 from components.train_model.heads import Head, make_head
 from components.train_model.learners import FittedModel, Learner
 from components.train_model.learning_curve import trace_curve
+from components.train_model.network import NetworkBuilder
 from components.train_model.selection import select_features
 from components.train_model.splits import Splits, choose_examples, open_splits
 from components.train_model.stored_examples import ExampleStore
@@ -109,6 +113,8 @@ def train_model(
         family = Family(choose_simplest(candidates).family)
     if family is not Family.NEURAL_NETWORK and drawn is not None:
         splits = drawn
+        # A network's; those that were compared had it.
+        training = training.model_copy(update={"precision": "float32"})
     declared = training.model_copy(update={"family": family})
 
     def learner_of(tried: Training) -> Learner:
@@ -123,7 +129,9 @@ def train_model(
         # With fewer processes it goes on, which is what a machine with too little memory for them is told.
         shown = {"tuning": {"processes"}, "capacity_ladder": True, "learning_curve": True}
         searched = training.model_dump(mode="json", exclude=shown)
-        known = [searched, manifest.fingerprint, dictionary.fingerprint]
+        code = NetworkBuilder(training, None, folder.path).code
+        versions = [one.__version__ for one in (tf, keras, sklearn)]
+        known = [searched, manifest.fingerprint, dictionary.fingerprint, code, versions]
         search = home() / "tuning" / fingerprint_json(known)[:32]
         job = FoldJob(family, folder, checkpoints.folder, task, answer_width, specification, drawn.both)
         with open_workers(job, checkpoints, training.tuning.processes) as workers:

@@ -48,12 +48,16 @@ class NetworkBuilder:
     @property
     def description(self) -> list[object]:
         """What decides the network and its fit, so that two of equal descriptions are the same."""
-        code = ""
-        if self.training.builder is not None:
-            modules = sorted(self.folder.rglob("*.py"))
-            code = "\n".join(module.read_text(encoding="utf-8-sig") for module in modules)
         image = self.image.model_dump(mode="json") if self.image else None
-        return [self.training.model_dump(mode="json"), image, code]
+        return [self.training.model_dump(mode="json"), image, self.code]
+
+    @property
+    def code(self) -> str:
+        """The project's own, where it builds the network."""
+        if self.training.builder is None:
+            return ""
+        modules = sorted(self.folder.rglob("*.py"))
+        return "\n".join(module.read_text(encoding="utf-8-sig") for module in modules)
 
     def build(self, width: int, head: Head) -> keras.Model:
         """Build a network with its initial weights, which the seed of Keras decides.

@@ -13,12 +13,13 @@ Source:
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
 from sklearn.feature_selection import mutual_info_classif, mutual_info_regression
-from sklearn.model_selection import KFold, StratifiedKFold
+from sklearn.model_selection import GroupKFold, KFold, StratifiedGroupKFold, StratifiedKFold
 
 from components.train_model.heads import Head
 from components.train_model.learners import Curve, Examples, Learner, measure_losses
@@ -27,11 +28,14 @@ from mulgil.contract.learning import Training, shift_seed
 from mulgil.contract.selection import Selection
 from mulgil.errors import InputError, describe
 from mulgil.preprocessing import FittedTransform, TransformExecutor
+from mulgil.preprocessing.draws import draw_places
 from mulgil.preprocessing.rows import TrainingRows
 from mulgil.preprocessing.stored_rows import StoredRows
 
 # Enough to tell a feature that says a hundredth of a nat from one that says nothing. Chosen by eye.
 _MOST_ROWS = 5_000
+# Of a class that is rarer, so many of them nevertheless, or all: few rows of it tell little. Chosen by eye.
+_MOST_OF_RARE = 500
 # The most of so many shuffles is passed by chance in one of twenty features that say nothing.
 _SHUFFLES = 19
 # A forest is fitted for each, with a shuffled copy of every feature.
@@ -44,6 +48,7 @@ _SURE = 2.0
 
 Floats = npt.NDArray[np.float64]
 Numbers = npt.NDArray[np.float32]
+Fold = tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]
 
 
 def select_features(
@@ -70,9 +75,10 @@ def select_features(
         return None
     random = np.random.default_rng(training.seed)
     if isinstance(rows, StoredRows):
-        rows = rows.sample(_MOST_ROWS, training.seed)
-    if len(rows) > _MOST_ROWS:
-        rows = rows.take(np.sort(random.permutation(len(rows))[:_MOST_ROWS]))
+        rows = rows.sample(_MOST_ROWS, training.seed, _MOST_OF_RARE)
+    elif len(rows) > _MOST_ROWS:
+        classes = rows.target.astype(np.intp) if _has_classes(head, rows.target) else None
+        rows = rows.take(draw_places(len(rows), _MOST_ROWS, training.seed, classes, _MOST_OF_RARE))
     examples = Examples(TransformExecutor(transform).apply(rows.tensors), head.encode(rows))
     ends = np.cumsum([column.width for column in transform.columns])[:-1]
     places = np.split(np.arange(transform.width), ends)
@@ -82,7 +88,8 @@ def select_features(
     elif selection.method == "select_from_model":
         importance, by_chance = _grow_forests(examples, places, head, training.seed, random)
     else:
-        importance, by_chance = _shuffle_each(examples, places, head, learner, training.seed, random)
+        folds = _divide(examples, head, training.seed, rows.entities)
+        importance, by_chance = _shuffle_each(examples, places, head, learner, folds, random)
     is_kept = _choose(selection, importance, by_chance)
     return FeatureSelection(
         method=selection.method,
@@ -168,12 +175,12 @@ def _shuffle_each(
     places: Sequence[npt.NDArray[np.intp]],
     head: Head,
     learner: Learner,
-    seed: int,
+    folds: Sequence[Fold],
     random: np.random.Generator,
 ) -> tuple[Floats, Floats]:
     """Measure what models lose, each on rows held out, where one feature's values are shuffled among them."""
     rises = np.zeros((len(places), len(examples.numbers)))
-    for fitted, left in _divide(examples, head, seed):
+    for fitted, left in folds:
         fitted_on, held_out = examples.take(fitted), examples.take(left)
         curve = learner.look(head, fitted_on, held_out) if learner.is_fitted_by_epochs else Curve((), ())
         model = learner.fit(head, fitted_on, curve)
@@ -187,21 +194,50 @@ def _shuffle_each(
     return rises.mean(axis=1), _SURE * rises.std(axis=1, ddof=1) / np.sqrt(rises.shape[1])
 
 
+def _has_classes(head: Head, target: npt.NDArray[Any]) -> bool:
+    return head.task.is_classification and target.ndim == 1
+
+
 def _divide(
-    examples: Examples, head: Head, seed: int
-) -> list[tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]]:
-    """Divide rows into folds, by class where there are classes: what is fitted on, and what is held out."""
-    if not head.task.is_classification or examples.target.ndim > 1:
-        return list(KFold(_FOLDS, shuffle=True, random_state=seed).split(examples.numbers))
-    least = int(np.unique(examples.target, return_counts=True)[1].min())
-    if least < _LEAST_ROWS:
+    examples: Examples, head: Head, seed: int, entities: npt.NDArray[Any] | None = None
+) -> list[Fold]:
+    """Divide rows into folds: what is fitted on, and what is held out.
+
+    They are divided by class where there are classes, and no entity's rows are among two of them.
+    """
+    numbers, target = examples.numbers, examples.target
+    folds = _FOLDS
+    has_classes = _has_classes(head, target)
+    if has_classes:
+        counts = np.bincount(target.astype(np.intp), minlength=max(2, head.width))
+        folds = min(folds, int(counts.min()))
+        if folds < _LEAST_ROWS:
+            raise InputError(
+                describe(
+                    "permutation_importance has too few rows of a class to hold one of them out",
+                    expected=f"at least {_LEAST_ROWS} of each class among those that a model is fitted on",
+                    received=str(folds),
+                    next_step="bring more rows, or choose features by mutual_information",
+                )
+            )
+    if entities is None:
+        kind = StratifiedKFold if has_classes else KFold
+        return list(kind(folds, shuffle=True, random_state=seed).split(numbers, target))
+    groups = len(np.unique(entities))
+    parts: list[Fold] = []
+    if groups > 1:
+        kind = StratifiedGroupKFold if has_classes else GroupKFold
+        divided = kind(min(folds, groups), shuffle=True, random_state=seed)
+        parts = list(divided.split(numbers, target, entities))
+    classes = len(np.unique(target)) if has_classes else 0
+    lacks = any(has_classes and len(np.unique(target[fitted])) < classes for fitted, _ in parts)
+    if not parts or lacks or not all(len(left) for _, left in parts):
         raise InputError(
             describe(
-                "permutation_importance has too few rows of a class to hold one of them out",
-                expected=f"at least {_LEAST_ROWS} of each class among those that a model is fitted on",
-                received=str(least),
-                next_step="bring more rows, or choose features by mutual_information",
+                "permutation_importance has too few entities to hold some of them out",
+                expected="entities to fit on and entities to hold out, and every class among the former",
+                received=f"{groups} entities in {len(target)} rows",
+                next_step="bring rows of more entities, or choose features by mutual_information",
             )
         )
-    folds = StratifiedKFold(min(_FOLDS, least), shuffle=True, random_state=seed)
-    return list(folds.split(examples.numbers, examples.target))
+    return parts

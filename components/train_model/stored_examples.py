@@ -27,6 +27,7 @@ from components.train_model.learners import Examples, Floats
 from components.train_model.shuffling import DEALING, shuffle
 from mulgil.contract.learning import Training
 from mulgil.preprocessing import FittedTransform, TransformExecutor
+from mulgil.preprocessing.draws import draw_places
 from mulgil.preprocessing.rows import TrainingRows
 from mulgil.preprocessing.stored_rows import StoredRows
 
@@ -45,6 +46,7 @@ class StoredExamples:
         head: It says what the truth is.
         shard_rows: Rows of each shard but the last; a multiple of the batch size.
         digest: Of their content.
+        seed: Of what is drawn of them.
     """
 
     folder: Path
@@ -53,6 +55,7 @@ class StoredExamples:
     head: Head
     shard_rows: int
     digest: str
+    seed: int = 0
 
     def __len__(self) -> int:
         return self.rows
@@ -74,12 +77,14 @@ class StoredExamples:
             yield from self._read(shard).parts(rows)
 
     def first(self, rows: int) -> Examples:
-        """Return so many rows, or all where there are no more; of several shards they are drawn by lot."""
+        """Return so many rows, drawn by lot, or all where there are no more."""
         needed = self.shards[: -(-min(rows, self.rows) // self.shard_rows)]
         parts = [self._read(shard) for shard in needed]
+        # Which shard a row is in is by lot; in a shard they keep the table's order.
+        rest = rows - sum(map(len, parts[:-1]))
+        parts[-1] = parts[-1].take(draw_places(len(parts[-1]), rest, self.seed))
         return Examples(
-            np.concatenate([part.numbers for part in parts])[:rows],
-            np.concatenate([part.target for part in parts])[:rows],
+            np.concatenate([part.numbers for part in parts]), np.concatenate([part.target for part in parts])
         )
 
     def _read(self, shard: str) -> Examples:
@@ -146,7 +151,9 @@ class ExampleStore:
                 with _shard(folder, shard).open("ab") as file:
                     file.write(part.data)
             start += len(batch)
-        return StoredExamples(folder, len(rows), width, head, shard_rows, digest.hexdigest())
+        return StoredExamples(
+            folder, len(rows), width, head, shard_rows, digest.hexdigest(), self._training.seed
+        )
 
     def _deal(self, records: Floats, start: int, rows: int, shard_rows: int) -> Iterator[tuple[int, Floats]]:
         """Return which shards some of the rows go to, and which rows go there, in their order."""

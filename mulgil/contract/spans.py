@@ -204,6 +204,7 @@ def _identify(match: re.Match[str], name: str) -> tuple[int, str, date | None]:
                     "A span's number is too great",
                     expected=f"at most {_GREATEST_NUMBER}; {{date}} where it is a date",
                     received=name,
+                    next_step="rename or remove the file, or write {date} in `source.location`",
                 )
             )
         return number, str(number), None
@@ -219,6 +220,7 @@ def _identify(match: re.Match[str], name: str) -> tuple[int, str, date | None]:
                 "A span's file is named by a date that there is not",
                 expected="a day of the calendar",
                 received=f"{name} ({exc})",
+                next_step="rename the file, or remove it",
             )
         ) from exc
     return _number_of(day), day.isoformat(), day

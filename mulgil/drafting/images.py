@@ -137,6 +137,7 @@ def _draft_form(files: Sequence[Path]) -> tuple[dict[str, Any], str]:
                 "No file that was looked at is an image",
                 expected="PNG or JPEG files, in a folder for each class",
                 received=", ".join(file.name for file in files[:3]),
+                next_step="convert them to PNG or JPEG, or name another folder",
             )
         )
     heights, widths = np.array(sizes).T

@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 
 from mulgil.contract import Column, DataDictionary, MissingPolicy
 from mulgil.contract.specifications import specify_preprocessing
+from mulgil.preprocessing.draws import LEAST_OF_CLASS, draw_places
 from mulgil.preprocessing.rows import (
     TargetTally,
     TrainingRows,
@@ -59,16 +60,16 @@ class StoredRows:
 
     def batches(self) -> Iterator[TrainingRows]:
         """Read all rows, some at a time."""
-        return _read(self.paths, self.dictionary, self.batch_rows, has_entities=self.has_entities)
+        return self._read(self.dictionary, has_entities=self.has_entities)
 
     def columns(self, names: Collection[str]) -> Iterator[dict[str, npt.NDArray[Any]]]:
         """Read some of the features, as `TrainingRows.tensors` has them, some rows at a time."""
-        for batch in _read(self.paths, _narrow(self.dictionary, names), self.batch_rows):
+        for batch in self._read(_narrow(self.dictionary, names)):
             yield batch.columns(names)
 
     def targets(self) -> Iterator[npt.NDArray[Any]]:
         """Read the truth, as `TrainingRows.target` has it, some rows at a time."""
-        for batch in _read(self.paths, _narrow(self.dictionary, ()), self.batch_rows):
+        for batch in self._read(_narrow(self.dictionary, ())):
             yield batch.target
 
     def take(self, places: npt.NDArray[np.intp]) -> TrainingRows:
@@ -96,12 +97,20 @@ class StoredRows:
         """Read so many of the rows, the first and the last and what lies evenly between."""
         return self.take(np.unique(np.linspace(0, self.rows - 1, min(self.rows, count)).astype(np.intp)))
 
-    def sample(self, count: int, seed: int) -> TrainingRows:
-        """Read so many of the rows, drawn by lot, in their order; all where there are no more."""
-        if count >= self.rows:
-            return self.take(np.arange(self.rows))
-        drawn = np.random.default_rng(seed).choice(self.rows, count, replace=False, shuffle=False)
-        return self.take(np.sort(drawn))
+    def sample(self, count: int, seed: int, of_class: int = LEAST_OF_CLASS) -> TrainingRows:
+        """Read so many of the rows, drawn by lot, in their order; all where there are no more.
+
+        Args:
+            count: How many.
+            seed: Of the draw.
+            of_class: How many of each class at least, as `draw_places` has it.
+        """
+        classes = None
+        if count < self.rows and len(self.dictionary.targets) == 1:
+            [target] = self.dictionary.targets
+            if not target.type.is_numeric:
+                classes = np.concatenate([part.astype(np.int32) for part in self.targets()])
+        return self.take(draw_places(self.rows, count, seed, classes, of_class))
 
     def joined(self, other: StoredRows) -> StoredRows:
         """Return these rows and then the other's."""
@@ -113,6 +122,11 @@ class StoredRows:
             self.left_out + other.left_out,
             self.has_entities,
         )
+
+    def _read(self, dictionary: DataDictionary, *, has_entities: bool = False) -> Iterator[TrainingRows]:
+        batches = _read(self.paths, dictionary, self.batch_rows, has_entities=has_entities)
+        # `drop_row` may leave nothing of a batch.
+        return (batch for batch in batches if len(batch))
 
 
 def open_rows(

@@ -4,9 +4,10 @@ from itertools import combinations
 
 import numpy as np
 import pytest
-from agreement_matrix import every_case, every_way, pairwise_cases, write_case_project
+from agreement_matrix import every_case, every_way, pairwise_cases, policies, write_case_project
 from fitted_families import check_served_as_fitted
 
+from mulgil.contract import MissingPolicy
 from mulgil.contract.expressions import OPERATIONS
 from mulgil.contract.learning import Family
 from mulgil.errors import InputError
@@ -29,6 +30,8 @@ def meet(cases):
 def test_every_two_meet():
     assert meet(PAIRWISE) == meet(every_case())
     assert {way.operation for way in every_way()} == set(OPERATIONS)
+    # Dates alone are kept as they are, and are no features.
+    assert set(policies()) == set(MissingPolicy) - {MissingPolicy.KEEP}
 
 
 def test_a_server_that_is_a_little_off_is_found(tmp_path, monkeypatch):

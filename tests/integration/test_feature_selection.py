@@ -9,16 +9,21 @@ import tensorflow as tf
 from learning_project import train_project, write_project
 
 from components.train_model.checkpoints import Checkpoints
+from components.train_model.comparison import fit_part
 from components.train_model.core import make_learner
+from components.train_model.estimators import Estimators
 from components.train_model.fit_transform import fit_transform
-from components.train_model.heads import make_head
-from components.train_model.selection import select_features
+from components.train_model.heads import Head, make_head
+from components.train_model.learners import Curve, Examples
+from components.train_model.network import NetworkBuilder
+from components.train_model.neural_network import NeuralNetwork
+from components.train_model.selection import _divide, select_features
 from mulgil.artifacts import FeatureSelection
 from mulgil.contract import DataDictionary, Task, load_project
 from mulgil.contract.expressions import parse_expression
 from mulgil.contract.learning import SEEDS, Family, Training
 from mulgil.contract.specifications import specify_preprocessing
-from mulgil.errors import ContractError
+from mulgil.errors import ContractError, InputError
 from mulgil.preprocessing import FittedTransform
 from mulgil.preprocessing.rows import TrainingRows, read_rows
 from mulgil.serving.model import TOLERANCE, ContractViolationError, ServedModel
@@ -118,6 +123,86 @@ def test_one_feature_is_kept_where_none_says_anything():
     selected = select_features(training, None, transform, make_head(Task.SCALAR_REGRESSION, 1, rows), rows)
 
     assert selected.kept == {"noise"}
+
+
+def rare_rows():
+    """Of 30,000, of which `level` alone tells the twelve that are yes."""
+    target = np.arange(30_000) % 2_500 == 0
+    random = np.random.default_rng(0)
+    noise, level = random.normal(size=(2, len(target)))
+    features = pa.table({"noise": noise, "level": level + 8 * target})
+    return TrainingRows(features, target, left_out=0)
+
+
+@pytest.mark.parametrize("method", ["mutual_information", "permutation_importance"])
+def test_a_rare_class_is_among_the_rows_that_are_looked_at(method, tmp_path):
+    rows = rare_rows()
+    training = Training(family="linear", selection={"method": method})
+    transform = fit_transform(type(SPECIFICATION)(SPECIFICATION.columns[:2]), rows.tensors)
+    head = make_head(Task.BINARY_CLASSIFICATION, 1, rows)
+
+    selected = select_features(training, Estimators(Family.LINEAR, training), transform, head, rows)
+
+    assert selected.rows == 5_000
+    noise, level = selected.features
+    assert level.is_kept
+    # Whether so little noise is kept is up to chance, in one of twenty draws.
+    assert level.importance > 5 * noise.importance
+
+
+def test_a_class_of_which_there_is_no_row_is_told():
+    head = Head(Task.MULTICLASS_CLASSIFICATION, 3)
+    examples = Examples(np.zeros((9, 1), np.float32), np.array([0, 0, 0, 0, 0, 2, 2, 2, 2]))
+
+    with pytest.raises(InputError, match="too few rows of a class"):
+        _divide(examples, head, 0)
+
+
+class NotingNetwork(NeuralNetwork):
+    """It notes which of its first column's values it would fit on, and stop by; one epoch is enough here."""
+
+    def look(self, head, train, validation):
+        LOOKS.append([set(part.numbers[:, 0].tolist()) for part in (train, validation)])
+        return Curve((1.0,), (1.0,))
+
+
+LOOKS = []
+
+
+def test_no_entity_is_fitted_on_and_stops_the_fit_or_is_held_out(tmp_path):
+    LOOKS.clear()
+    entities = np.repeat(np.arange(10), 6)
+    noise = np.random.default_rng(0).normal(size=60)
+    # The first column tells whose row it is.
+    features = pa.table({"noise": entities.astype(np.float64), "level": noise})
+    rows = TrainingRows(features, noise, left_out=0, entities=entities)
+    training = Training(
+        hidden_units=(2,), max_epochs=2, selection={"method": "permutation_importance", "columns": 2}
+    )
+    network = NotingNetwork(NetworkBuilder(training, None, tmp_path), Checkpoints(tmp_path / "checkpoints"))
+    specification = type(SPECIFICATION)(SPECIFICATION.columns[:2])
+
+    fit_part(network, make_head(Task.SCALAR_REGRESSION, 1, rows), specification, rows, training)
+
+    assert len(LOOKS) == 4, "three folds of the choice, and the fit"
+    for fitted, left in LOOKS:
+        assert left
+        assert not fitted & left
+
+
+def test_too_few_entities_to_choose_or_to_stop_by_are_told(tmp_path):
+    rows = TrainingRows(pa.table({"noise": np.arange(8.0)}), np.arange(8.0), 0, entities=np.zeros(8))
+    head = make_head(Task.SCALAR_REGRESSION, 1, rows)
+    specification = type(SPECIFICATION)(SPECIFICATION.columns[:1])
+
+    for settings, words in (
+        ({"selection": {"method": "permutation_importance"}}, "hold some"),
+        ({}, "stop a fit"),
+    ):
+        training = Training(**settings)
+        network = NeuralNetwork(NetworkBuilder(training, None, tmp_path), Checkpoints(tmp_path))
+        with pytest.raises(InputError, match=f"too few entities to {words}"):
+            fit_part(network, head, specification, rows, training)
 
 
 def test_forests_are_grown_by_the_greatest_seed_too():

@@ -5,6 +5,7 @@ import pytest
 from learning_project import train_project, write_project
 from pydantic import ValidationError
 
+from components.register_model.core import _parameters
 from components.train_model.checkpoints import Checkpoints
 from components.train_model.devices import choose_precision
 from components.train_model.fitting import fit_network
@@ -86,12 +87,31 @@ def test_without_a_gpu_it_is_float32_and_that_is_said(tmp_path, capsys):
     assert "There is no GPU: fitted in float32, not in mixed_float16" in said
     assert history.precision == "float32"
     assert f"Drawn for this training: seed {history.seed}" in said
+    registered = _parameters(project.folder.project.training, history)
+    assert registered["seed"] == str(history.seed), "and not the null that is declared"
+    assert registered["precision"] == '"float32"'
     # Whoever wants that model again says so.
     told = {**training, "precision": "float32", "seed": history.seed}
     again = train_project(write_project(tmp_path / "again", training=told), tmp_path / "same")
     assert again.val_loss == history.val_loss
     one, other = (read_bundle(tmp_path / place / "bundle").files for place in ("out", "same"))
     assert one == other
+
+
+def test_a_family_that_is_chosen_and_is_no_network_has_float32(tmp_path, monkeypatch):
+    # As on a machine with a GPU; so little time is for the first family alone.
+    monkeypatch.setattr("components.train_model.core.settle", lambda training: training)
+    training = {
+        "family": "auto",
+        "precision": "mixed_bfloat16",
+        "time_budget_seconds": 1e-6,
+        "capacity_ladder": {"time_budget_seconds": 1e-6},
+    }
+    history = train_project(write_project(tmp_path, training=training), tmp_path / "out")
+
+    assert history.family == "linear"
+    assert history.ladder.steps[0].val_loss
+    assert history.precision == "float32"
 
 
 def test_what_is_no_network_has_no_precision():

@@ -16,6 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from components.ingest_data import rows as rows_module
+from components.ingest_data import span_store
 from components.ingest_data.core import ingest_data
 from mulgil.artifacts import SPLITS, DatasetManifest
 from mulgil.contract.spans import ROWS_OF_SPAN
@@ -208,6 +209,36 @@ def test_a_span_that_is_damaged_where_it_is_kept_is_read_anew(shop, home, capsys
     assert "read 1, took over 2" in capsys.readouterr().out
 
 
+def test_of_a_spans_files_of_one_name_each_counts_and_not_the_last_alone(shop):
+    shop.declare("sales/{date}/*/part-0.csv")
+    for number, place in enumerate(("eu", "us"), start=1):
+        (shop.folder / "sales" / DAYS[0] / place).mkdir(parents=True)
+        shop.write(f"{DAYS[0]}/{place}/part-0", rows_of(number))
+    assert shop.ingest().rows_read == 62
+    shop.write(f"{DAYS[0]}/eu/part-0", rows_of(3))
+
+    assert statuses(shop.ingest()) == {"01": "changed"}
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        *(f"components/ingest_data/{name}.py" for name in ("rows", "sources", "spans", "table")),
+        *(f"mulgil/contract/{name}.py" for name in ("sources", "spans", "values")),
+        *(f"mulgil/{name}.py" for name in ("preprocessing/rows", "images")),
+        *("pandas", "pillow", "tzdata"),
+    ],
+)
+def test_a_change_of_what_reads_a_span_reads_it_anew(changed, monkeypatch):
+    def fingerprint(changed):
+        with monkeypatch.context() as patch:
+            patch.setattr(span_store.metadata, "version", lambda name: str(name == changed))
+            patch.setattr(span_store, "fingerprint_file", lambda file: str(file == SOURCE_ROOT / changed))
+            return span_store._fingerprint_code.__wrapped__()
+
+    assert fingerprint("nothing") == fingerprint("nothing") != fingerprint(changed)
+
+
 def test_another_dictionary_reads_every_span_anew(shop, capsys):
     for day in DAYS[:3]:
         shop.write(day)
@@ -308,8 +339,20 @@ def test_spans_of_an_object_store_are_fetched_once_and_kept_in_another_one(
     assert not (home / "spans").exists()
 
 
+def test_a_ledger_that_is_torn_in_an_object_store_stops_no_ingestion(shop, tmp_path, monkeypatch):
+    monkeypatch.setenv("MULGIL_SPANS_URI", f"file://{tmp_path}/bucket/spans")
+    for day in DAYS[:2]:
+        shop.write(day)
+    shop.ingest()
+    (ledger,) = tmp_path.glob("bucket/spans/*/ledger.json")
+    ledger.write_bytes(ledger.read_bytes()[:20])
+
+    assert set(statuses(shop.ingest()).values()) == {"new"}
+    assert set(statuses(shop.ingest()).values()) == {"known"}
+
+
 def test_no_span_and_a_span_of_another_table_are_told_by_name(shop):
-    with pytest.raises(InputError, match="There is no span to read"):
+    with pytest.raises(InputError, match=r"(?s)There is no span to read.*correct `source\.location`"):
         shop.ingest()
     for day in DAYS[:2]:
         shop.write(day)

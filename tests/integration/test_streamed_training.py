@@ -125,6 +125,44 @@ def test_a_shard_is_a_sample_of_a_table_in_any_order(tmp_path, small_shards):
     assert max(shares) < 0.85
 
 
+@pytest.mark.parametrize("shard_bytes", [1, 1 << 22])
+def test_some_of_the_rows_on_the_disk_are_a_sample_of_a_table_in_any_order(
+    tmp_path, shard_bytes, monkeypatch
+):
+    monkeypatch.setattr(stored_examples, "SHARD_BYTES", shard_bytes)
+    project = write_project(tmp_path)
+    path = project.rows_path / "train.parquet"
+    write_rows(path, project.folder, rows=700, seed=1)
+    pq.write_table(pq.read_table(path).sort_by("answer"), path)
+    training = Training(batch_size=256)
+    rows = open_rows(
+        project.rows_path, "train", project.folder.dictionary, batch_rows=256 if shard_bytes == 1 else 1000
+    )
+    head = make_head(Task.BINARY_CLASSIFICATION, 1, rows)
+    with ExampleStore(home() / "examples", training) as store:
+        stored = store.encode(fit_rows(specify_preprocessing(project.folder.dictionary), rows), head, rows)
+        assert len(stored.shards) == (3 if shard_bytes == 1 else 1)
+        some, same = stored.first(100), stored.first(100)
+        assert len(stored.first(len(stored))) == len(stored)
+    assert len(some) == 100
+    assert 0.3 < some.target.mean() < 0.7
+    np.testing.assert_array_equal(some.numbers, same.numbers)
+
+
+def test_rows_that_are_drawn_have_every_class_as_a_split_must(tmp_path):
+    project = write_project(tmp_path)
+    path = project.rows_path / "train.parquet"
+    write_rows(path, project.folder, rows=700, seed=1)
+    table = pq.read_table(path)
+    place = table.column_names.index("answer")
+    pq.write_table(table.set_column(place, "answer", pa.array(np.arange(700) % 140 == 0)), path)
+    rows = open_rows(project.rows_path, "train", project.folder.dictionary, batch_rows=64)
+    for seed in range(5):
+        drawn = rows.sample(50, seed)
+        assert len(drawn) == 50
+        assert drawn.target.sum() >= 2
+
+
 @pytest.mark.parametrize("batch_rows", [7, 64])
 def test_rows_are_the_same_however_many_are_read_at_once(tmp_path, batch_rows):
     project = write_project(tmp_path)
@@ -241,6 +279,27 @@ def test_rows_that_cannot_be_learned_from_are_refused_before_anything_is_read_ag
             Task.BINARY_CLASSIFICATION,
             project.folder.project.training,
         )
+
+
+def test_a_batch_of_which_every_row_is_dropped_is_passed_over(tmp_path, small_shards):
+    project = write_task_project(tmp_path, Task.SCALAR_REGRESSION)
+    dictionary, path = project.folder.dictionary, project.rows_path / "train.parquet"
+    table = pq.read_table(path)
+    place = table.column_names.index("float_drop_row")
+    gone = pa.array([None] * 32 + table["float_drop_row"].to_pylist()[32:], pa.float64())
+    pq.write_table(table.set_column(place, "float_drop_row", gone), path)
+    rows = open_rows(project.rows_path, "train", dictionary, batch_rows=16)
+    whole = read_rows(project.rows_path, "train", dictionary)
+
+    assert (len(rows), rows.left_out) == (len(whole), whole.left_out)
+    head = make_head(Task.SCALAR_REGRESSION, 1, rows)
+    assert head.offset == pytest.approx(make_head(Task.SCALAR_REGRESSION, 1, whole).offset)
+    transform = fit_rows(specify_preprocessing(dictionary), rows)
+    with ExampleStore(home() / "examples", Training(batch_size=4)) as store:
+        stored = store.encode(transform, head, rows)
+        assert len(stored.shards) > 1
+        read = np.concatenate([part.target for part in stored.parts(8)])
+    np.testing.assert_array_equal(np.sort(read), np.sort(head.encode(whole)))
 
 
 def test_what_a_killed_training_left_on_the_disk_goes_and_what_another_uses_stays(tmp_path):

@@ -1,5 +1,6 @@
 """Tuning: what is proposed, what ends early, what goes on after a kill, and when its score is doubted."""
 
+import json
 import pickle
 
 import numpy as np
@@ -277,3 +278,32 @@ def test_a_search_is_taken_up_with_another_number_of_processes(tmp_path, monkeyp
         train_project(write_task_project(root, Task.BINARY_CLASSIFICATION, training=section), root)
 
     assert places[0] == places[1]
+
+
+def test_a_search_is_not_taken_up_with_other_code_of_the_projects_or_other_versions(tmp_path, monkeypatch):
+    places = []
+
+    def note(training, scoring, place):
+        places.append(place)
+        raise InputError("noted")
+
+    monkeypatch.setattr(tuning, "tune", note)
+    project = write_task_project(tmp_path, Task.BINARY_CLASSIFICATION)
+    content = json.loads((project.path / "project.yaml").read_text())
+    content["training"] = {
+        "builder": "network:build_model",
+        "tuning": {"trials": 1, "space": {"units": {"low": 1, "high": 4}}},
+    }
+    (project.path / "project.yaml").write_text(json.dumps(content))
+
+    def search(code):
+        (project.path / "network.py").write_text(code)
+        with pytest.raises(InputError, match="noted"):
+            train_project(project, tmp_path)
+        return places[-1]
+
+    first = search("# One.")
+    assert search("# One.") == first
+    assert search("# Another.") != first
+    monkeypatch.setattr("sklearn.__version__", "0")
+    assert search("# One.") != first

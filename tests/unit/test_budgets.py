@@ -18,7 +18,7 @@ def test_the_quietest_round_counts(monkeypatch, tmp_path):
             return encoded
 
     class Transform:
-        inputs = ()
+        names = ()
 
         @classmethod
         def read(cls, path):

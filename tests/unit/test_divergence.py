@@ -9,7 +9,13 @@ import pytest
 from scipy.spatial.distance import jensenshannon
 
 from components.validate_data.divergence import judge_divergence
-from mulgil.divergence import divide, greatest_by_chance, measure_divergence
+from mulgil.divergence import (
+    MISSING,
+    divide,
+    divide_with_missing,
+    greatest_by_chance,
+    measure_divergence,
+)
 
 Draw = Callable[[np.random.Generator, int], np.ndarray]
 
@@ -102,3 +108,15 @@ def test_a_column_without_values_is_not_compared() -> None:
         check = judge_divergence("age", "test", training, other, is_ordered=True, limit=0.1)
         assert check.is_passed
         assert check.value is None
+
+
+@pytest.mark.parametrize("is_ordered", [True, False])
+def test_values_of_a_column_that_had_none_before_are_a_change(is_ordered: bool) -> None:
+    nothing, some = np.full(50, np.nan), np.array([3.0] * 20 + [np.nan] * 20)
+    cells = divide_with_missing(nothing, some, is_ordered=is_ordered)
+
+    assert cells is not None
+    assert (cells.p.tolist(), cells.q.tolist()) == ([0, 50], [20, 20])
+    assert cells.bounds == ((3.0, 3.0), MISSING)
+    assert measure_divergence(cells.p, cells.q) > greatest_by_chance(2, 50, 40)
+    assert divide_with_missing(nothing, nothing, is_ordered=is_ordered) is None

@@ -110,6 +110,15 @@ def test_an_encoding_is_told_from_the_bytes(encoding):
     assert text.encode(encoding).decode(found).lstrip("\ufeff") == text
 
 
+def test_a_folder_whose_files_are_no_images_is_refused_with_what_to_do(tmp_path):
+    for name in ("cat/1.png", "cat/2.png", "dog/1.png", "dog/2.png"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("no image")
+
+    with pytest.raises(InputError, match=r"(?s)No file that was looked at.*convert them to PNG or JPEG"):
+        draft_images("pets", {"kind": "image_folder"}, tmp_path, None, "2026-01-01T00:00:00Z")
+
+
 @pytest.mark.parametrize(
     ("beside", "is_images"),
     [

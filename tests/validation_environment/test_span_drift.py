@@ -27,12 +27,14 @@ HEART = SOURCE_ROOT / "projects" / "heart_disease"
 DICTIONARY = load_project(HEART).dictionary
 
 
-def validate(folder: Path, change=lambda newest: newest, project: Path = HEART) -> Verdict:
+def validate(
+    folder: Path, change=lambda newest: newest, project: Path = HEART, before=lambda earlier: earlier
+) -> Verdict:
     """Validate heart rows whose last third in each split is a span of its own, changed as is said."""
     splits, spans = {}, {"before": {}, "newest": {}}
     for split, table in split_rows(DICTIONARY, heart_rows()).items():
         first = len(table) - len(table) // 3
-        splits[split] = pa.concat_tables([table.slice(0, first), change(table.slice(first))])
+        splits[split] = pa.concat_tables([before(table.slice(0, first)), change(table.slice(first))])
         spans["before"][split], spans["newest"][split] = first, len(table) - first
     write_dataset(folder / "dataset", splits)
     manifest = folder / "dataset" / DATASET_MANIFEST
@@ -64,6 +66,10 @@ def older(newest: pa.Table) -> pa.Table:
 def without_values(newest: pa.Table) -> pa.Table:
     values = [None if place % 2 else value for place, value in enumerate(newest["thal"].to_pylist())]
     return with_column(newest, "thal", values)
+
+
+def without_any_value(earlier: pa.Table) -> pa.Table:
+    return with_column(earlier, "ca", [None] * len(earlier))
 
 
 def drift_of(verdict: Verdict, column: str):
@@ -103,6 +109,17 @@ def test_values_that_go_missing_are_a_drift_too(tmp_path: Path) -> None:
 
     assert drift.is_beyond_chance
     assert (drift.where, drift.share_newest) == ("rows without a value", pytest.approx(0.5, abs=0.04))
+
+
+def test_a_declared_limit_holds_for_a_column_that_had_no_value_before(tmp_path: Path) -> None:
+    project = Path(shutil.copytree(HEART, tmp_path / "project"))
+    file = project / "data_dictionary.yaml"
+    text = file.read_text()
+    assert text.count("- name: ca\n") == 1
+    file.write_text(text.replace("- name: ca\n", "- name: ca\n    drift: 0.05\n"))
+
+    with pytest.raises(GateRejectedError, match="ca: the divergence of span 2026-11-24 from those before"):
+        validate(tmp_path, project=project, before=without_any_value)
 
 
 @pytest.mark.parametrize(("policy", "is_refused"), [("", True), ("    on_violation: warn\n", False)])
