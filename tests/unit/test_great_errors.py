@@ -58,11 +58,21 @@ def test_of_several_targets_it_is_about_the_mean_of_their_roots():
         # Of 100 resamples 5 hold none of the three, and are all alike.
         np.repeat([0.5, 40.0], [97, 3]),
         np.repeat([0.5, 40.0, 41.0, 42.0], [97, 1, 1, 1]),
-        np.stack([np.repeat([0.5, 40.0], [97, 3]), np.ones(100) / 2], axis=1),
+        np.repeat([[0.5, 5.0], [40.0, 400.0]], [97, 3], axis=0),
         # Of 300 resamples one holds no error at all.
         np.concatenate([np.zeros(15), np.arange(1.0, 6.0)]),
     ],
-    ids=["alike", "none", "seldom", "few", "many", "three of two", "three", "of one target", "drawn without"],
+    ids=[
+        "alike",
+        "none",
+        "seldom",
+        "few",
+        "many",
+        "three of two",
+        "three",
+        "three of two targets",
+        "drawn without",
+    ],
 )
 def test_where_there_is_no_tail_it_leaves_the_interval_to_the_bootstrap(errors):
     assert bound_root_mean_square(errors, 0.95) is None
