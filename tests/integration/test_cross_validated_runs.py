@@ -12,7 +12,6 @@ from sklearn.metrics import mean_pinball_loss, r2_score, roc_auc_score
 from components.evaluate_model.core import evaluate_model
 from components.train_model import core, cross_validation
 from components.train_model.comparison import divide_into
-from components.train_model.core import train_model
 from mulgil.artifacts import BUNDLE_CROSS_VALIDATION, Evaluation, HeldOutAnswers, Verdict
 from mulgil.contract import Task
 from mulgil.errors import GateRejectedError, InputError
@@ -33,13 +32,7 @@ def write(root, task=Task.BINARY_CLASSIFICATION, **changes):
 
 
 def train(project, out):
-    train_model(
-        project_path=project.path,
-        training_rows_path=project.rows_path,
-        feature_service_path=project.feature_service_path,
-        bundle_path=out / "bundle",
-        history_path=out / "history.json",
-    )
+    train_project(project, out)
     return out / "bundle"
 
 

@@ -1,9 +1,5 @@
 """The shipped projects from their sources to served models: every gate asked, and every test row answered."""
 
-import os
-import subprocess
-import sys
-
 import httpx
 import pytest
 from sklearn.metrics import accuracy_score, r2_score, roc_auc_score
@@ -18,26 +14,6 @@ SHARED = SOURCE_ROOT.parent / "shared" / "data"
 SOURCES = {"heart_disease": ("--source", str(SHARED / "heart" / "processed.cleveland.data"))}
 PROJECTS = sorted(path.parent.name for path in (SOURCE_ROOT / "projects").glob("*/project.yaml"))
 ROWS_AT_ONCE = 50
-
-
-@pytest.fixture
-def laptop(tmp_path):
-    """Run the command line on a home of its own, which serves nothing in the end."""
-
-    def mulgil(*words: str) -> str:
-        ended = subprocess.run(
-            [sys.executable, "-m", "mulgil.cli", *words],
-            env={**os.environ, "MULGIL_HOME": str(tmp_path / "home"), "COLUMNS": "200"},
-            cwd=SOURCE_ROOT,
-            capture_output=True,
-            text=True,
-            timeout=1200,
-        )
-        assert ended.returncode == 0, ended.stdout + ended.stderr
-        return ended.stdout
-
-    yield mulgil
-    mulgil("down")
 
 
 def gates_of(project) -> set[str]:
@@ -60,8 +36,8 @@ def score(task, target, answers, dictionary):
 
 
 @pytest.mark.parametrize("name", PROJECTS)
-def test_a_shipped_project_passes_every_gate_and_serves_what_was_judged(laptop, tmp_path, name):
-    laptop("run", f"projects/{name}", *SOURCES.get(name, ()))
+def test_a_shipped_project_passes_every_gate_and_serves_what_was_judged(mulgil, tmp_path, name):
+    mulgil("run", f"projects/{name}", *SOURCES.get(name, ()))
 
     [tasks] = (tmp_path / "home" / "runs").glob("*/tasks")
     evaluation = Evaluation.read(tasks / "evaluate-model" / "artifacts" / "evaluation")

@@ -1,10 +1,7 @@
 """Tables that nobody described, by two commands to a model that answers."""
 
 import json
-import os
 import resource
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -89,26 +86,6 @@ def digits_in_folders(folder: Path) -> list[str]:
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_bytes(encode_png((pixels * 15.9).astype(np.uint8)))
     return ["--from", str(folder / "digits")]
-
-
-@pytest.fixture
-def mulgil(tmp_path):
-    """Run the command line on a home of its own, which serves nothing in the end."""
-
-    def run(*words: str, code: int = 0) -> str:
-        ended = subprocess.run(
-            [sys.executable, "-m", "mulgil.cli", *words],
-            env={**os.environ, "MULGIL_HOME": str(tmp_path / "home"), "COLUMNS": "200"},
-            cwd=SOURCE_ROOT,
-            capture_output=True,
-            text=True,
-            timeout=1200,
-        )
-        assert ended.returncode == code, ended.stdout + ended.stderr
-        return ended.stdout + ended.stderr
-
-    yield run
-    run("down")
 
 
 @pytest.mark.parametrize(
