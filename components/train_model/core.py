@@ -14,7 +14,7 @@ from components.train_model import PROJECT_SECTIONS
 from components.train_model.calibration import fit_calibration
 from components.train_model.capacity import climb, measure_baseline
 from components.train_model.checkpoints import Checkpoints
-from components.train_model.comparison import choose_simplest, compare_families, doubt_folds
+from components.train_model.comparison import choose_simplest, compare_families
 from components.train_model.cross_validation import cross_validate, require_few_rows
 from components.train_model.devices import settle
 from components.train_model.export import write_bundle
@@ -44,9 +44,11 @@ from mulgil.contract.learning import Family, Training
 from mulgil.contract.specifications import specify_preprocessing
 from mulgil.errors import InputError, describe
 from mulgil.home import home
-from mulgil.preprocessing.rows import TrainingRows, read_manifest
+from mulgil.preprocessing.rows import RowKey, TrainingRows, read_manifest
 from mulgil.preprocessing.stored_rows import StoredRows
 
+# What the split keeps apart, every fold of its rows does.
+_FOLD_KEYS = {"group": RowKey.ENTITY, "time": RowKey.MOMENT}
 # Rows that threshold and calibration are chosen on, however little memory there is for them.
 _LEAST_JUDGED = 1000
 
@@ -83,9 +85,8 @@ def train_model(
     training = settle(folder.project.training)
     folder = with_training(folder, training)
     task = folder.project.task
-    # Rows of one entity that the split keeps together stay so in every fold of them.
-    has_entities = folder.project.split.kind == "group"
-    splits = open_splits(training_rows_path, dictionary, task, training, has_entities=has_entities)
+    key = _FOLD_KEYS.get(folder.project.split.kind)
+    splits = open_splits(training_rows_path, dictionary, task, training, key=key)
 
     started = time.monotonic()
     checkpoints = Checkpoints(open_progress("checkpoints"))
@@ -99,9 +100,6 @@ def train_model(
     if folds is not None and drawn is not None:
         # Now, and not after hours of what comes before it.
         require_few_rows(folds, len(drawn.train) + len(drawn.validation))
-    doubt = doubt_folds(folder.project.split.kind, training)
-    if doubt:
-        print(f"Warning: {doubt}")
     if family is Family.AUTO and drawn is not None:
         candidates = compare_families(
             lambda one: make_learner(one, folder, checkpoints),
@@ -197,7 +195,6 @@ def train_model(
         trials=tuned.trials if tuned else (),
         settings=tuned.settings if tuned else {},
         tuning_warning=tuned.warning if tuned else "",
-        fold_warning=doubt,
         baseline_loss=baseline,
         ladder=ladder,
         learning_curve=traced,
