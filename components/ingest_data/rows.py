@@ -40,7 +40,7 @@ _KEYS = {
     ColumnRole.CREATED_TIMESTAMP,
 }
 
-NOT_IN_THE_FUTURE = "a time that is not in the future"
+_NOT_IN_THE_FUTURE = "a time that is not in the future"
 
 # A time without a zone is read as UTC, and a clock on the wall is up to 14 hours ahead of it.
 _AHEAD = timedelta(days=1)
@@ -90,12 +90,14 @@ class ReadRows:
         identities: What two of them share if they are the same in every column of the source.
         keys: What they are divided by, where that is no target.
         quarantined: The rows that are wrong.
+        due: When the first of them that is from the future no longer is, if there is such.
     """
 
     rows: pa.RecordBatch
     identities: Identities
     keys: pa.Array | None
     quarantined: tuple[QuarantinedRow, ...]
+    due: datetime | None
 
 
 class RowReader:
@@ -164,7 +166,7 @@ class RowReader:
             columns[column.name] = derive(column, expression, columns, len(batch.numbers))
         for column in self._generated:
             columns[column.name] = ReadColumn(_generate(column, batch, self._span), {})
-        self._refuse_the_future(columns)
+        due = self._refuse_the_future(columns)
         for column in self._bounded:
             _refuse_outside(column, columns[column.name])
         if self._key is not None and self._is_predefined:
@@ -184,18 +186,22 @@ class RowReader:
             identities=identify_rows([*read, *unread])[is_right],
             keys=None if self._key is None else columns[self._key.name].values.filter(mask),
             quarantined=self._set_aside(batch, mistakes),
+            due=due,
         )
 
-    def _refuse_the_future(self, columns: dict[str, ReadColumn]) -> None:
+    def _refuse_the_future(self, columns: dict[str, ReadColumn]) -> datetime | None:
+        """Refuse rows from the future, and return when the first of them no longer is."""
         column = self._event_timestamp
         moments = columns[column.name]
         if not len(moments.values) or not moments.values.null_count < len(moments.values):
-            return
+            return None
         latest = pa.scalar(self._latest, ARROW_TYPES[column.type])
         is_ahead = pc.fill_null(pc.greater(moments.values, latest), False)
         for place in np.flatnonzero(is_ahead.to_numpy(zero_copy_only=False)):
             received = moments.values[int(place)].as_py().isoformat()
-            moments.mistakes[int(place)] = ValueMismatchError(column, NOT_IN_THE_FUTURE, received)
+            moments.mistakes[int(place)] = ValueMismatchError(column, _NOT_IN_THE_FUTURE, received)
+        first = pc.min(moments.values.filter(is_ahead)).as_py()
+        return None if first is None else first - _AHEAD
 
     def _collect_mistakes(self, columns: Mapping[str, ReadColumn]) -> dict[int, list[Mistake]]:
         """Return what is wrong by row, in the order of the columns."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -14,6 +13,7 @@ from mulgil.drafting.columns import why_ignored
 from mulgil.drafting.profile import ColumnProfile, Kind
 from mulgil.exploration.columns import Explored, is_number
 from mulgil.exploration.labels import Doubts, find_doubts
+from mulgil.exploration.places import find_places
 from mulgil.exploration.relations import Pair, find_redundant, predictive_power
 from mulgil.exploration.spans import SpanFindings, compare_newest_span
 
@@ -27,9 +27,6 @@ _ROWS_FOR_A_FEATURE = 10
 _SOME_DOUBTS = 0.02
 # More of them are one story, told once more. Chosen by eye.
 _DIFFERENCES_SHOWN = 10
-
-_LATITUDE = re.compile(r"^(lat|latitude)$|_lat$|^lat_|latitude", re.I)
-_LONGITUDE = re.compile(r"^(lon|lng|long|longitude)$|_(lon|lng|long)$|^(lon|lng)_|longitude", re.I)
 
 
 @dataclass(frozen=True)
@@ -117,7 +114,7 @@ def explore(explored: Explored, broken_rules: Sequence[str] = ()) -> Findings:
         *_suggest_size(explored, features),
     )
     return Findings(
-        tuple(columns), redundant, repeated, contradicting, doubts, _find_places(explored), span, suggestions
+        tuple(columns), redundant, repeated, contradicting, doubts, find_places(explored), span, suggestions
     )
 
 
@@ -305,25 +302,6 @@ def _suggest_size(explored: Explored, features: Sequence[ColumnProfile]) -> Iter
 
 def _count(count: int, noun: str) -> str:
     return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
-
-
-def _find_places(explored: Explored) -> tuple[str, str] | None:
-    def find(name: re.Pattern[str], most: float) -> str | None:
-        return next(
-            (
-                profile.name
-                for profile in explored.others
-                if name.search(profile.name)
-                and is_number(profile)
-                and len(profile.finite)
-                and np.abs(profile.finite).max() <= most
-                and profile.name not in explored.hidden
-            ),
-            None,
-        )
-
-    latitude, longitude = find(_LATITUDE, 90), find(_LONGITUDE, 180)
-    return (latitude, longitude) if latitude and longitude else None
 
 
 def _moments(cells: pa.ChunkedArray, profile: ColumnProfile) -> np.ndarray[tuple[int], np.dtype[np.float64]]:

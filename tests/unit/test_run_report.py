@@ -24,6 +24,7 @@ from mulgil.artifacts import (
     QuarantineReason,
     QuarantineSummary,
     SpanComparison,
+    SpanNews,
     SpanSummary,
     TuningTrial,
 )
@@ -343,11 +344,10 @@ def test_a_run_of_which_nothing_is_left_but_its_record_has_a_page():
     assert "No step has started." in page.text
 
 
-def in_spans(status: str) -> DatasetManifest:
+def in_spans() -> DatasetManifest:
     spans = [
         SpanSummary(
             name=f"2026-11-{day:02}",
-            status="known" if day < 12 else status,
             rows_read=10 * day,
             rows={"train": 7, "validation": 2, "test": 1},
             rows_quarantined=10 * day - 10,
@@ -355,11 +355,12 @@ def in_spans(status: str) -> DatasetManifest:
         )
         for day in range(1, 13)
     ]
-    return DATASET.model_copy(update={"spans": tuple(spans), "spans_vanished": ("2026-10-31",)})
+    return DATASET.model_copy(update={"spans": tuple(spans)})
 
 
 def test_the_rows_of_each_span_are_counted_and_what_is_new_is_told():
-    text = " ".join(page_of(Made(dataset=in_spans("new"))).text.split())
+    news = SpanNews(new=("2026-11-12",), vanished=("2026-10-31",))
+    text = " ".join(page_of(Made(dataset=in_spans(), span_news=news)).text.split())
 
     told = "12 spans, 2026-11-01 to 2026-11-12; new: 2026-11-12; vanished, and left out: 2026-10-31"
     assert told in text
@@ -381,7 +382,7 @@ def test_a_newest_span_that_differs_is_shown_with_what_changed_most():
     )
     alike = drift.model_copy(update={"divergence": 0.01})
     made = Made(
-        dataset=in_spans("new"),
+        dataset=in_spans(),
         newest_span=SpanComparison(
             name="2026-11-12", rows=10, rows_before=110, columns={"age": drift, "sex": alike}
         ),
