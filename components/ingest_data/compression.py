@@ -11,6 +11,7 @@ import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
+from components.ingest_data.foreign import BYTES_JUDGED, refuse_foreign
 from components.ingest_data.unreadable import describe_unreadable
 from mulgil.errors import InputError, describe
 
@@ -26,7 +27,8 @@ def open_uncompressed(path: Path, location: str) -> Iterator[io.BufferedReader]:
         location: What messages call it.
 
     Raises:
-        InputError: It cannot be opened; or, while it is read: it was compressed and is damaged.
+        InputError: It cannot be opened, or is neither text nor Parquet; or, while it is read: it was
+            compressed and is damaged.
         TemporaryError: While it is read: its disk or its server broke off.
     """
     try:
@@ -38,6 +40,7 @@ def open_uncompressed(path: Path, location: str) -> Iterator[io.BufferedReader]:
                 file = stack.enter_context(path.open("rb"))
             else:
                 file = stack.enter_context(io.BufferedReader(stack.enter_context(opener(path, "rb"))))
+            refuse_foreign(file.peek(BYTES_JUDGED)[:BYTES_JUDGED], path, location)
             yield file
     except (EOFError, zlib.error, lzma.LZMAError, gzip.BadGzipFile) as exc:
         raise _damaged(location, exc) from exc

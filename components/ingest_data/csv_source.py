@@ -15,6 +15,7 @@ from components.ingest_data.cells import TextCells
 from components.ingest_data.compression import open_uncompressed
 from components.ingest_data.dialect import DELIMITERS, detect_encoding, is_utf8, marked_encoding
 from components.ingest_data.lines import GREATEST_LINE, describe_endless
+from components.ingest_data.structure import name_nameless
 from components.ingest_data.table import BATCH_ROWS, Batch, Misfit, RawTable, rows_that_fit
 from mulgil.contract.sources import CsvSource
 from mulgil.errors import InputError, describe
@@ -44,7 +45,7 @@ def read_csv(path: Path, location: str, source: CsvSource, names: Collection[str
         raise InputError(describe(f"The source is empty: {location}", expected="rows"))
     first = tuple(cell.strip() for cell in first_row)
     has_header = source.header is None or _is_header(first, {*names, *source.header})
-    header = first if has_header or source.header is None else source.header
+    header = name_nameless(first) if has_header or source.header is None else source.header
     _check_width(first, len(source.header or names), location, source.delimiter)
     batches = _batches(rows if has_header else chain([first_row], rows), rows, header)
     beginning = next(batches, None)

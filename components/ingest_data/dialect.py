@@ -37,6 +37,9 @@ _BEYOND_ASCII = bytes(range(128, 256))
 _BYTES_JUDGED = 200_000
 _LINES_JUDGED = 200
 
+# So many lines have as many words as the others where spaces divide cells; chosen by eye.
+_LEAST_BY_SPACES = 0.95
+
 
 @dataclass(frozen=True)
 class Dialect:
@@ -136,9 +139,19 @@ def detect_dialect(text: str, known: Collection[str] = ()) -> Dialect:
         known: Columns that the table is said to have; a first line that names one is a header.
     """
     quote = _detect_quote(text)
-    rows = {delimiter: _rows(text, delimiter, quote) for delimiter in DELIMITERS}
+    rows = {delimiter: _rows(text, delimiter, quote) for delimiter in f"{DELIMITERS} "}
     delimiter = max(DELIMITERS, key=lambda sign: _agreement(rows[sign]))
+    # Words have spaces between them, too: only where no other sign divides, and all lines alike.
+    if not _agreement(rows[delimiter])[0] and _agreement(rows[" "])[0] >= _LEAST_BY_SPACES:
+        delimiter = " "
     return Dialect(delimiter, quote, _has_header(rows[delimiter], known))
+
+
+def is_aligned(text: str) -> bool:
+    """Whether a text's cells stand under each other, by as many spaces as that takes."""
+    lines = [line.split() for line in text.splitlines()[:_LINES_JUDGED] if line.strip()]
+    has_runs = any("  " in line.strip() for line in text.splitlines()[:_LINES_JUDGED])
+    return has_runs and len(lines) > 2 and _agreement(lines)[0] >= _LEAST_BY_SPACES
 
 
 def _detect_quote(text: str) -> str:
@@ -170,6 +183,11 @@ def _agreement(rows: Sequence[Sequence[str]]) -> tuple[float, int]:
     ((width, times),) = Counter(map(len, rows)).most_common(1)
     # A file of one cell a line agrees with every delimiter.
     return (times / len(rows) if width > 1 else 0.0), width
+
+
+def names_columns(cells: Sequence[str], known: Collection[str]) -> bool:
+    """Whether a line is a header: it has one of the names that are known, and no number."""
+    return any(cell in known for cell in cells) and not any(map(_is_number, cells))
 
 
 def _has_header(rows: Sequence[Sequence[str]], known: Collection[str]) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 import pyarrow as pa
 
@@ -59,6 +59,13 @@ def check_structure(table: RawTable, beginning: Batch, dictionary: DataDictionar
             next_step=f"{remedy} dictionary for this file's columns and coding (role: ignore drops a column)",
         )
     )
+
+
+def name_nameless(header: Sequence[str]) -> tuple[str, ...]:
+    """Name columns without a name by their place, where there are several, as a spreadsheet leaves them."""
+    if sum(not name for name in header) < 2:
+        return tuple(header)
+    return tuple(name or f"column {place}" for place, name in enumerate(header, start=1))
 
 
 def refuse_repeated_names(names: Iterable[str], location: str) -> None:

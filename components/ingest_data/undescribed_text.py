@@ -3,23 +3,41 @@
 from __future__ import annotations
 
 import codecs
+import csv
 import io
 import re
 from collections.abc import Collection, Mapping, Sequence
+from itertools import islice
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.csv
 
 from components.ingest_data.compression import open_uncompressed
-from components.ingest_data.dialect import Dialect, count_utf8_lines, detect_dialect, detect_encoding, is_utf8
+from components.ingest_data.dialect import (
+    DELIMITERS,
+    Dialect,
+    count_utf8_lines,
+    detect_dialect,
+    detect_encoding,
+    is_aligned,
+    is_utf8,
+    names_columns,
+)
 from components.ingest_data.lines import GREATEST_LINE, describe_endless
-from components.ingest_data.structure import refuse_repeated_names
+from components.ingest_data.structure import name_nameless, refuse_repeated_names
 from mulgil.errors import InputError, describe
 
 _CHARACTERS_JUDGED = 1_000_000
 
+# A title has a few lines; more is another kind of file. Chosen by eye.
+_LINES_OF_TITLES = 30
+_CHARACTERS_OF_TITLES = 20_000
+
 _COMMA_DECIMAL = re.compile(r"^[-+]?(\d+|\d{1,3}(\.\d{3})+),\d+\D{0,4}$")
+# Three digits may be thousands.
+_SURE_COMMA_DECIMAL = re.compile(r"^[-+]?(\d+|\d{1,3}(\.\d{3})+),(\d{1,2}|\d{4,})\D{0,4}$")
+_SURE_POINT_DECIMAL = re.compile(r"^[-+]?\d*\.(\d{1,2}|\d{4,})$")
 
 
 def read_undescribed_text(
@@ -71,7 +89,7 @@ def read_undescribed_text(
         source["encoding"] = encoding
     if names is not None:
         source["header"] = names
-    if dialect.delimiter != "," and _has_comma_decimals(columns):
+    if _has_comma_decimals(columns, dialect.delimiter):
         source["decimal"] = ","
     return source, columns, lines_of_utf8
 
@@ -93,10 +111,29 @@ def _detect(
     content: bytes, encoding: str, location: str, header: Sequence[str] | None, known: Collection[str]
 ) -> Dialect:
     # The beginning, however many bytes a character takes; a last one that is cut off is not judged.
-    text = codecs.getincrementaldecoder("utf-8-sig" if is_utf8(encoding) else encoding)().decode(
-        content[:_CHARACTERS_JUDGED]
-    )
+    decoder = codecs.getincrementaldecoder("utf-8-sig" if is_utf8(encoding) else encoding)()
+    try:
+        text = decoder.decode(content[:_CHARACTERS_JUDGED])
+    except UnicodeDecodeError as exc:
+        raise InputError(
+            describe(
+                f"The source is no text: {location}",
+                expected="delimited text, JSON lines or Parquet",
+                received=f"bytes that are neither UTF-8 nor {encoding}, such as 0x{content[exc.start]:02x}",
+                next_step="save it as UTF-8, or write it as Parquet",
+            )
+        ) from exc
     dialect = detect_dialect(text, known)
+    if not any(sign in text for sign in DELIMITERS) and is_aligned(text):
+        raise InputError(
+            describe(
+                f"The cells of {location} are divided by several spaces",
+                expected="one sign between two cells, such as a comma or a tab",
+                next_step=r"write it so: pandas.read_csv(FILE, sep=r'\s+').to_csv(FILE, index=False)",
+            )
+        )
+    if header is None:
+        _refuse_lines_before_the_header(text, dialect, location, known)
     if header is None and not dialect.has_header:
         raise InputError(
             describe(
@@ -107,6 +144,37 @@ def _detect(
             )
         )
     return dialect
+
+
+def _refuse_lines_before_the_header(
+    text: str, dialect: Dialect, location: str, known: Collection[str]
+) -> None:
+    """Refuse a file whose header is further down, under a title; a run reads it from its first line."""
+    beginning = io.StringIO(text[:_CHARACTERS_OF_TITLES], newline="")
+    lines = list(islice(beginning, _LINES_OF_TITLES))
+    if not lines:
+        return
+    for delimiter in dict.fromkeys([dialect.delimiter, *DELIMITERS]):
+        rows = [[cell.strip() for cell in row] for row in _cells(lines, delimiter, dialect.quote)]
+        place = next((place for place, row in enumerate(rows) if names_columns(row, known)), 0)
+        # A word of the table that is like the name stands under a header that is whole.
+        is_title = len(rows[0]) != len(rows[place]) or not all(rows[0][1:])
+        if place and is_title:
+            raise InputError(
+                describe(
+                    f"The header of {location} is not its first line",
+                    expected="names of columns in the first line",
+                    received=f"{', '.join(rows[place])[:200]} in line {place + 1}",
+                    next_step=f"remove the {place} lines before it"
+                    if place > 1
+                    else "remove the line before it",
+                )
+            )
+
+
+def _cells(lines: Sequence[str], delimiter: str, quote: str) -> list[list[str]]:
+    """Divide each line by itself: a title's quotes need not be closed."""
+    return [next(csv.reader([line], delimiter=delimiter, quotechar=quote), []) for line in lines]
 
 
 def _divide(
@@ -122,10 +190,11 @@ def _divide(
     read = pyarrow.csv.ReadOptions(encoding=encoding, column_names=header, block_size=1 << 24)
     try:
         with pyarrow.csv.open_csv(pa.BufferReader(content), read, parse) as reader:
-            names = reader.schema.names
+            written = reader.schema.names
+        names = name_nameless([name.strip() for name in written])
         refuse_repeated_names(names, location)
         convert = pyarrow.csv.ConvertOptions(
-            column_types=dict.fromkeys(names, pa.string()), strings_can_be_null=False
+            column_types=dict.fromkeys(written, pa.string()), strings_can_be_null=False
         )
         table = pyarrow.csv.read_csv(pa.BufferReader(content), read, parse, convert)
     except (pa.ArrowException, OSError, UnicodeError) as exc:
@@ -144,12 +213,17 @@ def _divide(
                 received=f"header={','.join(names)}",
             )
         )
-    return {name.strip(): column for name, column in zip(names, table.columns, strict=True)}
+    return dict(zip(names, table.columns, strict=True))
 
 
-def _has_comma_decimals(columns: Mapping[str, pa.ChunkedArray]) -> bool:
-    """Whether some column's cells are numbers with a comma before their fraction."""
-    heads = [column.slice(0, 200).to_pylist() for column in columns.values()]
-    return any(
-        sum(bool(_COMMA_DECIMAL.match(cell.strip())) for cell in cells) > len(cells) / 2 for cells in heads
+def _has_comma_decimals(columns: Mapping[str, pa.ChunkedArray], delimiter: str) -> bool:
+    """Whether more columns have numbers with a comma before their fraction than with a point."""
+    commas = _COMMA_DECIMAL if delimiter != "," else _SURE_COMMA_DECIMAL
+    heads = [
+        [c.strip() for c in column.slice(0, 200).to_pylist() if c.strip()] for column in columns.values()
+    ]
+    by_comma, by_point = (
+        sum(sum(bool(pattern.match(cell)) for cell in cells) > len(cells) / 2 for cells in heads)
+        for pattern in (commas, _SURE_POINT_DECIMAL)
     )
+    return by_comma > by_point

@@ -18,6 +18,9 @@ from mulgil.contract import DICTIONARY_FILE, PROJECT_FILE, load_project
 from mulgil.contract.spans import has_dates
 from mulgil.errors import InputError, describe
 
+# More than a person reads; a table of pixels has hundreds.
+_IGNORED_SHOWN = 30
+
 
 def init_command(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="The project's folder; it may be new.")],
@@ -226,8 +229,12 @@ def _summarise(folder: Path, draft: Any) -> None:
                 output.print(f"{role:<16}{column.name}" + (f" = {made}" if made else ""), markup=False)
     output.print(f"{'task':<16}{draft.task}", markup=False)
     output.print(f"{'features':<16}{len(features)}", markup=False)
-    for column in ignored:
-        output.print(f"{'ignored':<16}{column.name}: {column.keys['description']}", markup=False)
+    for column in ignored[:_IGNORED_SHOWN]:
+        reason = str(column.keys["description"]).removeprefix("Ignored: ")
+        output.print(f"{'ignored':<16}{column.name}: {reason}", markup=False)
+    if len(ignored) > _IGNORED_SHOWN:
+        more = len(ignored) - _IGNORED_SHOWN
+        output.print(f"{'ignored':<16}{more} more; the dictionary says why", markup=False)
     for decision in draft.decisions:
         output.print(f"{'to decide':<16}{decision}", markup=False)
     output.print()

@@ -361,7 +361,7 @@ class Column(Contract):
     number_signs: tuple[Annotated[str, Field(min_length=1, max_length=10, pattern=r"^\D+$")], ...] = Field(
         default=(),
         description="Signs in the source's numbers that are no part of them: before or after such as $ or %, "
-        "or a comma, point or space between thousands.",
+        "or a comma, point or space between thousands; with ( and ), a number in brackets is less than zero.",
     )
     time_format: str | None = Field(
         default=None,

@@ -1,4 +1,7 @@
-"""Signs in the text of a number that are no part of it: $, %, a unit, what stands between thousands."""
+"""Signs in the text of a number that are no part of it: $, %, a unit, what stands between thousands.
+
+Brackets around a number, `(1,234)`, are one too: accounts write so what is less than zero.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,12 @@ from collections.abc import Collection
 # What stands between groups of three digits; beside these, a sign stands before a number or after it.
 GROUPING = frozenset(",.'’ \u00a0\u202f")
 
+# Around a number that is less than zero, as accounts are written.
+NEGATIVE = ("(", ")")
+
 _SIGNED = re.compile(r"^([-+]?)(.*)$", re.S)
+# (5), ($5) and $(5).
+_IN_BRACKETS = re.compile(r"^([^\d()]*)\(([^()]+)\)$")
 
 
 def without_signs(text: str, signs: Collection[str], decimal: str = ".") -> str:
@@ -19,6 +27,10 @@ def without_signs(text: str, signs: Collection[str], decimal: str = ".") -> str:
         signs: Those that are no part of the number.
         decimal: The sign before its fraction, which is not taken for one between groups.
     """
+    inner = without_brackets(text)
+    if inner is not None and {*NEGATIVE} <= {*signs}:
+        positive = without_signs(inner, {*signs} - {*NEGATIVE}, decimal)
+        return f"-{positive}" if positive[:1].isdigit() else text
     sign, number = _split_sign(text.strip())
     # The longest first: kWh before kW.
     for affix in sorted(set(signs) - GROUPING, key=len, reverse=True):
@@ -40,6 +52,12 @@ def without_signs(text: str, signs: Collection[str], decimal: str = ".") -> str:
             return text
         number = re.sub(f"[{re.escape(between)}]", "", number)
     return f"{sign or inner}{number}"
+
+
+def without_brackets(text: str) -> str | None:
+    """Return a number's text without the brackets around it; `None` where there are none."""
+    found = _IN_BRACKETS.match(text.strip())
+    return found[1] + found[2] if found else None
 
 
 def _split_sign(text: str) -> tuple[str, str]:

@@ -9,9 +9,15 @@ from typing import Any
 
 import numpy as np
 
-from mulgil.contract.number_signs import GROUPING
+from mulgil.contract.number_signs import GROUPING, NEGATIVE
 from mulgil.drafting.draft import ColumnDraft
-from mulgil.drafting.profile import ColumnProfile, Kind
+from mulgil.drafting.names import names_a_key
+from mulgil.drafting.profile import (
+    MISSING_WORDS,
+    MISSING_WORDS_AMONG_NUMBERS,
+    ColumnProfile,
+    Kind,
+)
 from mulgil.drafting.ranges import find_far_values, find_missing_codes, has_impossible_zero, propose_range
 
 # A code a column: one input of the model each. Beyond it most are too rare to learn from; chosen by eye.
@@ -25,9 +31,10 @@ _NEARLY_ALL = 0.9
 _FEW = 10
 
 _MEANING = "TODO: what it means"
-_LOOKS_LIKE_A_KEY = re.compile(
-    r"(^|[_\s.-])(id|ids|uuid|guid|key|index|idx|no|nr|number|code)$|^unnamed|^$", re.I
-)
+_LOOKS_LIKE_A_KEY = re.compile(r"(^|[_\s.-])(ids|index|idx|no|nr|number|code)$|^$", re.I)
+# So many different keys of several rows each are not codes of a few kinds of things. Chosen by eye.
+_LEAST_KEYS = 50
+
 _PERSONAL = re.compile(
     r"e.?mail|phone|mobile|ssn|passport|surname|last.?name|first.?name|street|address", re.I
 )
@@ -58,16 +65,20 @@ def draft_column(name: str, profile: ColumnProfile, target: ColumnProfile, *, is
     reason = why_ignored(profile, target)
     if reason is not None:
         return ignored_column(name, profile, reason)
-    declaration = declare(profile)
+    declaration = _declare_codes(profile) if is_repeated_key(profile) else declare(profile)
     keys = {**identity(name, profile), **declaration.keys, "description": _MEANING}
     if _PERSONAL.search(profile.name):
         keys["sensitive"] = True
     missing = profile.missing
     codes = keys.get("missing_codes", [])
     missing += sum(int((profile.numbers == float(code)).sum()) for code in codes if _is_number(code))
-    if not is_csv and profile.missing_words:
-        keys["missing_codes"] = [*profile.missing_words, *codes]
-    remarks = declaration.remarks
+    # A word that only stands for missing among numbers may be a value of another column.
+    words = [word for word in profile.missing_words if not is_csv or word not in MISSING_WORDS]
+    if words:
+        keys["missing_codes"] = [*words, *codes]
+    among = [repr(word) for word in profile.missing_words if word not in MISSING_WORDS_AMONG_NUMBERS]
+    taken = (f"TODO: {', '.join(among)} among its numbers is taken for a missing value",) if among else ()
+    remarks = (*declaration.remarks, *taken)
     if missing:
         keys["missing"] = _policy(str(keys["type"]))
         remarks = (*remarks, f"without a value in {_percent(missing, profile.rows)} of the rows")
@@ -94,7 +105,8 @@ def declare(profile: ColumnProfile) -> Declaration:
         remark = "TODO: day or month first? Every value can be read either way"
         return Declaration({"type": "timestamp", **form}, (remark,) if profile.is_time_ambiguous else ())
     if profile.kind is Kind.TEXT:
-        return Declaration({"type": "category", "categories": [word for word, _ in profile.values]})
+        remarks = tuple(f"TODO: written in several ways: {alike}" for alike in words_alike(profile))
+        return Declaration({"type": "category", "categories": [w for w, _ in profile.values]}, remarks)
     return _declare_number(profile)
 
 
@@ -111,11 +123,13 @@ def _declare_number(profile: ColumnProfile) -> Declaration:
     codes = list(find_missing_codes(values))
     for code in codes:
         rows = int((values == code).sum())
-        remarks.append(f"TODO: {code:g} ({_rows(rows)}) is taken for a missing value")
+        remarks.append(f"TODO: {code:g} ({count_rows(rows)}) is taken for a missing value")
     values = values[~np.isin(values, codes)]
     if has_impossible_zero(values):
         rows = int((values == 0).sum())
-        remarks.append(f"TODO: zero ({_rows(rows)}) is far below all others and taken for a missing value")
+        remarks.append(
+            f"TODO: zero ({count_rows(rows)}) is far below all others and taken for a missing value"
+        )
         codes.append(0.0)
         values = values[values != 0]
     for far in find_far_values(values):
@@ -128,7 +142,7 @@ def _declare_number(profile: ColumnProfile) -> Declaration:
         keys["missing_codes"] = [int(code) for code in codes]
     if profile.number_signs:
         keys["number_signs"] = list(profile.number_signs)
-    units = [sign for sign in profile.number_signs if sign not in GROUPING]
+    units = [sign for sign in profile.number_signs if sign not in {*GROUPING, *NEGATIVE}]
     if units:
         return Declaration({**keys, "unit": units[0]}, tuple(remarks))
     if is_whole and 2 < profile.distinct <= _FEW:
@@ -137,6 +151,18 @@ def _declare_number(profile: ColumnProfile) -> Declaration:
     else:
         remarks.append("TODO: unit")
     return Declaration(keys, tuple(remarks))
+
+
+def _declare_codes(profile: ColumnProfile) -> Declaration:
+    """Say of a key's few values that they are codes, which no number is more or less of."""
+    codes = [word for word, _ in profile.values]
+    return Declaration({"type": "category", "categories": codes}, ("TODO: taken for codes, by its name",))
+
+
+def is_repeated_key(profile: ColumnProfile) -> bool:
+    """Whether a column tells by its name and its values whom or what several rows are about."""
+    is_key = profile.kind in (Kind.WHOLE, Kind.TEXT) and names_a_key(profile.name)
+    return is_key and 2 < profile.distinct <= profile.present / 2
 
 
 def why_ignored(profile: ColumnProfile, target: ColumnProfile) -> str | None:
@@ -159,13 +185,16 @@ def why_ignored(profile: ColumnProfile, target: ColumnProfile) -> str | None:
         )
     is_unique = profile.distinct > _NEARLY_ALL * present and present > 20
     is_discrete = profile.kind in (Kind.WHOLE, Kind.TEXT)
-    if is_unique and is_discrete and (_LOOKS_LIKE_A_KEY.search(profile.name) or profile.is_sequential):
-        return f"an identifier: {profile.distinct} different values in {_rows(present)}"
+    is_named = names_a_key(profile.name) or _LOOKS_LIKE_A_KEY.search(profile.name)
+    if is_unique and is_discrete and (is_named or profile.is_sequential):
+        return f"an identifier: {profile.distinct} different values in {count_rows(present)}"
+    if is_repeated_key(profile) and profile.distinct >= _LEAST_KEYS:
+        return f"a key that rows share: {profile.distinct} different values in {count_rows(present)}"
     if profile.kind is Kind.TEXT:
         if profile.mean_length > _SENTENCE:
             return f"free text, {profile.mean_length:.0f} characters in the mean"
         if is_unique:
-            return f"nearly every row has its own value: {profile.distinct} in {_rows(present)}"
+            return f"nearly every row has its own value: {profile.distinct} in {count_rows(present)}"
         if profile.distinct > GREATEST_CATEGORIES:
             return f"too many codes: {profile.distinct}; group them into at most {GREATEST_CATEGORIES}"
     if _gives_away(profile, target):
@@ -192,13 +221,21 @@ def _gives_away(profile: ColumnProfile, target: ColumnProfile) -> bool:
     return bool(one.max() < other.min() or other.max() < one.min())
 
 
+def words_alike(profile: ColumnProfile) -> tuple[str, ...]:
+    """Return the words that differ from others in case alone, together."""
+    alike: dict[str, list[str]] = {}
+    for word, _ in profile.values if profile.kind is Kind.TEXT else ():
+        alike.setdefault(word.casefold(), []).append(repr(word))
+    return tuple(", ".join(words) for words in alike.values() if len(words) > 1)
+
+
 def unread_remarks(profile: ColumnProfile) -> tuple[str, ...]:
     """Say which rows will be set aside."""
     if not profile.unread:
         return ()
     rows = sum(count for _, count in profile.unread)
     shown = ", ".join(repr(word)[:40] for word, _ in profile.unread[:3])
-    return (f"TODO: {_rows(rows)} with another kind of value, such as {shown}, will be set aside",)
+    return (f"TODO: {count_rows(rows)} with another kind of value, such as {shown}, will be set aside",)
 
 
 def _is_zero_or_one(profile: ColumnProfile) -> bool:
@@ -217,5 +254,6 @@ def _percent(part: int, whole: int) -> str:
     return f"{100 * part / whole:.3g} %"
 
 
-def _rows(count: int) -> str:
+def count_rows(count: int) -> str:
+    """Say how many rows."""
     return "1 row" if count == 1 else f"{count} rows"

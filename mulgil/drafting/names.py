@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import keyword
 import re
-import unicodedata
 from collections.abc import Iterable
+
+from anyascii import anyascii
 
 # Of a column's name in the contract, and room for a number that tells two apart.
 _LONGEST = 63 - 5
 _LONGEST_PROJECT = 40
 
-_LETTERS = str.maketrans(
-    {"ß": "ss", "æ": "ae", "Æ": "Ae", "œ": "oe", "Œ": "Oe", "ø": "o", "Ø": "O", "ł": "l", "Ł": "L", "đ": "d"}
-)
+_KEY = re.compile(r"(^|[_\s.-])(id|uuid|guid|key)$|^unnamed|^id[_\s.-]", re.I)
+_CAMEL_KEY = re.compile(r"[a-z](I[dD]|Key|UUID)$")
+
+
+def names_a_key(header: str) -> bool:
+    """Whether a column is called as those are that tell rows or things apart: customer_id, PassengerId."""
+    return bool(_KEY.search(header) or _CAMEL_KEY.search(header))
 
 
 def name_columns(headers: Iterable[str]) -> dict[str, str]:
@@ -45,6 +50,5 @@ def name_project(text: str) -> str:
 
 
 def _words(text: str, joint: str) -> str:
-    # An é is an e with an accent, which goes; these letters are none with an accent.
-    plain = unicodedata.normalize("NFKD", text.translate(_LETTERS)).encode("ascii", "ignore").decode()
-    return re.sub(r"[^A-Za-z0-9]+", joint, plain).strip(joint)
+    # Letters of other scripts by their sound: 나이 is read NaI.
+    return re.sub(r"[^A-Za-z0-9]+", joint, anyascii(text)).strip(joint)

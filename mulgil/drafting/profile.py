@@ -25,13 +25,25 @@ MISSING_WORDS_AMONG_NUMBERS = MISSING_WORDS | {"None", "none", "-", "--", ".", "
 # More values of one column than a person reads; with more, only the count is told.
 VALUES_KEPT = 200
 
-_DATES = ["%d/%m/%Y", "%m/%d/%Y", "%d.%m.%Y", "%d-%m-%Y", "%m-%d-%Y", "%Y/%m/%d", "%d/%m/%y", "%m/%d/%y"]
-_TIME_FORMATS = (
-    *(f"{date}{clock}" for date in _DATES for clock in ("", " %H:%M", " %H:%M:%S")),
-    *("%b %d, %Y", "%d %b %Y", "%d-%b-%Y", "%d-%b-%y", "%B %d, %Y", "%d %B %Y"),
+_DATES = (
+    *("%d/%m/%Y", "%m/%d/%Y", "%d.%m.%Y", "%d-%m-%Y", "%m-%d-%Y", "%Y/%m/%d", "%Y.%m.%d", "%d/%m/%y"),
+    *("%m/%d/%y", "%b %d, %Y", "%b %d %Y", "%d %b %Y", "%d-%b-%Y", "%d-%b-%y", "%B %d, %Y", "%d %B %Y"),
+    *("%A, %B %d, %Y", "%a, %d %b %Y", "%Y년 %m월 %d일"),
 )
+_CLOCKS = ("", " %H:%M", " %H:%M:%S", " %I:%M %p", " %I:%M:%S %p")
+_TIME_FORMATS = tuple(f"{date}{clock}" for date in _DATES for clock in _CLOCKS)
+
+# Eight digits may be a date; of amounts hardly all are one. Chosen by eye.
+_COMPACT_DATE = re.compile(r"^(19|20)\d\d(0[1-9]|1[0-2])(0[1-9]|[12]\d|3[01])$")
+_LEAST_DATES = 10
 
 _ZERO_FIRST = re.compile(r"^[-+]?0\d")
+
+# A word that several rows have among numbers is a code for missing. More than a few such words, or more of
+# their rows, or few different numbers, are a category. Chosen by eye.
+_MOST_WORDS = 5
+_GREATEST_SHARE_OF_WORDS = 0.2
+_LEAST_NUMBERS = 10
 
 # So many of a column's values must be read for the column to be of a type; the others' rows are set aside.
 _LEAST_READ = 0.98
@@ -105,11 +117,11 @@ class ColumnProfile:
 
     @property
     def is_sequential(self) -> bool:
-        """Whether the values count the rows."""
+        """Whether the values count the rows, from 0 or 1 on: years and ranks do not."""
         known = self.finite
-        if self.kind is not Kind.WHOLE or self.distinct != self.rows or not len(known):
+        if self.kind is not Kind.WHOLE or len(known) != self.rows or not len(known):
             return False
-        return bool(known.max() - known.min() == len(known) - 1)
+        return known[0] in (0, 1) and bool((np.diff(known) == 1).all())
 
 
 def profile_column(name: str, cells: pa.ChunkedArray, *, decimal: str = ".") -> ColumnProfile:
@@ -122,6 +134,8 @@ def profile_column(name: str, cells: pa.ChunkedArray, *, decimal: str = ".") -> 
     """
     if pa.types.is_dictionary(cells.type):
         cells = pc.cast(cells, cells.type.value_type)
+    if pa.types.is_string_view(cells.type):
+        cells = pc.cast(cells, pa.string())
     if pa.types.is_string(cells.type) or pa.types.is_large_string(cells.type):
         return _profile_text(name, cells, decimal)
     if pa.types.is_timestamp(cells.type) or pa.types.is_date(cells.type):
@@ -158,16 +172,19 @@ def _profile_text(name: str, cells: pa.ChunkedArray, decimal: str) -> ColumnProf
     codes, words = _codes(encoded), [str(word) for word in encoded.dictionary.to_pylist()]
     rows_of = np.bincount(codes[codes >= 0], minlength=len(words))
     numbers = _numbers(encoded.dictionary, words, decimal)
-    are_numbers = _share(~np.isnan(numbers), words, rows_of, MISSING_WORDS_AMONG_NUMBERS)
+    no_numbers = MISSING_WORDS_AMONG_NUMBERS | _words_among(numbers, words, rows_of)
+    are_numbers = _share(~np.isnan(numbers), words, rows_of, no_numbers)
     has_zero_first = any(map(_ZERO_FIRST.match, words))
-    if are_numbers >= _LEAST_READ and not has_zero_first:
+    plain = [word for word in words if word and word not in MISSING_WORDS_AMONG_NUMBERS]
+    are_dates = len(plain) >= _LEAST_DATES and all(map(_COMPACT_DATE.match, plain))
+    if are_numbers >= _LEAST_READ and not has_zero_first and not are_dates:
         is_read = ~np.isnan(numbers)
         kind = Kind.WHOLE if np.all(numbers[is_read] == np.floor(numbers[is_read])) else Kind.NUMBER
-        return _read_text_profile(name, codes, words, kind, numbers, is_read, MISSING_WORDS_AMONG_NUMBERS)
-    signs = find_number_signs([word for word in words if word not in MISSING_WORDS_AMONG_NUMBERS], decimal)
+        return _read_text_profile(name, codes, words, kind, numbers, is_read, no_numbers)
+    signs = find_number_signs(plain, decimal)
     if signs and not has_zero_first:
-        plain = [without_signs(word, signs, decimal) for word in words]
-        numbers = np.array([_number(word, decimal) for word in plain], dtype=np.float64)
+        unsigned = [without_signs(word, signs, decimal) for word in words]
+        numbers = np.array([_number(word, decimal) for word in unsigned], dtype=np.float64)
         if _share(~np.isnan(numbers), words, rows_of, MISSING_WORDS_AMONG_NUMBERS) >= _LEAST_READ:
             is_read = ~np.isnan(numbers)
             kind = Kind.WHOLE if np.all(numbers[is_read] == np.floor(numbers[is_read])) else Kind.NUMBER
@@ -282,6 +299,24 @@ def _share(
     return float(rows_of[is_read & has_value].sum() / rows) if rows else 0.0
 
 
+def _words_among(
+    numbers: npt.NDArray[np.float64], words: Sequence[str], rows_of: npt.NDArray[np.int64]
+) -> frozenset[str]:
+    """Return the few words that several rows have where nearly all others have numbers."""
+    is_number = ~np.isnan(numbers)
+    there = [
+        (word, int(rows))
+        for word, rows, read in zip(words, rows_of, is_number, strict=True)
+        if word and not read and rows > 1 and word not in MISSING_WORDS_AMONG_NUMBERS
+    ]
+    rows = sum(rows for _, rows in there)
+    is_few = len(there) <= _MOST_WORDS and rows <= _GREATEST_SHARE_OF_WORDS * (
+        rows + rows_of[is_number].sum()
+    )
+    are_many = is_number.sum() > _LEAST_NUMBERS
+    return frozenset(word for word, _ in there) if is_few and are_many else frozenset()
+
+
 def _numbers(vocabulary: pa.Array, words: Sequence[str], decimal: str) -> npt.NDArray[np.float64]:
     """Return every word as a number, NaN where it is none."""
     if decimal != ".":
@@ -317,7 +352,9 @@ def _time_format(words: Sequence[str]) -> tuple[str, bool] | None:
     least = _LEAST_READ * len(candidates)
     if sum(_is_time(word, "") for word in candidates) >= least:
         return "", False
-    found = [form for form in _TIME_FORMATS if sum(_is_time(word, form) for word in candidates) >= least]
+    # Of a text few words tell that none of the formats is its.
+    possible = [form for form in _TIME_FORMATS if any(_is_time(word, form) for word in candidates[:20])]
+    found = [form for form in possible if sum(_is_time(word, form) for word in candidates) >= least]
     return (found[0], len(found) > 1) if found else None
 
 

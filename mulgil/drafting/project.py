@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -11,20 +12,22 @@ from typing import Any
 import numpy as np
 
 from mulgil.contract.learning import Task
-from mulgil.drafting.columns import draft_column, identity
+from mulgil.drafting.columns import draft_column, identity, is_repeated_key, words_alike
 from mulgil.drafting.draft import ColumnDraft, ProjectDraft
-from mulgil.drafting.names import free_name, name_columns
-from mulgil.drafting.profile import ColumnProfile, Kind
+from mulgil.drafting.names import free_name, name_columns, names_a_key
+from mulgil.drafting.profile import MISSING_WORDS, ColumnProfile, Kind
 from mulgil.drafting.ranges import find_far_values
 from mulgil.drafting.target import LEAST_ROWS_OF_A_CLASS, draft_target, is_degree, rare_classes
 from mulgil.errors import InputError, describe
 
-_LOOKS_LIKE_WHO = re.compile(r"(^|[_\s.-])(id|uuid|guid|key)$|^id|^unnamed", re.I)
 _LOOKS_LIKE_WHEN = re.compile(r"event|time|date|when|_at$|_on$", re.I)
 
 
 # Of a number to predict; fewer tell nothing in a split of a fifth. Chosen by eye.
 _LEAST_ROWS = 20
+
+# More than a person reads in a line.
+_CODES_SHOWN = 10
 
 # Fewer are not surely in every split; chosen by eye.
 _LEAST_ENTITIES = 50
@@ -92,22 +95,33 @@ def draft_project(
     columns += targets.columns[1:]
     columns += _made_by_ingestion({column.name for column in columns}, entity, moment, collected_at)
     if all(column.role != "feature" for column in columns):
-        raise InputError(
-            describe(
-                "No column is left to learn from",
-                expected="at least one that is neither key nor target nor ignored",
-                received="; ".join(
-                    f"{c.name}: {c.keys['description']}" for c in columns if c.role == "ignore"
-                ),
-            )
-        )
+        raise _nothing_to_learn_from(columns)
     return ProjectDraft(
         name=name,
         task=targets.task,
         source=_with_missing_words(source, profiles) if is_csv else source,
         columns=tuple(columns),
         split=_split(entity),
-        decisions=(*_decide_source(source, lines_of_utf8), *_decide(entity, moment, target, targets.task)),
+        decisions=(
+            *_decide_source(source, lines_of_utf8),
+            *_decide(entity, moment, target, targets.task),
+            *_decide_keys(profiles, {wishes.target, wishes.entity}),
+            *_decide_codes(columns),
+        ),
+    )
+
+
+def _nothing_to_learn_from(columns: Sequence[ColumnDraft]) -> InputError:
+    ignored = [column for column in columns if column.role == "ignore"]
+    return InputError(
+        describe(
+            "No column is left to learn from",
+            expected="at least one that is neither key nor target nor ignored",
+            received="; ".join(f"{c.name}: {c.keys['description']}" for c in ignored)
+            or "no other column than the target and keys",
+            next_step="bring a column of numbers or of few codes; make one of a text or a time, "
+            "such as its length, a word that it has, or its month",
+        )
     )
 
 
@@ -133,7 +147,7 @@ def _find_entity(profiles: Sequence[ColumnProfile], wishes: Wishes) -> ColumnPro
         is_named = profile.name in (wishes.target, wishes.event_timestamp)
         is_key = profile.kind in (Kind.WHOLE, Kind.TEXT) and profile.distinct == profile.rows
         is_key = is_key and (profile.is_text or not profile.is_beyond_whole)
-        if not is_named and is_key and not profile.unread and _LOOKS_LIKE_WHO.search(profile.name):
+        if not is_named and is_key and not profile.unread and names_a_key(profile.name):
             return profile
     return None
 
@@ -238,7 +252,7 @@ def _made_by_ingestion(
 
 
 def _with_missing_words(source: Mapping[str, Any], profiles: Sequence[ColumnProfile]) -> dict[str, Any]:
-    words = sorted({word for profile in profiles for word in profile.missing_words if word})
+    words = sorted({word for profile in profiles for word in profile.missing_words if word in MISSING_WORDS})
     return {**source, "missing_values": ["", *words]} if words else dict(source)
 
 
@@ -280,15 +294,57 @@ def _decide_source(source: Mapping[str, Any], lines_of_utf8: int) -> tuple[str, 
     )
 
 
+def _decide_keys(profiles: Sequence[ColumnProfile], chosen: set[str | None]) -> tuple[str, ...]:
+    """Ask about keys by which rows belong together, where there are enough of them to divide."""
+    return tuple(
+        f"rows share {profile.name} ({profile.distinct} different in {profile.present} rows), so that rows "
+        f"of one may be in several splits, and what is measured too good; if a row is "
+        f"about its {profile.name}: --entity {shlex.quote(profile.name)}"
+        for profile in profiles
+        if profile.name not in chosen and is_repeated_key(profile) and profile.distinct >= _LEAST_ENTITIES
+    )
+
+
+def _decide_codes(columns: Sequence[ColumnDraft]) -> tuple[str, ...]:
+    """Tell which values are taken for missing ones; where they are none, a model would learn it wrong."""
+    found = [
+        ", ".join(map(str, column.keys["missing_codes"]))
+        + f" in {column.keys.get('source_name', column.name)}"
+        for column in columns
+        if column.role == "feature" and "missing_codes" in column.keys
+    ]
+    more = f"; and {len(found) - _CODES_SHOWN} more" if len(found) > _CODES_SHOWN else ""
+    shown = "; ".join(found[:_CODES_SHOWN])
+    return (
+        (f"taken for missing values: {shown}{more}; remove `missing_codes` where they are none",)
+        if found
+        else ()
+    )
+
+
 def _decide(
     entity: ColumnProfile | None, moment: ColumnProfile | None, target: ColumnProfile, task: str
 ) -> tuple[str, ...]:
     decisions = []
-    if task == Task.MULTICLASS_CLASSIFICATION and is_degree(target):
+    if task == Task.MULTICLASS_CLASSIFICATION and target.kind is Kind.WHOLE:
         rarest, rows = target.values[-1]
+        is_any = "if all that matters is whether it is above 0: --task binary_classification; "
         decisions.append(
             f"{target.name} is learned as {target.distinct} classes, of which {rarest} has {rows} rows; "
-            "if all that matters is whether it is above 0: --task binary_classification"
+            f"{is_any if is_degree(target) else ''}if its numbers are more or less of something: "
+            "--task scalar_regression"
+        )
+    if task in (Task.BINARY_CLASSIFICATION, Task.MULTICLASS_CLASSIFICATION) and (
+        alike := words_alike(target)
+    ):
+        decisions.append(
+            f"classes of {target.name} that differ in case alone are learned as different ones: "
+            f"{'; '.join(alike[:3])}. Write them alike in the source"
+        )
+    if moment is not None and not _split(entity):
+        decisions.append(
+            f"rows are divided by chance; if later ones, by {moment.name}, are to be predicted from those "
+            "before: `split: {kind: time}`"
         )
     if entity is not None:
         keys = entity.codes if moment is None else entity.codes * (moment.codes.max() + 2) + moment.codes + 1

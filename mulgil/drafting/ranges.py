@@ -15,8 +15,10 @@ _MARGIN = 0.25
 # So many interquartile ranges beyond the quartiles is no measurement of the same thing; chosen by eye.
 _FAR = 20.0
 
-# Below it a number is far smaller than any other of its column; chosen by eye.
+# Below it a number is far smaller than any other of its column; and so many times as far from the others as
+# these are from each other zero is no count among counts. Chosen by eye.
 _LEAST_OF_MEDIAN = 0.2
+_STEPS_APART = 5
 
 _CODES = (*(sign * int("9" * digits) for digits in range(2, 8) for sign in (-1, 1)), -1)
 
@@ -67,7 +69,8 @@ def has_impossible_zero(values: Floats) -> bool:
     others = values[~is_zero]
     if not 2 <= is_zero.sum() <= len(values) / 2 or len(np.unique(others)) < 20:
         return False
-    return bool(others.min() > _LEAST_OF_MEDIAN * np.median(others))
+    step = float(np.median(np.diff(np.unique(others))))
+    return bool(others.min() > max(_LEAST_OF_MEDIAN * np.median(others), _STEPS_APART * step))
 
 
 def find_far_values(values: Floats) -> tuple[float, ...]:

@@ -6,7 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 
-from mulgil.contract.number_signs import GROUPING
+from mulgil.contract.number_signs import GROUPING, NEGATIVE, without_brackets
 
 _CURRENCIES = (
     "$",
@@ -82,17 +82,28 @@ def find_number_signs(words: Sequence[str], decimal: str) -> tuple[str, ...]:
         words: The column's different words.
         decimal: The sign before a number's fraction.
     """
+    inner = [without_brackets(word) for word in words]
+    found = _signs_of(
+        [word if within is None else within for word, within in zip(words, inner, strict=True)], decimal
+    )
+    # Where all stand in brackets, these say nothing.
+    is_negative = None in inner and any(within is not None for within in inner)
+    return (*found, *(NEGATIVE if is_negative else ())) if found is not None else ()
+
+
+def _signs_of(words: Sequence[str], decimal: str) -> tuple[str, ...] | None:
+    """Return the signs, `None` where the words are no numbers of one kind."""
     words = [word for word in words if word]
     parts = [found for found in map(_PARTS.match, words) if found]
     if not words or len(parts) < _LEAST * len(words):
-        return ()
+        return None
     befores = Counter(before for before, _, _ in (p.groups() for p in parts) if before.strip())
     afters = Counter(after.strip() for _, _, after in (p.groups() for p in parts) if after.strip())
     if befores.keys() - set(_CURRENCIES) or afters.keys() - {*_CURRENCIES, *_UNITS}:
-        return ()
+        return None
     # Two units in one column are no measurement of one kind.
     if len(befores) > 1 or len(afters) > 1:
-        return ()
+        return None
     numbers = [number.strip() for _, number, _ in (p.groups() for p in parts)]
     between = {character for number in numbers for character in number if character in GROUPING} - {decimal}
     return (*befores, *afters, *sorted(between))

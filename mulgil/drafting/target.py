@@ -9,17 +9,19 @@ from typing import Any
 import numpy as np
 
 from mulgil.contract.learning import Task
-from mulgil.drafting.columns import declare, identity, unread_remarks
+from mulgil.drafting.columns import count_rows, declare, identity, unread_remarks
 from mulgil.drafting.draft import ColumnDraft
 from mulgil.drafting.names import free_name, name_columns
-from mulgil.drafting.profile import ColumnProfile, Kind
+from mulgil.drafting.profile import MISSING_WORDS, ColumnProfile, Kind
 from mulgil.errors import InputError, describe
 
 # Two in each of the three splits that a run makes by itself, and a judgement of the model needs two.
 LEAST_ROWS_OF_A_CLASS = 10
 
-# More different whole numbers are amounts, fewer are classes; chosen by eye.
+# More different whole numbers are amounts, and so are more than a few of which some are rare; fewer are
+# classes. Chosen by eye.
 _GREATEST_CLASSES = 20
+_FEW_CLASSES = 10
 
 _BINARY = "binary_classification"
 _MULTICLASS = "multiclass_classification"
@@ -75,9 +77,7 @@ def rare_classes(profile: ColumnProfile) -> dict[str, int]:
 
 
 def _shown(classes: Mapping[str, int]) -> str:
-    first = [
-        f"{word!r} ({'1 row' if rows == 1 else f'{rows} rows'})" for word, rows in list(classes.items())[:5]
-    ]
+    first = [f"{word!r} ({count_rows(rows)})" for word, rows in list(classes.items())[:5]]
     more = len(classes) - len(first)
     return ", ".join(first) + (f", and {more} more" if more else "")
 
@@ -91,19 +91,32 @@ def is_degree(profile: ColumnProfile) -> bool:
 def _task_of(profile: ColumnProfile) -> str:
     if profile.distinct == 2:
         return _BINARY
-    if profile.kind is Kind.NUMBER or (profile.kind is Kind.WHOLE and profile.distinct > _GREATEST_CLASSES):
+    if profile.kind is Kind.NUMBER or (profile.kind is Kind.WHOLE and _are_amounts(profile)):
         return _REGRESSION
     return _MULTICLASS
 
 
+def _are_amounts(profile: ColumnProfile) -> bool:
+    """Whether whole numbers are amounts: many, or of their own in most rows, or several that thin out."""
+    thins_out = any(rows < LEAST_ROWS_OF_A_CLASS for _, rows in profile.values)
+    return (
+        profile.distinct > _GREATEST_CLASSES
+        or profile.distinct > profile.present / 2
+        or (profile.distinct > _FEW_CLASSES and thins_out)
+    )
+
+
 def _require(task: str, profile: ColumnProfile) -> None:
-    shown = ", ".join(f"{word} ({rows} rows)" for word, rows in profile.values[:5])
+    shown = ", ".join(f"{word} ({count_rows(rows)})" for word, rows in profile.values[:5])
     more = f", and {profile.distinct - 5} more" if profile.distinct > 5 else ""
     received = f"{profile.name} with {profile.distinct} different values: {shown}{more}"
+    if not profile.distinct:
+        received = f"{profile.name}, in {count_rows(profile.rows)}"
     if profile.distinct < 2:
+        same = "the same value in every row" if profile.distinct else "no value in any row"
         raise InputError(
             describe(
-                "There is nothing to learn: the target has the same value in every row",
+                f"There is nothing to learn: the target has {same}",
                 expected="a column of at least two values",
                 received=received,
                 next_step="name another column: --target",
@@ -205,4 +218,6 @@ def _type_of(task: str, profile: ColumnProfile) -> dict[str, Any]:
     if task == _MULTICLASS:
         return {"type": "category", "categories": [word for word, _ in profile.values]}
     declared = declare(profile).keys
-    return {key: value for key, value in declared.items() if key in ("type", "range", "number_signs", "unit")}
+    keys = {key: value for key, value in declared.items() if key in ("type", "range", "number_signs", "unit")}
+    words = [word for word in profile.missing_words if word not in MISSING_WORDS]
+    return {**keys, **({"missing_codes": words} if words else {})}

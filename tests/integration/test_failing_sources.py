@@ -165,6 +165,13 @@ def test_a_broken_gzip_file_is_refused(project, capsys, damage):
     completes(project, path)
 
 
+def test_a_file_of_another_kind_is_named_and_what_to_do(project, capsys):
+    path = project / "rows.csv"
+    path.write_bytes(b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(600))
+
+    fails(project, path, capsys, 2, "a spreadsheet of Excel's old form", str(path), "save the sheet as CSV")
+
+
 @contextlib.contextmanager
 def full_disk(size: int) -> Iterator[None]:
     """Let no file of this process grow over so many bytes, which no privilege is needed for."""

@@ -1,9 +1,12 @@
 """`mulgil init`: what it writes of tables that nobody described, and that ingestion takes them by it."""
 
 import contextlib
+import gzip
+import io
 import json
 import random
 import sqlite3
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -75,6 +78,15 @@ def ingest(folder: Path) -> DatasetManifest:
     return ingest_data(
         project_path=folder, source="", dataset_path=folder / "dataset", quarantine_path=folder / "quarantine"
     )
+
+
+def rows_of(folder: Path) -> list[dict]:
+    """Ingest the project's table, and return the rows that were taken."""
+    ingest(folder)
+    splits = [
+        pq.read_table(folder / "dataset" / f"{split}.parquet") for split in ("train", "validation", "test")
+    ]
+    return [row for split in splits for row in split.to_pylist()]
 
 
 def columns_of(folder: Path) -> dict[str, dict]:
@@ -158,16 +170,9 @@ def test_what_only_a_person_knows_is_marked(init, table, tmp_path):
 
 
 def test_codes_for_missing_are_missing_where_they_are_read(init, table, tmp_path):
-    import pyarrow.parquet as pq
-
     init(table, "--target", "Churn?")
-    ingest(tmp_path / "drafted")
 
-    rows = [
-        row
-        for split in ("train", "validation", "test")
-        for row in pq.read_table(tmp_path / "drafted" / "dataset" / f"{split}.parquet").to_pylist()
-    ]
+    rows = rows_of(tmp_path / "drafted")
     assert sum(row["income"] is None for row in rows) == 30
     assert sum(row["blood_pressure"] is None for row in rows) == 12
     assert min(row["blood_pressure"] for row in rows if row["blood_pressure"] is not None) > 50
@@ -184,7 +189,7 @@ def test_a_file_of_a_spreadsheet_is_read_as_it_is_written(init, tmp_path):
     assert code == 0, printed
     source = load_project(tmp_path / "drafted").project.source
     assert (source.delimiter, source.decimal, source.encoding) == (";", ",", "cp1252")
-    assert columns_of(tmp_path / "drafted")["Einkommen"]["type"] == "float"
+    assert columns_of(tmp_path / "drafted")["Einkommen_EUR"]["type"] == "float"
     assert ingest(tmp_path / "drafted").rows_quarantined == 0
 
 
@@ -291,6 +296,71 @@ def test_a_table_that_cannot_be_read_is_refused(init, tmp_path, content, words):
     assert words in " ".join(printed.split())
 
 
+def _zip(name: str) -> bytes:
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive:
+        archive.writestr(name, "a,b\n1,2\n")
+    return packed.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (_zip("xl/workbook.xml"), ["a spreadsheet of Excel", "save the sheet as CSV"]),
+        (_zip("rows.csv"), ["a zip archive of rows.csv", "unpack it"]),
+        (gzip.compress(_zip("rows.csv")), ["a zip archive", "unpack it"]),
+        (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(600), ["Excel's old form", "save the sheet as CSV"]),
+        (b"SQLite format 3\0" + bytes(100), ["a database of SQLite", "sqlite:////"]),
+        (b'[\n {"a": 1}\n]\n', ["one JSON array", "an object a line"]),
+        (b"<!DOCTYPE html><html></html>", ["a page of a website", "fetch the data itself"]),
+        (random.Random(0).randbytes(2_000), ["is no text", "save it as UTF-8"]),
+        (b"a   b   y\n1   2   0\n10  20  1\n", ["divided by several spaces", "read_csv"]),
+        (
+            b"Customers of 2024\nprinted in May\n\na,b,y\n1,2,0\n3,4,1\n",
+            ["is not its first line", "a, b, y in line 4", "remove the 3 lines before it"],
+        ),
+        (b"Customers,,\na,b,y\n1,2,0\n", ["a, b, y in line 2", "remove the line before it"]),
+    ],
+)
+def test_a_file_of_another_kind_says_what_it_is_and_what_makes_a_table_of_it(init, tmp_path, content, words):
+    path = tmp_path / "rows.csv"
+    path.write_bytes(content)
+
+    code, printed = init(path, "--target", "y")
+
+    assert code == 2
+    for expected in words:
+        assert expected in " ".join(printed.split())
+
+
+def test_columns_that_a_spreadsheet_left_without_a_name_are_ignored_and_take_no_row(init, tmp_path):
+    lines = ["x,y,,,"] + [f"{row * 1.5},{row % 2},,{'spilled' if row == 5 else ''}," for row in range(60)]
+    (tmp_path / "rows.csv").write_text("\n".join(lines) + "\n")
+
+    code, printed = init(tmp_path / "rows.csv", "--target", "y")
+
+    assert code == 0, printed
+    ignored = {
+        c["source_name"] for c in columns_of(tmp_path / "drafted").values() if c.get("role") == "ignore"
+    }
+    assert ignored == {"column 3", "column 4", "column 5"}
+    assert sum(ingest(tmp_path / "drafted").rows.values()) == 60
+
+
+def test_numbers_of_accounts_and_with_a_quoted_comma_are_read(init, tmp_path):
+    balance = [f"({row + 1:,}.5)" if row % 3 == 0 else f"{row + 1000:,}.25" for row in range(60)]
+    frame = pd.DataFrame({"balance": balance, "y": [row % 2 for row in range(60)]})
+    frame.to_csv(tmp_path / "rows.csv", index=False)
+    heights = pd.DataFrame({"h": [f"1,{60 + row % 30}" for row in range(60)], "y": frame["y"]})
+    heights.to_csv(tmp_path / "heights.csv", index=False)
+
+    assert init(tmp_path / "rows.csv", "--target", "y")[0] == 0
+    assert init(tmp_path / "heights.csv", "--target", "y", folder=tmp_path / "tall")[0] == 0
+
+    assert min(row["balance"] for row in rows_of(tmp_path / "drafted")) == -58.5
+    assert max(row["h"] for row in rows_of(tmp_path / "tall")) == 1.89
+
+
 def test_a_project_that_is_there_is_not_overwritten(init, table, tmp_path):
     assert init(table, "--target", "Churn?")[0] == 0
 
@@ -314,7 +384,7 @@ def test_three_hundred_columns_and_odd_names_make_a_dictionary(init, tmp_path):
         c for c in load_project(tmp_path / "drafted").dictionary.columns if c.role is ColumnRole.FEATURE
     ]
     assert len(features) == 300
-    assert {c.name for c in features[-4:]} == {"class_value", "column_298", "A_b", "a_b_2"}
+    assert {c.name for c in features[-4:]} == {"class_value", "ILeum", "A_b", "a_b_2"}
 
 
 def driver(rows: int = 240) -> pd.DataFrame:

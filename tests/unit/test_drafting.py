@@ -59,6 +59,8 @@ def test_numbers_that_stand_apart_are_codes_for_missing(values, codes):
         ([0, 0, *range(1, 160)], False),
         ([0] * 200 + [*range(80, 160)], False),
         ([0, 0, 90, 100, 110], False),
+        # Visits to a doctor: few have many, and none is a count, too.
+        ([0] * 40 + [1] * 30 + [2] * 20 + [3] * 10 + [*range(4, 30)], False),
     ],
 )
 def test_a_zero_far_below_all_others_is_impossible(values, is_impossible):
@@ -74,7 +76,7 @@ def test_a_value_far_from_all_that_is_usual_is_found():
 def test_names_are_those_of_the_source_as_far_as_a_dictionary_can_have_them():
     names = name_columns(["Age (years)", "Größe", "이름", "1st", "class", "A", "a", "", "x" * 80])
     assert list(names.values()) == [
-        "Age_years", "Grosse", "column_3", "column_1st", "class_value", "A", "a_2", "column_8", "x" * 58
+        "Age_years", "Grosse", "ILeum", "column_1st", "class_value", "A", "a_2", "column_8", "x" * 58
     ]  # fmt: skip
     assert name_project("My Project!") == "my-project"
     assert name_project("2024") == "model-2024"
@@ -91,6 +93,8 @@ def test_names_are_those_of_the_source_as_far_as_a_dictionary_can_have_them():
         ("63.0,?\n67.0,3.0\n", ",", False),
         ("a\n1\n", ",", True),
         (",a,b\n0,1,2\n1,3,4\n", ",", True),
+        ("a b c\n1 2 3\n4 5 6\n", " ", True),
+        ("title\nit was good\nbad\nno more\n", ",", True),
     ],
 )
 def test_a_files_delimiter_and_header_are_told_from_its_lines(text, delimiter, has_header):
