@@ -76,6 +76,8 @@ _CALIBRATIONS = tuple(
     method for part in get_args(Training.model_fields["calibration"].annotation) for method in get_args(part)
 )
 _QUANTILE = 0.8
+# What scikit-learn says of numbers that are not scaled; how well they are fitted is not what is compared.
+UNSCALED = ("ignore:lbfgs failed to converge", "ignore:Singular matrix in solving dual problem")
 
 
 @dataclass(frozen=True)

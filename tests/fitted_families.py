@@ -24,6 +24,8 @@ from mulgil.preprocessing.rows import read_rows
 from mulgil.serving.model import TOLERANCE, ServedModel
 
 FAMILIES = [family for family in Family if family is not Family.AUTO]
+# As many as a network needs to tell rows apart.
+_EPOCHS = 12
 _SMALL = {Family.RANDOM_FOREST: {"n_estimators": 20}, Family.GRADIENT_BOOSTING: {"n_estimators": 20}}
 
 
@@ -68,7 +70,7 @@ def check_served_as_fitted(
     executor = TransformExecutor(transform)
     examples = Examples(executor.apply(rows.tensors), head.encode(rows))
     model = make_learner(family, folder, Checkpoints(bundle_path.parent / "checkpoints")).fit(
-        head, examples, Curve((1.0,) * 3, (3.0, 2.0, 1.0))
+        head, examples, Curve((1.0,) * _EPOCHS, tuple(range(_EPOCHS, 0, -1)))
     )
     if calibration is not None:
         unseen = executor.apply(others.tensors)
@@ -98,7 +100,7 @@ def check_served_as_fitted(
         columns = {name: [row[name] for row in instances] for name in instances[0]}
         answers = served.predict(columns, len(part))
         for one, other in zip(answers, own.tolist(), strict=True):
-            assert not differ(one, other, TOLERANCE), (one, other)
+            assert not differ(one, other, TOLERANCE), f"served and fitted are not equal: {one}, {other}"
         # Isotonic calibration of few rows has few steps.
         told_apart = 1 if calibration == "isotonic" else 3
         assert len({str(answer) for answer in answers}) > told_apart, "the comparison is of something"

@@ -5,6 +5,7 @@ from itertools import combinations
 import numpy as np
 import pytest
 from agreement_matrix import (
+    UNSCALED,
     check_case,
     every_case,
     every_way,
@@ -25,6 +26,7 @@ from mulgil.serving import row_encoder
 PAIRWISE = pairwise_cases()
 
 
+@pytest.mark.filterwarnings(*UNSCALED)
 @pytest.mark.parametrize("case", PAIRWISE, ids=str)
 def test_what_is_served_is_what_was_fitted(case, tmp_path):
     check_case(case, tmp_path)

@@ -4,9 +4,10 @@ Every two of calibration, quantile, choice of features, scaling and outliers mee
 """
 
 import pytest
-from agreement_matrix import check_case, every_case
+from agreement_matrix import UNSCALED, check_case, every_case
 
 
+@pytest.mark.filterwarnings(*UNSCALED)
 @pytest.mark.parametrize("case", every_case(), ids=str)
 def test_what_is_served_is_what_was_fitted(case, tmp_path):
     check_case(case, tmp_path)
