@@ -14,8 +14,9 @@ import os
 import shutil
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -161,8 +162,6 @@ class Record(BaseModel):
 
 DATASET_MANIFEST = "manifest.json"
 
-SpanStatus = Literal["new", "changed", "known"]
-
 
 class SpanSummary(Record):
     """A dated or numbered part of a source in a dataset.
@@ -171,7 +170,6 @@ class SpanSummary(Record):
 
     Attributes:
         name: Its date or its number.
-        status: Whether the last ingestion before did not have it, had it otherwise, or as it is.
         rows_read: Rows in its files.
         rows: Of them, those in each split, by its name.
         rows_quarantined: Of them, those set aside with a reason.
@@ -179,11 +177,28 @@ class SpanSummary(Record):
     """
 
     name: str
-    status: SpanStatus
     rows_read: int
     rows: dict[str, int]
     rows_quarantined: int
     rows_deduplicated: int
+
+
+class SpanNews(Record):
+    """What became of a source's spans since the last ingestion; it stands beside the rows set aside.
+
+    A dataset does not have it: where nothing is new, it is the one of before.
+
+    Attributes:
+        new: Names of those that the last ingestion did not have.
+        changed: Of those that hold something else.
+        vanished: Of those that are there no longer.
+    """
+
+    FILE: ClassVar[str] = "spans.json"
+
+    new: tuple[str, ...] = ()
+    changed: tuple[str, ...] = ()
+    vanished: tuple[str, ...] = ()
 
 
 class DatasetManifest(Record):
@@ -200,7 +215,6 @@ class DatasetManifest(Record):
         rows_quarantined: Rows set aside with a reason.
         rows_deduplicated: Exact repetitions of an earlier row.
         spans: The parts of the source, the oldest first, where it has such.
-        spans_vanished: Those of the last ingestion before that are there no longer.
     """
 
     fingerprint: str
@@ -211,13 +225,12 @@ class DatasetManifest(Record):
     rows_quarantined: int
     rows_deduplicated: int
     spans: tuple[SpanSummary, ...] = ()
-    spans_vanished: tuple[str, ...] = ()
 
-    def tell_spans(self, *, is_reused: bool = False) -> tuple[str, ...]:
+    def tell_spans(self, news: SpanNews | None) -> tuple[str, ...]:
         """Say which spans there are and what became of them since the last ingestion; nothing without spans.
 
         Args:
-            is_reused: Whether it is an earlier run's that is taken as it is.
+            news: What became of them; `None` where an earlier run's dataset is taken as it is.
         """
         if not self.spans:
             return ()
@@ -225,15 +238,14 @@ class DatasetManifest(Record):
         all_of_them = (
             f"{len(self.spans)} spans, {first} to {last}" if len(self.spans) > 1 else f"span {first}"
         )
+        news = news or SpanNews()
         facts = {
-            "new": [span.name for span in self.spans if span.status == "new"],
-            "changed, and read anew": [span.name for span in self.spans if span.status == "changed"],
-            "vanished, and left out": self.spans_vanished,
+            "new": news.new,
+            "changed, and read anew": news.changed,
+            "vanished, and left out": news.vanished,
         }
         told = [f"{words}: {_shorten(names)}" for words, names in facts.items() if names]
-        if is_reused or not told:
-            return all_of_them, "nothing new since the last ingestion"
-        return all_of_them, *told
+        return all_of_them, *(told or ["nothing new since the last ingestion"])
 
 
 _SPANS_SHOWN = 10
@@ -267,9 +279,11 @@ class QuarantineSummary(Record):
 
     Attributes:
         reasons: The commonest first.
+        due: When the first row of which the time had not come is right, if there is such.
     """
 
     reasons: tuple[QuarantineReason, ...]
+    due: datetime | None = None
 
 
 class ColumnDistribution(Record):
@@ -766,7 +780,6 @@ class TrainingHistory(Record):
         trials: The settings that were tried, the declared ones first; empty where none were asked for.
         settings: Those of them that were taken.
         tuning_warning: Why their score is not to be trusted; empty where it may be.
-        fold_warning: Why nothing that was compared on folds is; empty where it may be.
         baseline_loss: Of training and of validation rows, where every row is told the training rows' shares
             or mean; `None` in a history of before it was measured.
         ladder: At which capacity the family overfits; `None` where that was not asked for.
@@ -790,7 +803,6 @@ class TrainingHistory(Record):
     trials: tuple[TuningTrial, ...] = ()
     settings: dict[str, Any] = Field(default_factory=dict)
     tuning_warning: str = ""
-    fold_warning: str = ""
     baseline_loss: tuple[float, float] | None = None
     ladder: CapacityPath | None = None
     learning_curve: LearningCurve | None = None
@@ -1091,9 +1103,11 @@ class FoldAnswers(Record):
         repeat: Which division of the rows the fold is of, from 0.
         target: The truth, as the rows have it.
         predicted: Probabilities, or numbers in the target's unit.
+        fitted_rows: How many rows the model was fitted on.
     """
 
     repeat: int
+    fitted_rows: int
     target: tuple[Any, ...]
     predicted: tuple[Any, ...]
 

@@ -29,6 +29,7 @@ from mulgil.artifacts import (
     RolloutReference,
     ScoreCurves,
     SpanComparison,
+    SpanNews,
     TrainingHistory,
     Verdict,
     write_text,
@@ -174,6 +175,7 @@ class Made:
     dataset: DatasetManifest = DATASET
     quarantine: QuarantineSummary = QUARANTINE
     distributions: DistributionSummary = DISTRIBUTIONS
+    span_news: SpanNews | None = None
     newest_span: SpanComparison | None = None
     validation: Verdict = VALIDATION
     history: TrainingHistory = HISTORY
@@ -219,6 +221,8 @@ class Made:
         if name == "ingest-data" and not (self.failed and self.failed[0] == name):
             self.dataset.write(artifacts / "dataset" / "manifest.json")
             self.quarantine.write(artifacts / "quarantine" / "summary.json")
+            if self.span_news is not None:
+                self.span_news.write(artifacts / "quarantine" / SpanNews.FILE)
         elif name == "validate-data":
             self.distributions.write(artifacts / "statistics" / "summary.json")
             if self.newest_span is not None:

@@ -18,7 +18,7 @@ def ingest_data(
         project_path: Folder with the project's files.
         source: Path or URL that replaces the project's source; empty keeps it.
         dataset: Parquet files of the splits, with a manifest.
-        quarantine: Rows set aside, each with the reason.
+        quarantine: Rows set aside, each with the reason; and which spans of the source are new.
     """
     return dsl.ContainerSpec(
         image=image_of("ingest_data"),

@@ -11,16 +11,18 @@ from components.ingest_data.dataset import RowStore
 from components.ingest_data.looking_back import look_back, tell_cut_past
 from components.ingest_data.quarantine import QUARANTINED_ROWS, Quarantine, commonest_reasons, quarantine_at
 from components.ingest_data.reading import read_rows
-from components.ingest_data.sources import find_source, is_in_spans, read_source
+from components.ingest_data.sources import describe_source, find_source, read_source
 from components.ingest_data.spans import TakenSpans, summarise_spans, take_spans
 from components.ingest_data.splits import Places, assign_rows
 from mulgil.artifacts import (
     DATASET_MANIFEST,
     DatasetManifest,
     QuarantineSummary,
+    SpanNews,
     staged_directory,
 )
 from mulgil.contract import ProjectFolder, load_project
+from mulgil.contract.sources import is_in_spans
 from mulgil.errors import InputError
 
 
@@ -36,7 +38,8 @@ def ingest_data(
         project_path: Folder with the project file and the data dictionary.
         source: A path or HTTP(S) URL that replaces the project's location; empty where nothing does.
         dataset_path: Folder to write: a Parquet file a split, and the manifest.
-        quarantine_path: Folder to write: the rows set aside, with the reason.
+        quarantine_path: Folder to write: the rows set aside, with the reason; of a source in spans also which
+            of them are new.
 
     Returns:
         The manifest, as written.
@@ -52,7 +55,7 @@ def ingest_data(
         store = RowStore(folder.dictionary)
         # It is there before anything can be refused for its rows: it is where the reasons are.
         if is_in_spans(chosen):
-            location = chosen.location
+            location = describe_source(chosen)
             with quarantine_at(quarantine_path) as quarantine:
                 taken = take_spans(folder, chosen, store, quarantine, Path(scratch))
             rows_read = taken.rows_read
@@ -77,13 +80,13 @@ def ingest_data(
             rows_quarantined=quarantine.rows,
             rows_deduplicated=rows_read - quarantine.rows - len(first),
             spans=summarise_spans(taken.spans, first, places) if taken else (),
-            spans_vanished=taken.vanished if taken else (),
         )
         _check_sum(manifest)
         manifest.write(staged / DATASET_MANIFEST)
     _report(manifest, quarantine.summarise(), missing)
     if taken is not None:
         taken.remember()
+        taken.news.write(quarantine_path / SpanNews.FILE)
         _report_spans(manifest, taken)
         if cut is not None:
             print(f"  warning: {cut}; {taken.older} older spans are not read: widen `source.spans`")
@@ -124,7 +127,7 @@ def _report(manifest: DatasetManifest, quarantined: QuarantineSummary, missing: 
 
 def _report_spans(manifest: DatasetManifest, taken: TakenSpans) -> None:
     read = sum(span.is_read for span in taken.spans)
-    there, *facts = manifest.tell_spans()
+    there, *facts = manifest.tell_spans(taken.news)
     print(f"{there}: read {read}, took over {len(taken.spans) - read}")
     for fact in facts:
         print(f"  {fact}")

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pyarrow as pa
 
-from components.ingest_data.columns import ReadColumn, read_column
+from components.ingest_data.columns import ARROW_TYPES, ReadColumn, read_column
+from components.ingest_data.images import gather_pixels
+from components.ingest_data.joining import join_tables
+from components.ingest_data.looking_back import look_back_at_once
 from components.ingest_data.rows import derive
-from components.ingest_data.sources import describe_source, find_source, is_in_spans, read_source
-from components.ingest_data.span_files import SpanFiles
-from components.ingest_data.spans import join_files
+from components.ingest_data.sources import describe_source, find_source, read_source
+from components.ingest_data.spans import open_spans
 from components.ingest_data.structure import check_structure
-from components.ingest_data.table import Batch, Cells
+from components.ingest_data.table import Batch, Cells, RawTable
 from mulgil.contract import ColumnRole, ProjectFolder
+from mulgil.contract.sources import is_in_spans
+from mulgil.preprocessing.rows import derive_array
 
 
 @dataclass(frozen=True)
@@ -45,37 +50,41 @@ def read_described(folder: ProjectFolder, scratch: Path) -> DescribedTable:
         TemporaryError: A server did not answer.
     """
     source = find_source(folder, "")
-    newest_span, newest_files = "", frozenset[str]()
+    newest_span, rows, rows_before = "", 0, 0
     if is_in_spans(source):
-        spans = SpanFiles(source.location)
-        chosen = [found.span for found in spans.find(source.spans).chosen]
-        fetched = [spans.fetch(span, scratch / span.name) for span in chosen]
-        table = join_files(
-            [file for files in fetched for file in files], source, folder.dictionary, source.location
-        )
+        spans = open_spans(folder, source)
+        chosen = [found.span for found in spans.find().chosen]
         if len(chosen) > 1:
-            newest_span, newest_files = chosen[-1].name, frozenset(map(str, fetched[-1]))
+            newest_span = chosen[-1].name
+
+        def open_each() -> Iterator[RawTable]:
+            nonlocal rows_before
+            for span in chosen:
+                # Each is opened when the rows before it are read.
+                rows_before = rows
+                fetched = scratch / span.name
+                fetched.mkdir()
+                yield spans.read(span, fetched)
+
+        table = gather_pixels(join_tables(open_each(), describe_source(source)), folder.dictionary)
     else:
         table = read_source(folder, source, scratch)
     dictionary = folder.dictionary
     beginning = next(table.batches)
     check_structure(table, beginning, dictionary, describe_source(folder.project.source))
     place_of = {name: at for at, name in enumerate(table.header)}
-    # An entity's past, and what is derived of it, is made of all rows, which are not here at once.
     past = {column.name for column in dictionary.aggregates}
-    derived = [
-        (column, column.expression)
-        for column in dictionary.columns
-        if column.expression is not None and not column.expression.columns & past
-    ]
-    operands = {name for _, expression in derived if expression is not None for name in expression.columns}
+    derived = [(column, column.expression) for column in dictionary.columns if column.expression is not None]
+    # An entity's past, and what is derived of it, is made of all rows, which are not here at once.
+    late = [(column, expression) for column, expression in derived if expression.columns & past]
+    derived = [one for one in derived if one not in late]
+    operands = {name for _, expression in derived for name in expression.columns}
+    operands |= dictionary.ruled
     parts: dict[str, list[pa.Array]] = {}
-    newest_rows = 0
 
     def read(batch: Batch) -> None:
-        nonlocal newest_rows
-        if batch.file is not None and batch.file.location in newest_files:
-            newest_rows += len(batch.numbers)
+        nonlocal rows
+        rows += len(batch.numbers)
         columns: dict[str, ReadColumn] = {}
         for column in dictionary.columns:
             if not column.is_in_source:
@@ -86,7 +95,6 @@ def read_described(folder: ProjectFolder, scratch: Path) -> DescribedTable:
             else:
                 parts.setdefault(column.name, []).append(_as_it_is(cells))
         for column, expression in derived:
-            assert expression is not None
             columns[column.name] = derive(column, expression, columns, len(batch.numbers))
         for name, found in columns.items():
             parts.setdefault(name, []).append(found.values)
@@ -95,7 +103,14 @@ def read_described(folder: ProjectFolder, scratch: Path) -> DescribedTable:
     for batch in table.batches:
         read(batch)
     columns = {name: pa.chunked_array(arrays) for name, arrays in parts.items()}
-    return DescribedTable(columns, newest_span, newest_rows)
+    columns |= look_back_at_once(columns, dictionary)
+    # Of an entity or a time that ingestion makes there is no past here.
+    for column, expression in late:
+        if not expression.columns <= columns.keys():
+            continue
+        values = derive_array(expression, columns, len(next(iter(columns.values()))))
+        columns[column.name] = pa.chunked_array([values.cast(ARROW_TYPES[column.type])])
+    return DescribedTable(columns, newest_span, rows - rows_before if newest_span else 0)
 
 
 def _as_it_is(cells: Cells) -> pa.Array:

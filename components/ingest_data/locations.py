@@ -13,19 +13,21 @@ import httpx
 
 from components.ingest_data.unreadable import describe_unreadable
 from mulgil.contract.sources import files_at
-from mulgil.contract.spans import Window, explain_spans, gather_spans, has_spans, pattern_of
+from mulgil.contract.spans import explain_spans, gather_spans, has_spans, pattern_of
 from mulgil.errors import InputError, MulgilError, TemporaryError, describe
 from mulgil.full_disk import as_full_disk
 
 # Chosen by eye: a server that says nothing for so long is taken to be down. It bounds every wait for bytes,
 # not the whole download.
-_TIMEOUT_SECONDS = 30.0
+TIMEOUT_SECONDS = 30.0
 
 # Answers after which the same request may succeed later.
 _TEMPORARY_STATUSES = {408, 425, 429}
 
 # What fsspec fetches, where the package that it names is installed.
-_STORES = {"s3", "gs", "gcs", "az", "abfs", "memory"}
+STORES = {"s3", "gs", "gcs", "az", "abfs", "memory"}
+# Of Python, botocore and aiohttp, by their names: which of them is installed is the user's matter.
+_UNREACHED = {"ConnectionError", "HTTPClientError", "ClientConnectionError"}
 
 _ANOTHER_FILE = "or give the file itself: --source PATH"
 
@@ -43,8 +45,7 @@ def resolve(location: str, base: Path) -> str:
 def fetch_location(
     location: str,
     folder: Path,
-    timeout_seconds: float = _TIMEOUT_SECONDS,
-    window: Window | None = None,
+    timeout_seconds: float = TIMEOUT_SECONDS,
 ) -> list[Path]:
     """Return the files of a resolved location.
 
@@ -52,33 +53,32 @@ def fetch_location(
         location: A path, a pattern, or a URL.
         folder: Where a download goes.
         timeout_seconds: How long a server may say nothing.
-        window: Of its spans those that are meant, if it has any.
 
     Raises:
         InputError: There is no such thing, or it cannot be read.
         TemporaryError: The server did not answer, broke off, or said to come again.
     """
-    wrong = explain_spans(location) if has_spans(location) else None
+    wrong = explain_spans(location)
     if wrong is not None:
         raise InputError(describe("The source cannot be read in spans", expected=wrong))
     scheme = location.partition("://")[0] if is_url(location) else ""
-    if scheme in _STORES:
-        return _copy(location, folder, window)
+    if scheme in STORES:
+        return _copy(location, folder)
     if scheme:
-        return [_download(location, folder / "downloaded", timeout_seconds)]
+        return [download(location, folder / "downloaded", timeout_seconds)]
     path = Path(location)
-    files = files_at(path, window)
+    files = files_at(path)
     for file in files or [path]:
         _require_file(file)
     return files
 
 
-def _copy(url: str, folder: Path, window: Window | None) -> list[Path]:
+def _copy(url: str, folder: Path) -> list[Path]:
     """Copy what an object store has under a name or a pattern."""
     with open_store(url) as (store, name):
         if has_spans(name):
             spans, _ = gather_spans(name, store.glob(pattern_of(name)))
-            names = [file for span in (window or Window()).choose(spans) for file in span.files]
+            names = [file for span in spans for file in span.files]
         else:
             names = store.glob(name) if glob.has_magic(name) else [name]
         names = [f for n in sorted(names) for f in (sorted(store.find(n)) if store.isdir(n) else [n])]
@@ -106,18 +106,18 @@ def open_store(url: str) -> Iterator[tuple[Any, str]]:
     """
     try:
         yield fsspec.core.url_to_fs(url)
-    except (TimeoutError, ConnectionError) as exc:
-        raise TemporaryError(
-            describe(
-                f"The source's store cannot be reached: {exc}", received=url, next_step="run again later"
-            )
-        ) from exc
     except MulgilError:
         raise
     # Each store's client has exceptions of its own, of which this module cannot know.
     except Exception as exc:
         if as_full_disk(exc):
             raise
+        if isinstance(exc, TimeoutError) or _UNREACHED & {kind.__name__ for kind in type(exc).__mro__}:
+            raise TemporaryError(
+                describe(
+                    f"The source's store cannot be reached: {exc}", received=url, next_step="run again later"
+                )
+            ) from exc
         raise InputError(
             describe(
                 f"The source cannot be fetched: {exc}",
@@ -135,15 +135,35 @@ def _require_file(path: Path) -> None:
         raise describe_unreadable(str(path), exc) from exc
 
 
-def _download(url: str, path: Path, timeout_seconds: float) -> Path:
+def download(url: str, path: Path, timeout_seconds: float = TIMEOUT_SECONDS) -> Path:
+    """Fetch what a web server has at an address.
+
+    Raises:
+        InputError: There is no such thing.
+        TemporaryError: The server did not answer, broke off, or said to come again.
+    """
+    # Of a broken download httpx knows, where the server said how long it is.
+    with (
+        reached(url, timeout_seconds),
+        httpx.stream("GET", url, timeout=timeout_seconds, follow_redirects=True) as response,
+    ):
+        require_success(response, url)
+        with path.open("wb") as file:
+            for part in response.iter_bytes():
+                file.write(part)
+    return path
+
+
+@contextlib.contextmanager
+def reached(url: str, timeout_seconds: float = TIMEOUT_SECONDS) -> Iterator[None]:
+    """Say in words why a web server was not reached.
+
+    Raises:
+        InputError: It is no address of one.
+        TemporaryError: It did not answer, or broke off.
+    """
     try:
-        # Of a broken download httpx knows, where the server said how long it is.
-        with httpx.stream("GET", url, timeout=timeout_seconds, follow_redirects=True) as response:
-            _require_success(response, url)
-            with path.open("wb") as file:
-                for part in response.iter_bytes():
-                    file.write(part)
-        return path
+        yield
     except (httpx.InvalidURL, httpx.UnsupportedProtocol, httpx.TooManyRedirects) as exc:
         raise InputError(
             describe(
@@ -170,7 +190,13 @@ def _download(url: str, path: Path, timeout_seconds: float) -> Path:
         ) from exc
 
 
-def _require_success(response: httpx.Response, url: str) -> None:
+def require_success(response: httpx.Response, url: str) -> None:
+    """Say in words what a web server answered instead of success.
+
+    Raises:
+        InputError: There is no such thing, or not for us.
+        TemporaryError: It said to come again.
+    """
     if response.is_success:
         return
     answer = f"{response.status_code} {response.reason_phrase}".strip()

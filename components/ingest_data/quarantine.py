@@ -6,6 +6,7 @@ import contextlib
 import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -26,16 +27,24 @@ class Quarantine:
 
     Attributes:
         rows: How many there are.
+        due: When the first of them that is from the future no longer is, if there is such.
     """
 
     def __init__(self, file: TextIO) -> None:
         self.rows = 0
+        self.due: datetime | None = None
         self._file = file
         self._counts: Counter[tuple[str, str]] = Counter()
         self._examples: dict[tuple[str, str], str] = {}
 
-    def add(self, rows: Sequence[QuarantinedRow]) -> None:
-        """Set rows aside."""
+    def add(self, rows: Sequence[QuarantinedRow], due: datetime | None = None) -> None:
+        """Set rows aside.
+
+        Args:
+            rows: The rows.
+            due: When the first of them that is from the future no longer is.
+        """
+        self._wait_for(due)
         for row in rows:
             self.rows += 1
             content: dict[str, Any] = {"row_number": row.row_number}
@@ -64,13 +73,14 @@ class Quarantine:
                 content = json.loads(line)
                 content["row_number"] += rows_before
                 self._write(content)
-        for reason in QuarantineSummary.read(folder / SUMMARY).reasons:
+        summary = QuarantineSummary.read(folder / SUMMARY)
+        self._wait_for(summary.due)
+        for reason in summary.reasons:
             self._counts[reason.column, reason.expected] += reason.rows
             self._examples[reason.column, reason.expected] = reason.received
 
-    def expects(self, words: str) -> bool:
-        """Whether a row was set aside because of this."""
-        return any(expected == words for _, expected in self._counts)
+    def _wait_for(self, due: datetime | None) -> None:
+        self.due = min((moment for moment in (self.due, due) if moment is not None), default=None)
 
     def _write(self, content: Mapping[str, Any]) -> None:
         self._file.write(json.dumps(content, ensure_ascii=False, default=str) + "\n")
@@ -83,7 +93,8 @@ class Quarantine:
                     column=column, expected=expected, received=self._examples[column, expected], rows=count
                 )
                 for (column, expected), count in self._counts.most_common()
-            )
+            ),
+            due=self.due,
         )
 
 

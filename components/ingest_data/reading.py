@@ -48,6 +48,6 @@ def read_rows(
             )
         read = reader.read(batch)
         store.add(read.rows, read.identities, read.keys)
-        quarantine.add(read.quarantined)
+        quarantine.add(read.quarantined, read.due)
         rows += len(batch.numbers) + len(batch.misfits)
     return rows

@@ -17,18 +17,19 @@ from components.ingest_data.columns import ARROW_TYPES, ReadColumn, read_column
 from components.ingest_data.identity import Identities, identify_rows
 from components.ingest_data.table import Batch, Cells, FileOfRows
 from mulgil.artifacts import SPLITS
+from mulgil.broken_rules import find_broken, tell_values
 from mulgil.contract.dictionary import (
     Column,
     ColumnRole,
     ColumnType,
     DataDictionary,
     MissingPolicy,
-    ViolationPolicy,
 )
 from mulgil.contract.expressions import Expression
 from mulgil.contract.sources import Split
 from mulgil.contract.spans import ROWS_OF_SPAN, Span
 from mulgil.contract.values import ValueMismatchError, check_domain, read_json
+from mulgil.contract.violations import ViolationPolicy
 from mulgil.errors import InputError, describe
 from mulgil.preprocessing.rows import derive_array
 
@@ -39,7 +40,7 @@ _KEYS = {
     ColumnRole.CREATED_TIMESTAMP,
 }
 
-NOT_IN_THE_FUTURE = "a time that is not in the future"
+_NOT_IN_THE_FUTURE = "a time that is not in the future"
 
 # A time without a zone is read as UTC, and a clock on the wall is up to 14 hours ahead of it.
 _AHEAD = timedelta(days=1)
@@ -89,12 +90,14 @@ class ReadRows:
         identities: What two of them share if they are the same in every column of the source.
         keys: What they are divided by, where that is no target.
         quarantined: The rows that are wrong.
+        due: When the first of them that is from the future no longer is, if there is such.
     """
 
     rows: pa.RecordBatch
     identities: Identities
     keys: pa.Array | None
     quarantined: tuple[QuarantinedRow, ...]
+    due: datetime | None
 
 
 class RowReader:
@@ -134,6 +137,7 @@ class RowReader:
             if column.role in _KEYS or (column.missing is MissingPolicy.REJECT and column.aggregate is None)
         }
         operands = {name for _, expression in self._derived for name in expression.columns}
+        operands |= dictionary.ruled
         self._key = find_split_key(dictionary, split)
         self._is_predefined = split.kind == "predefined"
         if self._key is not None:
@@ -146,7 +150,9 @@ class RowReader:
         self._bounded = [c for c in dictionary.kept if c.on_violation is ViolationPolicy.QUARANTINE]
         self._header = tuple(header)
         self._read_cell = read_cell
-        self._kept = dictionary.kept
+        self._ingested = dictionary.ingested
+        self._dictionary = dictionary
+        self._rules = [rule for rule in dictionary.rules if rule.on_violation is ViolationPolicy.QUARANTINE]
         self._event_timestamp = dictionary.event_timestamp
         self._latest = now + _AHEAD
 
@@ -160,12 +166,13 @@ class RowReader:
             columns[column.name] = derive(column, expression, columns, len(batch.numbers))
         for column in self._generated:
             columns[column.name] = ReadColumn(_generate(column, batch, self._span), {})
-        self._refuse_the_future(columns)
+        due = self._refuse_the_future(columns)
         for column in self._bounded:
             _refuse_outside(column, columns[column.name])
         if self._key is not None and self._is_predefined:
             _refuse_unknown_splits(self._key, columns[self._key.name])
         mistakes = self._collect_mistakes(columns)
+        self._refuse_broken_rules(columns, mistakes, len(batch.numbers))
         is_right = np.ones(len(batch.numbers), dtype=bool)
         is_right[list(mistakes)] = False
         mask = pa.array(is_right)
@@ -173,24 +180,28 @@ class RowReader:
         # The same on another day is no repetition, where nothing but the span tells the day.
         read += [columns[column.name].values for column in self._generated if column.generated == "span"]
         unread = [_as_words(batch.columns[at]) for at in self._unread]
-        arrays = [columns[column.name].values.filter(mask) for column in self._kept]
+        arrays = [columns[column.name].values.filter(mask) for column in self._ingested]
         return ReadRows(
-            rows=pa.RecordBatch.from_arrays(arrays, names=[column.name for column in self._kept]),
+            rows=pa.RecordBatch.from_arrays(arrays, names=[column.name for column in self._ingested]),
             identities=identify_rows([*read, *unread])[is_right],
             keys=None if self._key is None else columns[self._key.name].values.filter(mask),
             quarantined=self._set_aside(batch, mistakes),
+            due=due,
         )
 
-    def _refuse_the_future(self, columns: dict[str, ReadColumn]) -> None:
+    def _refuse_the_future(self, columns: dict[str, ReadColumn]) -> datetime | None:
+        """Refuse rows from the future, and return when the first of them no longer is."""
         column = self._event_timestamp
         moments = columns[column.name]
         if not len(moments.values) or not moments.values.null_count < len(moments.values):
-            return
+            return None
         latest = pa.scalar(self._latest, ARROW_TYPES[column.type])
         is_ahead = pc.fill_null(pc.greater(moments.values, latest), False)
         for place in np.flatnonzero(is_ahead.to_numpy(zero_copy_only=False)):
             received = moments.values[int(place)].as_py().isoformat()
-            moments.mistakes[int(place)] = ValueMismatchError(column, NOT_IN_THE_FUTURE, received)
+            moments.mistakes[int(place)] = ValueMismatchError(column, _NOT_IN_THE_FUTURE, received)
+        first = pc.min(moments.values.filter(is_ahead)).as_py()
+        return None if first is None else first - _AHEAD
 
     def _collect_mistakes(self, columns: Mapping[str, ReadColumn]) -> dict[int, list[Mistake]]:
         """Return what is wrong by row, in the order of the columns."""
@@ -210,6 +221,22 @@ class RowReader:
             for place, mistake in wrong.items():
                 found.setdefault(place, []).append(mistake)
         return found
+
+    def _refuse_broken_rules(
+        self, columns: Mapping[str, ReadColumn], mistakes: dict[int, list[Mistake]], rows: int
+    ) -> None:
+        """Add the rows that break a rule, and are right but for that."""
+        is_right = np.ones(rows, dtype=bool)
+        is_right[list(mistakes)] = False
+        for rule in self._rules:
+            values = {name: columns[name].values for name in rule.columns}
+            _, is_broken = find_broken(rule, values, rows)
+            for place in np.flatnonzero(is_broken & is_right).tolist():
+                received = tell_values(
+                    self._dictionary, {name: cells[place].as_py() for name, cells in values.items()}
+                )
+                names = " and ".join(sorted(rule.columns))
+                mistakes.setdefault(place, []).append(Mistake(names, rule.text, received))
 
     def _set_aside(self, batch: Batch, mistakes: Mapping[int, list[Mistake]]) -> tuple[QuarantinedRow, ...]:
         rows = [

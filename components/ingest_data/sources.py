@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Collection
 from pathlib import Path, PurePosixPath
-from typing import TypeGuard
 
 from components.ingest_data.csv_source import read_csv
 from components.ingest_data.image_folder import read_image_folder
@@ -22,6 +21,7 @@ from mulgil.contract.dictionary import DataDictionary
 from mulgil.contract.sources import (
     CsvSource,
     FileSource,
+    FilesSource,
     ImageFolderSource,
     JsonLinesSource,
     ParquetSource,
@@ -29,6 +29,7 @@ from mulgil.contract.sources import (
     Source,
     SqlSource,
     files_at,
+    is_in_spans,
 )
 from mulgil.contract.spans import explain_spans, has_spans
 from mulgil.errors import InputError, describe
@@ -39,7 +40,7 @@ _JSON_LINES_SUFFIXES = {".jsonl", ".ndjson"}
 
 
 def read_source(folder: ProjectFolder, source: Source, scratch: Path) -> RawTable:
-    """Read a source; one in spans as one table.
+    """Read a source that does not come in spans.
 
     Args:
         folder: The project.
@@ -61,10 +62,8 @@ def _read(source: Source, folder: ProjectFolder, scratch: Path) -> RawTable:
     names = names_of_columns(folder.dictionary)
     location = resolve(source.location, folder.path)
     if isinstance(source, ImageFolderSource):
-        return read_image_folder(location)
-    files = fetch_location(location, scratch, window=source.spans)
-    if not files:
-        raise InputError(describe("There is no file of a span", expected="at least one", received=location))
+        return read_image_folder(location, scratch)
+    files = fetch_location(location, scratch)
     if len(files) == 1:
         return read_file(source, files[0], location, names)
     return join_tables((read_file(source, file, str(file), names) for file in files), location)
@@ -106,14 +105,9 @@ def find_source(folder: ProjectFolder, replacement: str) -> Source:
         InputError: It cannot replace it.
     """
     source = choose_source(folder.project.source, replacement) if replacement else folder.project.source
-    if is_in_spans(source):
+    if is_in_spans(source) and isinstance(source, FilesSource):
         return source.model_copy(update={"location": resolve(source.location, folder.path)})
     return source
-
-
-def is_in_spans(source: Source) -> TypeGuard[FileSource]:
-    """Whether a source comes in spans."""
-    return isinstance(source, CsvSource | ParquetSource | JsonLinesSource) and has_spans(source.location)
 
 
 def choose_source(project: Source, replacement: str) -> Source:
@@ -130,7 +124,9 @@ def choose_source(project: Source, replacement: str) -> Source:
         InputError: The project's source is no file, and the extension does not tell what this one is.
     """
     location = resolve(replacement, Path.cwd())
-    wrong = explain_spans(replacement)
+    # The project's own window chooses among its spans too.
+    window = project.spans if isinstance(project, FilesSource) and has_spans(replacement) else None
+    wrong = explain_spans(replacement, window)
     if wrong is not None:
         raise InputError(describe("The source cannot be read in spans", expected=wrong))
     if isinstance(project, ImageFolderSource):
@@ -138,13 +134,13 @@ def choose_source(project: Source, replacement: str) -> Source:
     path = re.split("[?#]", location)[0] if is_url(location) else _first_file(location)
     suffix = PurePosixPath(path).suffix.lower()
     if suffix in _PARQUET_SUFFIXES:
-        return ParquetSource(kind="parquet", location=location)
+        return ParquetSource(kind="parquet", location=location, spans=window)
     if suffix in _JSON_LINES_SUFFIXES:
-        return JsonLinesSource(kind="json_lines", location=location)
+        return JsonLinesSource(kind="json_lines", location=location, spans=window)
     if isinstance(project, CsvSource):
         return project.model_copy(update={"location": location})
     if suffix in _CSV_SUFFIXES:
-        return CsvSource(kind="csv", location=location)
+        return CsvSource(kind="csv", location=location, spans=window)
     if isinstance(project, ParquetSource | JsonLinesSource):
         return project.model_copy(update={"location": location})
     raise InputError(

@@ -11,6 +11,7 @@ import os
 import shutil
 import time
 from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
@@ -49,14 +50,14 @@ class SpanRecord(Record):
     Attributes:
         rows_read: Rows in its files.
         rows_quarantined: Of them, those that are wrong.
-        is_settled: Whether reading it later would give the same; of a row from the future it would not.
+        due: From when on reading it would give more: when its first row from the future no longer is one.
     """
 
     FILE: ClassVar[str] = "span.json"
 
     rows_read: int
     rows_quarantined: int
-    is_settled: bool
+    due: datetime | None
 
 
 class Ledger(Record):
@@ -234,7 +235,8 @@ def _is_whole(folder: Path) -> bool:
         record = SpanRecord.read(folder / SpanRecord.FILE)
         with pq.ParquetFile(folder / STORED_ROWS) as file:
             rows = file.metadata.num_rows
-        return record.is_settled and rows == record.rows_read - record.rows_quarantined
+        is_due = record.due is not None and record.due <= datetime.now(UTC)
+        return not is_due and rows == record.rows_read - record.rows_quarantined
     except (InputError, OSError, pa.ArrowException):
         return False
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -11,18 +12,26 @@ import numpy as np
 
 from components.ingest_data.dataset import RowStore
 from components.ingest_data.images import gather_pixels
-from components.ingest_data.joining import join_tables
 from components.ingest_data.quarantine import Quarantine, quarantine_at
 from components.ingest_data.reading import read_rows
-from components.ingest_data.rows import NOT_IN_THE_FUTURE
-from components.ingest_data.sources import names_of_columns, read_file
-from components.ingest_data.span_files import FoundSpan, SpanFiles
+from components.ingest_data.sources import names_of_columns
+from components.ingest_data.span_files import ImageSpans, TableSpans
+from components.ingest_data.span_queries import QuerySpans
+from components.ingest_data.span_source import SpanSource
 from components.ingest_data.span_store import Ledger, SpanPlace, SpanRecord, key_of, open_place
+from components.ingest_data.span_web import WebSpans
 from components.ingest_data.splits import Places
-from components.ingest_data.table import RawTable
-from mulgil.artifacts import SpanStatus, SpanSummary, fingerprint_json
-from mulgil.contract import DataDictionary, ProjectFolder
-from mulgil.contract.sources import FileSource
+from mulgil.artifacts import SpanNews, SpanSummary, fingerprint_json
+from mulgil.contract import ProjectFolder
+from mulgil.contract.sources import (
+    CsvSource,
+    ImageFolderSource,
+    JsonLinesSource,
+    ParquetSource,
+    Source,
+    SqlSource,
+)
+from mulgil.contract.spans import Span, is_on_web
 
 QUARANTINE = "quarantine"
 
@@ -33,13 +42,11 @@ class TakenSpan:
 
     Attributes:
         name: Its date or number.
-        status: How it stands to the last ingestion.
         record: What reading it gave.
         is_read: Whether it was read now, and not taken over as it was read before.
     """
 
     name: str
-    status: SpanStatus
     record: SpanRecord
     is_read: bool
 
@@ -55,7 +62,7 @@ class TakenSpans:
 
     Attributes:
         spans: The oldest first.
-        vanished: Spans of the last ingestion that are there no longer.
+        news: What became of them since the last ingestion.
         others: Files under the location that are of no span.
         ledger: What the next ingestion is to be told.
         place: Where it is kept.
@@ -64,7 +71,7 @@ class TakenSpans:
     """
 
     spans: tuple[TakenSpan, ...]
-    vanished: tuple[str, ...]
+    news: SpanNews
     others: tuple[str, ...]
     ledger: Ledger
     place: SpanPlace
@@ -82,15 +89,15 @@ class TakenSpans:
 
 
 def take_spans(
-    folder: ProjectFolder, source: FileSource, store: RowStore, quarantine: Quarantine, scratch: Path
+    folder: ProjectFolder, source: Source, store: RowStore, quarantine: Quarantine, scratch: Path
 ) -> TakenSpans:
     """Put the rows of every span into a store, and those that are wrong into a quarantine.
 
-    A span that was read before with this dictionary, and whose files hold the same, is not read again.
+    A span that was read before with this dictionary, and that holds the same, is not read again.
 
     Args:
         folder: The project.
-        source: Where the rows are; its location is resolved and has placeholders.
+        source: Where the rows are; it is in spans, and a location is resolved.
         store: Takes the rows.
         quarantine: Takes those that are wrong.
         scratch: Folder for what is fetched from elsewhere.
@@ -99,9 +106,9 @@ def take_spans(
         InputError: There is no span, or one is not the dictionary's table.
         TemporaryError: A store did not answer.
     """
-    files = SpanFiles(source.location)
-    found = files.find(source.spans)
-    place = open_place(folder, source.location, scratch)
+    spans = open_spans(folder, source)
+    found = spans.find()
+    place = open_place(folder, spans.location, scratch)
     before = place.read_ledger().contents
     contents = {one.span.name: fingerprint_json(dict(one.contents)) for one in found.chosen}
     taken = []
@@ -111,18 +118,21 @@ def take_spans(
         kept = place.find(key)
         is_read = kept is None
         if kept is None:
-            kept = _read(place, key, files, one, folder, source, scratch)
+            kept = _read(place, key, spans, one.span, folder, scratch)
         record = SpanRecord.read(kept / SpanRecord.FILE)
         store.take_over(kept)
         quarantine.take_over(kept / QUARANTINE, rows)
         rows += record.rows_read
-        status = _compare(before.get(one.span.name), contents[one.span.name])
-        taken.append(TakenSpan(one.span.name, status, record, is_read))
+        taken.append(TakenSpan(one.span.name, record, is_read))
     outside = {name: content for name, content in before.items() if name in found.names}
-    vanished = tuple(name for name in before if name not in found.names)
+    news = SpanNews(
+        new=tuple(name for name in contents if name not in before),
+        changed=tuple(name for name in contents if before.get(name, contents[name]) != contents[name]),
+        vanished=tuple(name for name in before if name not in found.names),
+    )
     return TakenSpans(
         tuple(taken),
-        vanished,
+        news,
         found.others,
         Ledger(contents=outside | contents),
         place,
@@ -147,7 +157,6 @@ def summarise_spans(
     return tuple(
         SpanSummary(
             name=span.name,
-            status=span.status,
             rows_read=span.record.rows_read,
             rows={split: counts[number] for split, counts in by_split.items()},
             rows_quarantined=span.record.rows_quarantined,
@@ -157,20 +166,22 @@ def summarise_spans(
     )
 
 
-def join_files(
-    files: Sequence[Path], source: FileSource, dictionary: DataDictionary, location: str
-) -> RawTable:
-    """Read some files of spans as one table.
+def open_spans(folder: ProjectFolder, source: Source) -> SpanSource:
+    """Return what a source in spans is asked by.
 
     Args:
-        files: On this machine.
-        source: How they are written.
-        dictionary: What their columns mean.
-        location: What messages call all of them.
+        folder: The project.
+        source: It is in spans; a location is resolved.
     """
-    names = names_of_columns(dictionary)
-    tables = (read_file(source, file, str(file), names) for file in files)
-    return gather_pixels(join_tables(tables, location), dictionary)
+    match source:
+        case SqlSource():
+            return QuerySpans(source, folder.path, folder.dictionary)
+        case ImageFolderSource():
+            return ImageSpans(source)
+        case CsvSource() | ParquetSource() | JsonLinesSource():
+            of_files = WebSpans if is_on_web(source.location) else TableSpans
+            return of_files(source, names_of_columns(folder.dictionary))
+    raise AssertionError(f"{source.kind} has no spans")
 
 
 def _count(rows: Places, ends: np.ndarray[tuple[int], np.dtype[np.int64]]) -> list[int]:
@@ -178,38 +189,22 @@ def _count(rows: Places, ends: np.ndarray[tuple[int], np.dtype[np.int64]]) -> li
     return [int(count) for count in np.diff(np.searchsorted(rows, ends), prepend=0)]
 
 
-def _compare(before: str | None, now: str) -> SpanStatus:
-    if before is None:
-        return "new"
-    return "known" if before == now else "changed"
-
-
 def _read(
-    place: SpanPlace,
-    key: str,
-    files: SpanFiles,
-    found: FoundSpan,
-    folder: ProjectFolder,
-    source: FileSource,
-    scratch: Path,
+    place: SpanPlace, key: str, spans: SpanSource, span: Span, folder: ProjectFolder, scratch: Path
 ) -> Path:
     def fill(target: Path) -> None:
-        fetched = files.fetch(found.span, scratch / "fetched" / found.span.name)
-        location = str(fetched[0]) if len(fetched) == 1 else f"{source.location}, span {found.span.name}"
-        table = join_files(fetched, source, folder.dictionary, location)
-        store = RowStore(folder.dictionary)
-        with quarantine_at(target / QUARANTINE) as quarantine, store.written(target):
-            rows = read_rows(table, folder, store, quarantine, found.span)
+        with tempfile.TemporaryDirectory(dir=scratch) as fetched:
+            table = gather_pixels(spans.read(span, Path(fetched)), folder.dictionary)
+            store = RowStore(folder.dictionary)
+            with quarantine_at(target / QUARANTINE) as quarantine, store.written(target):
+                rows = read_rows(table, folder, store, quarantine, span)
         store.save(target)
         SpanRecord(
             rows_read=rows,
             rows_quarantined=quarantine.rows,
-            is_settled=not quarantine.expects(NOT_IN_THE_FUTURE),
+            due=quarantine.due,
         ).write(target / SpanRecord.FILE)
-        for file in fetched:
-            if scratch in file.parents:
-                file.unlink()
 
     kept = place.keep(key, fill)
-    print(f"  read span {found.span.name}")
+    print(f"  read span {span.name}")
     return kept

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from datetime import date
 from itertools import chain
 from pathlib import Path
 from urllib.parse import quote
@@ -31,18 +32,19 @@ _REFUSALS = (
 )
 
 
-def read_sql(source: SqlSource, folder: Path) -> RawTable:
+def read_sql(source: SqlSource, folder: Path, bounds: Mapping[str, date] | None = None) -> RawTable:
     """Ask a database, and take its rows in batches; nothing is kept of what the query may change.
 
     Args:
         source: The database's URL and the query.
         folder: Of the project, where a relative file of SQLite lies.
+        bounds: Of a span, by their names in the query.
 
     Raises:
         InputError: The URL, its environment, the user or the query is wrong, or there is no row.
         TemporaryError: The database cannot be reached; or, while rows are read: it broke off.
     """
-    results = _results(source, folder)
+    results = _results(source, folder, bounds)
     header = next(results)
     assert all(isinstance(name, str) for name in header)
     columns = chain([first] if (first := next(results, None)) else [], results)
@@ -57,13 +59,15 @@ def read_sql(source: SqlSource, folder: Path) -> RawTable:
     return RawTable(source.url, tuple(map(str, header)), number_batches(columns), read_typed_cell)
 
 
-def _results(source: SqlSource, folder: Path) -> Iterator[tuple[Cells, ...]]:
+def _results(
+    source: SqlSource, folder: Path, bounds: Mapping[str, date] | None
+) -> Iterator[tuple[Cells, ...]]:
     """Yield the names of the columns, then batches of their cells."""
     engine = connectable(source, folder)
     try:
         # Not committed, so rolled back in the end.
         with engine.connect().execution_options(stream_results=True) as connection:
-            result = connection.execute(sa.text(source.query))
+            result = connection.execute(statement_of(source, bounds))
             yield tuple(result.keys())  # type: ignore[misc]
             for rows in result.partitions(BATCH_ROWS):
                 yield tuple([plain(cell) for cell in column] for column in zip(*rows, strict=True))
@@ -71,6 +75,15 @@ def _results(source: SqlSource, folder: Path) -> Iterator[tuple[Cells, ...]]:
         raise describe_failure(engine, exc, f"url={source.url} query={source.query}") from exc
     finally:
         engine.dispose()
+
+
+def statement_of(source: SqlSource, bounds: Mapping[str, date] | None = None) -> sa.TextClause:
+    """Return a source's query, with the bounds of a span as its parameters."""
+    # It may stand within another one, where no semicolon and no comment may end it.
+    statement = sa.text(source.query.rstrip().rstrip(";") + "\n")
+    # Each database is sent a date as it has dates; SQLite, which has none, as text.
+    dates = [sa.bindparam(name, day, sa.Date()) for name, day in (bounds or {}).items()]
+    return statement.bindparams(*dates)
 
 
 def describe_failure(engine: sa.Engine, exc: Exception, received: str) -> InputError | TemporaryError:

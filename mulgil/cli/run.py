@@ -10,7 +10,14 @@ from typing import Annotated
 
 import typer
 
-from mulgil.artifacts import DATASET_MANIFEST, DatasetManifest, Endpoint, Evaluation, RolloutReference
+from mulgil.artifacts import (
+    DATASET_MANIFEST,
+    DatasetManifest,
+    Endpoint,
+    Evaluation,
+    RolloutReference,
+    SpanNews,
+)
 from mulgil.cli.console import errors, output
 from mulgil.cli.progress import progress_on
 from mulgil.cli.training import (
@@ -210,7 +217,11 @@ def _tell_spans(run: FinishedRun) -> tuple[str, ...]:
         task.task.rpartition("/")[2]: task.state for task in open_run_store().list_tasks(run.record.run_id)
     }
     is_reused = states.get("ingest-data") is State.CACHED
-    return DatasetManifest.read(dataset / DATASET_MANIFEST).tell_spans(is_reused=is_reused)
+    aside = run.result.find_artifact("ingest-data", "quarantine")
+    manifest = DatasetManifest.read(dataset / DATASET_MANIFEST)
+    if not manifest.spans or aside is None or is_reused:
+        return manifest.tell_spans(None)
+    return manifest.tell_spans(SpanNews.read(aside / SpanNews.FILE))
 
 
 def _summarise(run: FinishedRun, report: Path | None) -> None:

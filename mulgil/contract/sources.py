@@ -11,13 +11,15 @@ from pydantic import Field, field_validator, model_validator
 
 from mulgil.contract.dictionary import Contract
 from mulgil.contract.learning import Ratio, Seed
+from mulgil.contract.queries import QueryWindow, explain_bounds
 from mulgil.contract.spans import (
+    FileWindow,
     Span,
     Window,
     explain_spans,
-    explain_window,
     gather_spans,
     has_spans,
+    is_on_web,
     pattern_of,
 )
 
@@ -34,31 +36,29 @@ Location = Annotated[
 _PASSWORD = re.compile(r"://[^/@]*:(?!\$\{)[^/@]+@")
 
 
-class _Files(Contract):
+class FilesSource(Contract):
     """Rows in files, which may come in spans."""
 
     kind: str
     location: Location
-    spans: Window | None = Field(
+    spans: FileWindow | None = Field(
         default=None,
         description="Which spans are read, where the location has placeholders; all if not given.",
     )
 
     @model_validator(mode="after")
     def _names_spans_in_one_way(self) -> Self:
-        wrong = explain_spans(self.location)
+        wrong = explain_spans(self.location, self.spans)
         if wrong is None and self.spans is not None and not has_spans(self.location):
             wrong = (
                 f"`spans` goes with a location such as rows/{{date}}.csv; received location={self.location}"
             )
-        if wrong is None and self.spans is not None:
-            wrong = explain_window(self.location, self.spans)
         if wrong is not None:
             raise ValueError(wrong)
         return self
 
 
-class CsvSource(_Files):
+class CsvSource(FilesSource):
     """Rows in a delimited text file."""
 
     kind: Literal["csv"]
@@ -98,13 +98,13 @@ class CsvSource(_Files):
         return encoding
 
 
-class ParquetSource(_Files):
+class ParquetSource(FilesSource):
     """Rows in a Parquet file."""
 
     kind: Literal["parquet"]
 
 
-class JsonLinesSource(_Files):
+class JsonLinesSource(FilesSource):
     """Rows in a text file with a JSON object a line."""
 
     kind: Literal["json_lines"]
@@ -120,7 +120,11 @@ class SqlSource(Contract):
     )
     query: str = Field(
         pattern=r"^(?i:\s*(select|with|values)\b)",
-        description="The SELECT that gives the rows; their columns are the dictionary's.",
+        description="The SELECT that gives the rows; their columns are the dictionary's. Where it is read in "
+        "spans, :span_begin and :span_end stand in it for a span's first day and the day after its last.",
+    )
+    spans: QueryWindow | None = Field(
+        default=None, description="By which periods the query is asked; at once, if not given."
     )
 
     @field_validator("url")
@@ -133,6 +137,13 @@ class SqlSource(Contract):
             )
         return url
 
+    @model_validator(mode="after")
+    def _is_asked_by_its_bounds(self) -> Self:
+        wrong = explain_bounds(self.query, self.spans)
+        if wrong is not None:
+            raise ValueError(wrong)
+        return self
+
 
 class PythonSource(Contract):
     """Rows from a function of the project folder."""
@@ -144,15 +155,36 @@ class PythonSource(Contract):
     )
 
 
-class ImageFolderSource(Contract):
-    """Images in folders by class: a table of `path`, `label` (the first folder on it) and `image`."""
+class ImageFolderSource(FilesSource):
+    """Images in folders by class: a table of `path`, `label` (the first folder on it) and `image`.
+
+    In spans each is a folder with the classes' folders in it. Its own folder begins a path, and is no label.
+    """
 
     kind: Literal["image_folder"]
-    location: Location
+
+    @model_validator(mode="after")
+    def _has_folders_for_spans(self) -> Self:
+        if has_spans(self.location) and (is_on_web(self.location) or re.search(r"[*?]", self.location)):
+            raise ValueError(
+                "spans of images are folders, with a folder for each class in each; expected a location such "
+                f"as photos/{{date}}, on this machine or in an object store; received {self.location}"
+            )
+        return self
 
 
 FileSource = CsvSource | ParquetSource | JsonLinesSource
 Source = Annotated[FileSource | ImageFolderSource | SqlSource | PythonSource, Field(discriminator="kind")]
+
+
+def is_in_spans(source: Source) -> bool:
+    """Whether a source comes in spans."""
+    match source:
+        case PythonSource():
+            return False
+        case SqlSource():
+            return source.spans is not None
+    return has_spans(source.location)
 
 
 def files_at(path: Path, window: Window | None = None) -> list[Path]:
@@ -187,6 +219,21 @@ def spans_at(path: Path) -> tuple[tuple[Span, ...], tuple[str, ...]]:
     # A span may be a folder.
     found = [*files_at(pattern), *files_at(pattern / "*")]
     return gather_spans(str(path), map(str, found))
+
+
+def image_spans_at(path: Path) -> tuple[tuple[Span, ...], tuple[str, ...]]:
+    """Return the spans of an absolute location whose spans are folders of images, and what is of none."""
+    pattern = pattern_of(str(path.relative_to(path.anchor)))
+    folders = [folder for folder in Path(path.anchor).glob(pattern) if folder.is_dir()]
+    return gather_spans(str(path), [str(file) for folder in folders for file in images_in(folder)])
+
+
+def images_at(path: Path, window: Window | None = None) -> list[Path]:
+    """Return the images of an absolute location, in order: those of a folder, or of its spans in a window."""
+    if has_spans(str(path)):
+        spans, _ = image_spans_at(path)
+        return [Path(file) for span in (window or Window()).choose(spans) for file in span.files]
+    return images_in(path) if path.is_dir() else []
 
 
 def images_in(folder: Path) -> list[Path]:

@@ -88,6 +88,17 @@ class Window(Contract):
         return tuple(inside[-self.newest :] if self.newest else inside)
 
 
+class FileWindow(Window):
+    """Which of a source's spans of files are read."""
+
+    listing: str | None = Field(
+        default=None,
+        pattern=r"^https?://",
+        description="Of a web server, the address of a page or text that names its files. Without it each "
+        "date or number from `since` on is asked for.",
+    )
+
+
 @dataclass(frozen=True)
 class Span:
     """A part by which a source grows.
@@ -95,13 +106,13 @@ class Span:
     Attributes:
         name: Its date or its number, as messages have it.
         number: Days since 1970, or its number.
-        files: Paths or names in a store, in order.
+        files: Paths, names in a store or addresses, in order; of a database none.
         day: Its date, where it has one.
     """
 
     name: str
     number: int
-    files: tuple[str, ...]
+    files: tuple[str, ...] = ()
     day: date | None = None
 
 
@@ -112,11 +123,34 @@ def has_spans(location: str) -> bool:
 
 def has_dates(location: str) -> bool:
     """Whether a location's spans have dates."""
-    return bool({"date", "year"} & set(_PLACEHOLDER.findall(location)))
+    return bool({"date", "year"} & placeholders_of(location))
 
 
-def explain_spans(location: str) -> str | None:
-    """Say what is wrong with a location's placeholders; `None` where nothing is."""
+def placeholders_of(location: str) -> set[str]:
+    """Return the names of a location's placeholders."""
+    return set(_PLACEHOLDER.findall(location))
+
+
+def span_of_day(day: date) -> Span:
+    """Return the span of a date."""
+    return Span(day.isoformat(), _number_of(day), day=day)
+
+
+def is_on_web(location: str) -> bool:
+    """Whether a location is behind a web server, of which nobody can ask which files it has."""
+    return location.startswith(("http://", "https://"))
+
+
+def explain_spans(location: str, window: Window | None = None) -> str | None:
+    """Say why a location's spans cannot be told, or not chosen by a window; `None` where they can."""
+    return _explain_placeholders(location) or (
+        None
+        if not has_spans(location)
+        else _explain_web(location, window) or _explain_window(location, window)
+    )
+
+
+def _explain_placeholders(location: str) -> str | None:
     names = set(_ANY_PLACEHOLDER.findall(location))
     unknown = sorted(names - _FORMS.keys())
     if not names:
@@ -133,9 +167,29 @@ def explain_spans(location: str) -> str | None:
             "a span is named by {date}, by {year} with or without {month} and {day}, or by {span}, and a "
             "{version} goes with one of them; received " + " ".join(f"{{{name}}}" for name in sorted(names))
         )
-    if location.startswith(("http://", "https://")):
+    return None
+
+
+def _explain_web(location: str, window: Window | None) -> str | None:
+    listing = window.listing if isinstance(window, FileWindow) else None
+    if not is_on_web(location):
         return (
-            "a web server cannot be asked which files it has; expected spans in a folder or an object store; "
+            None
+            if listing is None
+            else (f"`listing` goes with spans on a web server; received location={location}")
+        )
+    if listing is not None:
+        return None
+    if window is None or window.since is None:
+        return (
+            "a web server cannot be asked which files it has; expected `spans: {since: …}`, from which on "
+            "each date or number is asked for, or `spans: {listing: https://…}`, a page that names the "
+            f"files; received {location}"
+        )
+    if "version" in placeholders_of(location) or "*" in location:
+        return (
+            "of a web server's spans each has one file, of a name that can be told from its date or number; "
+            f"expected no {{version}} and no * in the location, or `spans: {{listing: https://…}}`; "
             f"received {location}"
         )
     return None
@@ -146,8 +200,9 @@ def pattern_of(location: str) -> str:
     return _PLACEHOLDER.sub("*", location)
 
 
-def explain_window(location: str, window: Window) -> str | None:
-    """Say why a window cannot choose among a location's spans; `None` where it can."""
+def _explain_window(location: str, window: Window | None) -> str | None:
+    if window is None:
+        return None
     are_dates = has_dates(location)
     bounds = {"since": window.since, "until": window.until}
     wrong = [

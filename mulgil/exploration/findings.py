@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -14,6 +13,7 @@ from mulgil.drafting.columns import why_ignored
 from mulgil.drafting.profile import ColumnProfile, Kind
 from mulgil.exploration.columns import Explored, is_number
 from mulgil.exploration.labels import Doubts, find_doubts
+from mulgil.exploration.places import find_places
 from mulgil.exploration.relations import Pair, find_redundant, predictive_power
 from mulgil.exploration.spans import SpanFindings, compare_newest_span
 
@@ -28,16 +28,13 @@ _SOME_DOUBTS = 0.02
 # More of them are one story, told once more. Chosen by eye.
 _DIFFERENCES_SHOWN = 10
 
-_LATITUDE = re.compile(r"^(lat|latitude)$|_lat$|^lat_|latitude", re.I)
-_LONGITUDE = re.compile(r"^(lon|lng|long|longitude)$|_(lon|lng|long)$|^(lon|lng)_|longitude", re.I)
-
 
 @dataclass(frozen=True)
 class Suggestion:
     """Something that a person should look at.
 
     Attributes:
-        topic: Of what kind it is: leakage, span, quality, target, redundancy or size.
+        topic: Of what kind it is: leakage, span, rules, quality, target, redundancy or size.
         text: What was found.
         remedy: What to do about it.
     """
@@ -89,8 +86,13 @@ class Findings:
     suggestions: tuple[Suggestion, ...]
 
 
-def explore(explored: Explored) -> Findings:
-    """Look at a table."""
+def explore(explored: Explored, broken_rules: Sequence[str] = ()) -> Findings:
+    """Look at a table.
+
+    Args:
+        explored: The table.
+        broken_rules: What is said of the dictionary's rules that its rows break.
+    """
     columns = sorted(
         (_look_at(explored, profile) for profile in explored.others),
         key=lambda found: -1.0 if found.power is None else -1.0 - found.power,
@@ -102,6 +104,7 @@ def explore(explored: Explored) -> Findings:
     span = compare_newest_span(explored, [*features, explored.target])
     suggestions = (
         *_suggest_span(span),
+        *_suggest_rules(broken_rules),
         *_suggest_leakage(explored, columns),
         *_suggest_future(explored),
         *_suggest_repeated(repeated, contradicting),
@@ -111,7 +114,7 @@ def explore(explored: Explored) -> Findings:
         *_suggest_size(explored, features),
     )
     return Findings(
-        tuple(columns), redundant, repeated, contradicting, doubts, _find_places(explored), span, suggestions
+        tuple(columns), redundant, repeated, contradicting, doubts, find_places(explored), span, suggestions
     )
 
 
@@ -171,6 +174,13 @@ def _suggest_span(span: SpanFindings | None) -> Iterator[Suggestion]:
             f"rows, {found.before:.1%} of those before.",
             "mend the delivery where it is at fault; where the world changed, let source.spans leave out "
             "what is old, and declare a limit: drift",
+        )
+
+
+def _suggest_rules(broken: Sequence[str]) -> Iterator[Suggestion]:
+    for text in broken:
+        yield Suggestion(
+            "rules", text, "correct the source, or the rule; on_violation: warn lets a run go on, and tells"
         )
 
 
@@ -292,25 +302,6 @@ def _suggest_size(explored: Explored, features: Sequence[ColumnProfile]) -> Iter
 
 def _count(count: int, noun: str) -> str:
     return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
-
-
-def _find_places(explored: Explored) -> tuple[str, str] | None:
-    def find(name: re.Pattern[str], most: float) -> str | None:
-        return next(
-            (
-                profile.name
-                for profile in explored.others
-                if name.search(profile.name)
-                and is_number(profile)
-                and len(profile.finite)
-                and np.abs(profile.finite).max() <= most
-                and profile.name not in explored.hidden
-            ),
-            None,
-        )
-
-    latitude, longitude = find(_LATITUDE, 90), find(_LONGITUDE, 180)
-    return (latitude, longitude) if latitude and longitude else None
 
 
 def _moments(cells: pa.ChunkedArray, profile: ColumnProfile) -> np.ndarray[tuple[int], np.dtype[np.float64]]:

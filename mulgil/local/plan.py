@@ -134,7 +134,9 @@ class _Foreteller:
         try:
             check_reuse(step, key, self._store)
         except NotReconciledError as exc:
-            self._note(step, action, (f"its inputs did not change; {exc}",))
+            noted = self._note(step, action, (f"its inputs did not change; {exc}",))
+            if is_cached:
+                return noted
         else:
             store = "" if is_cached else ", and its store is as it left it: nothing to do"
             reason = f"nothing that it depends on changed{store}"

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from mulgil.artifacts import write_text
 from mulgil.errors import NotReconciledError
+from mulgil.local.cache.expiry import require_unexpired
 from mulgil.local.cache.keys import FingerprintEnvironment, key_of
 from mulgil.local.cache.output_store import OutputStore
 from mulgil.local.cache.standing import Facts, compare, observe
@@ -47,12 +48,13 @@ def check_reuse(step: Step, key: StepKey, store: OutputStore) -> None:
     Raises:
         NotReconciledError: The step must run, for the reason given.
     """
-    if step.task.caching_options.enable_cache:
-        return
     try:
         outputs = store.artifacts_of(key)
     except FileNotFoundError as exc:
         raise NotReconciledError("its outputs are not kept any longer") from exc
+    if step.task.caching_options.enable_cache:
+        require_unexpired(step, outputs)
+        return
     compare(store.read_facts(key), observe(step, outputs))
 
 

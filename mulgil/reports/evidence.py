@@ -22,6 +22,7 @@ from mulgil.artifacts import (
     Record,
     RegisteredModel,
     SpanComparison,
+    SpanNews,
     TrainingHistory,
     Verdict,
     fingerprint_file,
@@ -87,7 +88,9 @@ class RunEvidence:
         edges: By step, those that it waits for.
         project: The project, as the run read it.
         dataset: What was ingested.
+        dataset_path: The folder of it.
         quarantine: Why rows were set aside.
+        span_news: What became of the source's spans.
         distributions: How the columns are spread.
         newest_span: How far the newest span lies from those before.
         validation: The data's verdict.
@@ -107,7 +110,9 @@ class RunEvidence:
     edges: dict[str, frozenset[str]]
     project: ProjectFolder | None
     dataset: DatasetManifest | None
+    dataset_path: Path | None
     quarantine: QuarantineSummary | None
+    span_news: SpanNews | None
     distributions: DistributionSummary | None
     newest_span: SpanComparison | None
     validation: Verdict | None
@@ -132,7 +137,8 @@ class RunEvidence:
         if self.dataset is None:
             return ()
         states = {_name_of(step.path): step.state for step in self.steps}
-        return self.dataset.tell_spans(is_reused=states.get("ingest-data") is State.CACHED)
+        is_reused = states.get("ingest-data") is State.CACHED
+        return self.dataset.tell_spans(None if is_reused else self.span_news)
 
     @property
     def verdicts(self) -> tuple[Verdict, ...]:
@@ -165,7 +171,9 @@ def read_evidence(run: RunRecord, tasks: Sequence[TaskRecord], folder: Path) -> 
         edges=edges,
         project=left.read_project(run.parameters.get("project_path")),
         dataset=left.read(DatasetManifest, "ingest-data", "dataset", "manifest.json"),
+        dataset_path=left.find("ingest-data", "dataset"),
         quarantine=left.read(QuarantineSummary, "ingest-data", "quarantine", SUMMARY),
+        span_news=left.read(SpanNews, "ingest-data", "quarantine", SpanNews.FILE),
         distributions=left.read(DistributionSummary, "validate-data", "statistics", SUMMARY),
         newest_span=left.read(SpanComparison, "validate-data", "statistics", NEWEST_SPAN),
         validation=left.read(Verdict, "validate-data", "verdict"),

@@ -9,20 +9,15 @@ from itertools import pairwise
 import numpy as np
 
 from mulgil.drafting.profile import ColumnProfile, Kind
-from mulgil.exploration.columns import BINS, Explored, is_number, words_of
+from mulgil.exploration.columns import BINS, Explored, is_number
 from mulgil.exploration.findings import ColumnFinding, Findings
-from mulgil.reports.charts import Axis, axis_around, draw_bars, draw_points
+from mulgil.reports.charts import Axis, draw_bars
 from mulgil.reports.figures import Figure
-from mulgil.reports.image_figures import arrange_images
 from mulgil.reports.page import format_number, open_templates
+from mulgil.reports.sample_figures import draw_samples, sample_texts
 
 # More of them are read by nobody. Chosen by eye.
 _VALUES_SHOWN = 10
-_SAMPLES = 3
-_LONGEST_SAMPLE = 300
-_POINTS = 2_000
-
-_STYLES = ("c-model", "c-reference", "c-champion", "c-yes", "c-test", "c-train")
 
 
 @dataclass(frozen=True)
@@ -54,7 +49,8 @@ def render_exploration_page(name: str, explored: Explored, findings: Findings) -
         explored: The table.
         findings: What was found of it.
     """
-    grids = arrange_images(explored)
+    samples = draw_samples(explored)
+    grids = samples.grids
     shown_as_images = {grid.column for grid in grids}
     cards = [
         _card(explored, found.profile, found)
@@ -72,7 +68,8 @@ def render_exploration_page(name: str, explored: Explored, findings: Findings) -
             target=_card(explored, explored.target, None),
             powers=[card for card in cards if card.found is not None and card.found.power is not None],
             cards=cards,
-            map=_draw_map(explored, findings),
+            map=samples.map,
+            legend=samples.legend,
             grids=grids,
             is_target_hidden=explored.target.name in explored.hidden,
         )
@@ -82,9 +79,7 @@ def render_exploration_page(name: str, explored: Explored, findings: Findings) -
 def _card(explored: Explored, profile: ColumnProfile, found: ColumnFinding | None) -> ColumnCard:
     is_hidden = profile.name in explored.hidden
     figure = None if is_hidden else _draw(profile)
-    samples = (
-        () if is_hidden or profile.kind is not Kind.TEXT or profile.mean_length < 20 else _sample(profile)
-    )
+    samples = () if is_hidden else sample_texts(profile)
     return ColumnCard(profile.name, _describe(profile), is_hidden, figure, samples, found)
 
 
@@ -156,61 +151,5 @@ def _draw_values(profile: ColumnProfile) -> Figure:
     )
 
 
-def _sample(profile: ColumnProfile) -> tuple[str, ...]:
-    """Return texts from the longest to the shortest of the commonest ones."""
-    words = sorted((word for word, _ in profile.values), key=len)
-    places = np.linspace(len(words) - 1, 0, _SAMPLES).astype(int)
-    return tuple(dict.fromkeys(words[place][:_LONGEST_SAMPLE] for place in places))
-
-
 def _shorten(word: str) -> str:
     return word if len(word) <= 40 else f"{word[:39]}…"
-
-
-def _draw_map(explored: Explored, findings: Findings) -> Figure | None:
-    """Draw the rows by latitude and longitude, in the target's colours where it is a class."""
-    if findings.places is None:
-        return None
-    by_name = {profile.name: profile for profile in explored.profiles}
-    latitude, longitude = (by_name[name].numbers for name in findings.places)
-    there = np.flatnonzero(np.isfinite(latitude) & np.isfinite(longitude))
-    there = there[np.linspace(0, len(there) - 1, min(_POINTS, len(there))).astype(np.int64)]
-    series = []
-    target = explored.target
-    if explored.is_a_number or target.name in explored.hidden:
-        series.append(("rows", "c-model", there))
-    else:
-        words = words_of(target)
-        for style, code in zip(_STYLES, words, strict=False):
-            series.append((words[code], style, there[target.codes[there] == code]))
-    west, east = float(longitude[there].min()), float(longitude[there].max())
-    south, north = float(latitude[there].min()), float(latitude[there].max())
-    # A degree of longitude is shorter the further from the equator.
-    wide = max(1e-9, (east - west) * float(np.cos(np.radians((north + south) / 2))))
-    height = float(np.clip(330 * (north - south) / wide, 160, 420)) + 56
-    points = [
-        (name, style, list(zip(longitude[at].tolist(), latitude[at].tolist(), strict=True)))
-        for name, style, at in series
-    ]
-    return Figure(
-        title=f"{findings.places[0]} and {findings.places[1]}",
-        picture=draw_points(
-            "Map of the rows",
-            f"{format_number(len(there))} rows, from {west:.3g} to {east:.3g} east and {south:.3g} to "
-            f"{north:.3g} north.",
-            points,
-            x=axis_around([west, east], findings.places[1]),
-            y=axis_around([south, north], findings.places[0]),
-            height=height,
-        ),
-        head=("", "rows", "mean latitude", "mean longitude"),
-        body=tuple(
-            (
-                name,
-                format_number(len(of)),
-                f"{np.mean([y for _, y in of]):.4g}" if of else "",
-                f"{np.mean([x for x, _ in of]):.4g}" if of else "",
-            )
-            for name, _, of in points
-        ),
-    )

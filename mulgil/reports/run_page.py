@@ -10,6 +10,7 @@ from markupsafe import Markup
 
 from mulgil.artifacts import SPLITS, Check, Evaluation, Interval, ScoreCurves
 from mulgil.contract import Metric
+from mulgil.exploration.columns import Explored
 from mulgil.local.run_store import State
 from mulgil.reports.answer_figures import describe_others, draw_fits, tabulate_calls
 from mulgil.reports.charts import (
@@ -28,6 +29,7 @@ from mulgil.reports.distribution_figures import draw_columns
 from mulgil.reports.evidence import RunEvidence
 from mulgil.reports.figures import Figure
 from mulgil.reports.page import as_words, format_number, format_seconds, name_metric, open_templates
+from mulgil.reports.sample_figures import draw_samples
 from mulgil.reports.selection_figure import draw_selection
 from mulgil.reports.slice_figures import draw_slices, tabulate_worst_rows
 from mulgil.reports.step_graph import reduce_edges
@@ -69,8 +71,13 @@ class Fact:
     note: str = ""
 
 
-def render_run_page(evidence: RunEvidence) -> str:
-    """Write a run as one HTML file that opens without a network."""
+def render_run_page(evidence: RunEvidence, explored: Explored | None = None) -> str:
+    """Write a run as one HTML file that opens without a network.
+
+    Args:
+        evidence: What is known of the run.
+        explored: Columns of its training rows that are shown as pictures and texts, if there are such.
+    """
     evaluation = evidence.evaluation
     return (
         open_templates()
@@ -96,6 +103,7 @@ def render_run_page(evidence: RunEvidence) -> str:
             if evidence.history and evidence.history.selection
             else None,
             rows=_draw_rows(evidence),
+            samples=draw_samples(explored) if explored is not None else None,
             columns=draw_columns(evidence),
             kinds=_count_kinds(evidence.validation.checks) if evidence.validation else {},
             lineage=_lineage(evidence),

@@ -10,6 +10,7 @@ from mulgil.local.launch import folder_of, open_run_store
 from mulgil.local.run_store import RunRecord
 from mulgil.reports.evidence import RunEvidence, read_evidence
 from mulgil.reports.run_page import render_run_page
+from mulgil.reports.sample_rows import read_samples
 
 REPORT = "report.html"
 
@@ -40,5 +41,6 @@ def write_report(run: RunRecord, path: Path | None = None) -> Path:
         The file.
     """
     place = path or folder_of(run.run_id) / REPORT
-    write_text(place, render_run_page(gather(run)))
+    evidence = gather(run)
+    write_text(place, render_run_page(evidence, read_samples(evidence)))
     return place

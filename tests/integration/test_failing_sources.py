@@ -167,6 +167,8 @@ def test_a_broken_gzip_file_is_refused(project, capsys, damage):
 
 def test_a_file_of_another_kind_is_named_and_what_to_do(project, capsys):
     path = project / "rows.csv"
+    path.write_text(rows_of(0, 5_000))
+    completes(project, path)
     path.write_bytes(b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(600))
 
     fails(project, path, capsys, 2, "a spreadsheet of Excel's old form", str(path), "save the sheet as CSV")

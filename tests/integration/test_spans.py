@@ -1,6 +1,5 @@
 """A source in spans: only what is new is read, and the dataset is what all files at once would give."""
 
-import json
 import os
 import shutil
 import signal
@@ -12,79 +11,16 @@ from datetime import UTC, datetime, timedelta
 import fsspec
 import pyarrow.parquet as pq
 import pytest
+from growing_shop import DAYS, DICTIONARY, Shop, rows_of
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from components.ingest_data import rows as rows_module
 from components.ingest_data import span_store
-from components.ingest_data.core import ingest_data
-from mulgil.artifacts import SPLITS, DatasetManifest
+from mulgil.artifacts import SPLITS, SUMMARY, QuarantineSummary
 from mulgil.contract.spans import ROWS_OF_SPAN
 from mulgil.errors import InputError
 from mulgil.home import SOURCE_ROOT
-
-PROJECT = """\
-name: shop
-problem: {goal: g, success_measure: s}
-task: binary_classification
-source: {kind: csv, location: "LOCATION"}
-split: {kind: KIND}
-"""
-
-DICTIONARY = """\
-columns:
-  - {name: who, role: entity, type: text, description: d}
-  - {name: seen, role: event_timestamp, type: timestamp, description: d}
-  - {name: size, type: float, missing: mean, description: d}
-  - {name: part, type: category, categories: {train: a, validation: b, test: c}, role: ignore, description: d}
-  - {name: bought, role: target, type: boolean, description: d}
-"""
-HEADER = "who,seen,size,part,bought"
-DAYS = [f"2026-11-{day:02}" for day in range(1, 6)]
-
-
-def rows_of(day: int, count: int = 30) -> list[str]:
-    """Rows of a day, none of them like another's; the last one is wrong."""
-    answers = "no", "yes"
-    right = [
-        f"c{day}-{i},2026-11-{day:02}T00:{i % 60:02}:00,{i * day}.5,{SPLITS[i % 3]},{answers[i // 3 % 2]}"
-        for i in range(count)
-    ]
-    return [*right, f"c{day},2026-11-{day:02},wide,train,no"]
-
-
-class Shop:
-    """A project whose rows come in a file a day."""
-
-    def __init__(self, folder, location="sales/{date}.csv", kind="stratified"):
-        self.folder = folder
-        (folder / "sales").mkdir(parents=True)
-        (folder / "data_dictionary.yaml").write_text(DICTIONARY)
-        self.declare(location, kind)
-
-    def declare(self, location, kind="stratified"):
-        text = PROJECT.replace("LOCATION", location).replace("KIND", kind)
-        if kind == "predefined":
-            text = text.replace("kind: predefined", "kind: predefined, column: part")
-        (self.folder / "project.yaml").write_text(text)
-
-    def write(self, day, rows=None):
-        lines = [HEADER, *(rows_of(int(day[-2:])) if rows is None else rows)]
-        (self.folder / "sales" / f"{day}.csv").write_text("\n".join(lines) + "\n")
-
-    def flags(self):
-        return {
-            "project_path": self.folder,
-            "dataset_path": self.folder / "dataset",
-            "quarantine_path": self.folder / "quarantine",
-        }
-
-    def ingest(self, source="") -> DatasetManifest:
-        return ingest_data(source=source, **self.flags())
-
-    def set_aside(self):
-        lines = (self.folder / "quarantine" / "rows.jsonl").read_text().splitlines()
-        return [json.loads(line) for line in lines]
 
 
 @pytest.fixture(autouse=True)
@@ -96,10 +32,6 @@ def home(tmp_path, monkeypatch):
 @pytest.fixture
 def shop(tmp_path):
     return Shop(tmp_path / "shop")
-
-
-def statuses(manifest):
-    return {span.name[-2:]: span.status for span in manifest.spans}
 
 
 def test_only_what_is_new_is_read_and_a_second_run_says_that_nothing_is(shop, capsys):
@@ -117,7 +49,7 @@ def test_only_what_is_new_is_read_and_a_second_run_says_that_nothing_is(shop, ca
 
     assert "read 1, took over 3" in said
     assert "new: 2026-11-04" in said
-    assert statuses(more) == {"01": "known", "02": "known", "03": "known", "04": "new"}
+    assert shop.statuses(more) == {"01": "known", "02": "known", "03": "known", "04": "new"}
     assert (first.rows_read, more.rows_read) == (93, 124)
     for span in more.spans:
         assert (
@@ -141,10 +73,11 @@ def test_a_span_that_changed_is_read_anew_and_one_that_vanished_is_left_out_and_
     assert "vanished, and left out: 2026-11-02" in said
     assert "of no span, and not read: " in said
     assert "notes.csv" in said
-    assert manifest.spans_vanished == (DAYS[1],)
-    assert statuses(manifest) == {"01": "changed", "03": "known"}
+    assert shop.news().vanished == (DAYS[1],)
+    assert shop.statuses(manifest) == {"01": "changed", "03": "known"}
     assert manifest.rows_read == 21 + 31
-    assert shop.ingest().spans_vanished == ()
+    shop.ingest()
+    assert shop.news().vanished == ()
 
 
 @settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -188,7 +121,7 @@ def test_the_spans_that_were_read_survive_that_the_step_is_killed(shop, home, ca
 
     manifest = shop.ingest()
     assert f"read {len(DAYS) - survived}, took over {survived}" in capsys.readouterr().out
-    assert set(statuses(manifest).values()) == {"new"}
+    assert set(shop.statuses(manifest).values()) == {"new"}
     shop.declare("sales/*.csv")
     assert shop.ingest().fingerprint == manifest.fingerprint
 
@@ -217,7 +150,7 @@ def test_of_a_spans_files_of_one_name_each_counts_and_not_the_last_alone(shop):
     assert shop.ingest().rows_read == 62
     shop.write(f"{DAYS[0]}/eu/part-0", rows_of(3))
 
-    assert statuses(shop.ingest()) == {"01": "changed"}
+    assert shop.statuses(shop.ingest()) == {"01": "changed"}
 
 
 @pytest.mark.parametrize(
@@ -249,19 +182,29 @@ def test_another_dictionary_reads_every_span_anew(shop, capsys):
     manifest = shop.ingest()
 
     assert "read 3, took over 0" in capsys.readouterr().out
-    assert set(statuses(manifest).values()) == {"known"}
+    assert set(shop.statuses(manifest).values()) == {"known"}
 
 
-def test_a_row_from_the_future_is_looked_at_again_when_its_time_has_come(shop, monkeypatch, capsys):
-    tomorrow = datetime.now(UTC) + timedelta(days=3)
+def test_a_row_from_the_future_is_looked_at_again_when_its_time_has_come(shop, home, monkeypatch, capsys):
+    in_three_days = datetime.now(UTC) + timedelta(days=3)
     shop.write(DAYS[0])
-    shop.write(DAYS[1], [*rows_of(2), f"late,{tomorrow.isoformat()},1,train,yes"])
+    shop.write(DAYS[1], [*rows_of(2), f"late,{in_three_days.isoformat()},1,train,yes"])
     assert shop.ingest().rows_quarantined == 3
-    monkeypatch.setattr(rows_module, "_AHEAD", timedelta(days=5))
+    due = QuarantineSummary.read(shop.folder / "quarantine" / SUMMARY).due
+    assert due == in_three_days - timedelta(days=1)
     capsys.readouterr()
+    assert shop.ingest().rows_quarantined == 3
+    assert "read 0, took over 2" in capsys.readouterr().out
+    # So it is two days later.
+    monkeypatch.setattr(rows_module, "_AHEAD", timedelta(days=5))
+    for place in home.glob("spans/*/*/span.json"):
+        record = span_store.SpanRecord.read(place)
+        if record.due is not None:
+            record.model_copy(update={"due": datetime.now(UTC)}).write(place)
 
     assert shop.ingest().rows_quarantined == 2
     assert "read 1, took over 1" in capsys.readouterr().out
+    assert QuarantineSummary.read(shop.folder / "quarantine" / SUMMARY).due is None
 
 
 def test_a_generated_number_stays_with_its_row_and_a_generated_time_is_the_spans_date(shop):
@@ -335,7 +278,7 @@ def test_spans_of_an_object_store_are_fetched_once_and_kept_in_another_one(
         files.rm("/span-test", recursive=True)
 
     assert "read 0, took over 3" in capsys.readouterr().out
-    assert (again.fingerprint, set(statuses(again).values())) == (at_once.fingerprint, {"known"})
+    assert (again.fingerprint, set(shop.statuses(again).values())) == (at_once.fingerprint, {"known"})
     assert not (home / "spans").exists()
 
 
@@ -347,8 +290,8 @@ def test_a_ledger_that_is_torn_in_an_object_store_stops_no_ingestion(shop, tmp_p
     (ledger,) = tmp_path.glob("bucket/spans/*/ledger.json")
     ledger.write_bytes(ledger.read_bytes()[:20])
 
-    assert set(statuses(shop.ingest()).values()) == {"new"}
-    assert set(statuses(shop.ingest()).values()) == {"known"}
+    assert set(shop.statuses(shop.ingest()).values()) == {"new"}
+    assert set(shop.statuses(shop.ingest()).values()) == {"known"}
 
 
 def test_no_span_and_a_span_of_another_table_are_told_by_name(shop):
@@ -370,4 +313,4 @@ def test_a_replacement_of_the_source_can_be_in_spans_too(shop, monkeypatch):
     shop.declare("rows.csv")
     monkeypatch.chdir(shop.folder)
 
-    assert list(statuses(shop.ingest(source="sales/{date}.csv"))) == ["01", "02"]
+    assert list(shop.statuses(shop.ingest(source="sales/{date}.csv"))) == ["01", "02"]

@@ -14,6 +14,7 @@ from components.train_model.checkpoints import Checkpoints
 from components.train_model.families import make_learner
 from components.train_model.heads import make_head
 from components.train_model.learners import Examples, measure_loss
+from components.train_model.progress import LocalProgress
 from mulgil.contract import DataDictionary, Metric, ProjectFolder, Task
 from mulgil.contract.learning import QUANTILE_FAMILIES, Family
 from mulgil.contract.project import Project
@@ -56,7 +57,7 @@ def test_as_many_true_values_lie_below_the_predictions_as_the_quantile_says(tmp_
         Examples(numbers[part], head.encode(Rows(target[part])))
         for part in (slice(0, 2 * ROWS // 3), slice(2 * ROWS // 3, ROWS))
     )
-    learner = make_learner(family, folder, Checkpoints(tmp_path / "checkpoints"))
+    learner = make_learner(family, folder, Checkpoints(LocalProgress(tmp_path / "checkpoints")))
 
     fitted = learner.fit(head, train, learner.look(head, train, validation))
 
@@ -121,7 +122,7 @@ def test_of_several_families_those_that_fit_no_quantile_are_left_out_with_the_re
     numbers, target = draw(50, seed=1)
     head = make_head(Task.SCALAR_REGRESSION, 1, Rows(target), quantile=0.9)
     examples = Examples(numbers, head.encode(Rows(target)))
-    learner = make_learner(Family.RANDOM_FOREST, folder, Checkpoints(tmp_path))
+    learner = make_learner(Family.RANDOM_FOREST, folder, Checkpoints(LocalProgress(tmp_path)))
 
     with pytest.raises(InputError, match="random_forest is fitted to no quantile"):
         learner.look(head, examples, examples)

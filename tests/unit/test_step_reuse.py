@@ -5,13 +5,14 @@ import random
 import signal
 import subprocess
 import sys
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 from kfp import dsl
 from small_pipelines import IMAGE, compile_function, fail, read, run_function, runner_of, shell
 
-from mulgil.artifacts import fingerprint_files
+from mulgil.artifacts import QuarantineSummary, fingerprint_files
 from mulgil.errors import NotReconciledError
 from mulgil.home import SOURCE_ROOT
 from mulgil.local import reuse
@@ -26,6 +27,12 @@ from mulgil.local.run_store import State
 def note_count(rows: int, note: dsl.Output[dsl.Artifact]):
     # It tells each time that it was run: the file outlives the run's folder.
     return shell('echo "$0" > "$1"; echo x >> "$HOME/told"', rows, note.path)
+
+
+@dsl.container_component
+def quarantine_until(due: str, quarantine: dsl.Output[dsl.Artifact]):
+    summary = """mkdir "$1"; printf '{"reasons": [], "due": "%s"}' "$0" > "$1/summary.json" """
+    return shell(f'{summary}; echo x >> "$HOME/told"', due, quarantine.path)
 
 
 @dsl.container_component
@@ -160,6 +167,27 @@ def test_a_step_whose_store_could_not_be_seen_when_it_ended_runs_again(tmp_path,
     _, states = start(compiled, tmp_path, "second")
 
     assert states == {"note-count": State.SUCCEEDED}
+
+
+def test_outputs_that_were_good_until_a_time_are_taken_until_it_comes(tmp_path, told):
+    def pipeline():
+        quarantine_until(due=(datetime.now(UTC) + timedelta(days=1)).isoformat())
+
+    compiled = compile_function(pipeline, tmp_path)
+    start(compiled, tmp_path, "first")
+    _, states = start(compiled, tmp_path, "second")
+    assert states == {"quarantine-until": State.CACHED}
+    for kept in tmp_path.glob("**/artifacts/quarantine/summary.json"):
+        summary = QuarantineSummary.read(kept)
+        kept.unlink()
+        summary.model_copy(update={"due": datetime.now(UTC)}).write(kept)
+    ((action, reasons),) = plan(compiled, tmp_path).values()
+    _, states = start(compiled, tmp_path, "third")
+
+    assert action is Action.RUN
+    assert "its outputs were good until" in " ".join(reasons)
+    assert states == {"quarantine-until": State.SUCCEEDED}
+    assert told() == ["x", "x"]
 
 
 def test_without_the_cache_a_step_runs_whatever_its_store_shows(tmp_path, told, store):
@@ -375,6 +403,7 @@ def growing():
 
 RUN_ONCE = """
 import sys
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 sys.path.insert(0, sys.argv[1])
 from small_pipelines import runner_of

@@ -41,7 +41,6 @@ def validate(
     summaries = tuple(
         SpanSummary(
             name=name,
-            status="new",
             rows_read=sum(spans[of].values()),
             rows=spans[of],
             rows_quarantined=0,

@@ -9,7 +9,7 @@ from typing import Any
 
 from mulgil.artifacts import fingerprint_file
 from mulgil.contract import ProjectFolder, load_project
-from mulgil.contract.sources import ImageFolderSource, PythonSource, SqlSource, files_at, images_in
+from mulgil.contract.sources import FilesSource, ImageFolderSource, PythonSource, files_at, images_at
 
 
 @dataclass(frozen=True)
@@ -62,12 +62,11 @@ def _with_source(values: dict[str, Any], folder: ProjectFolder, replacement: str
     source = folder.project.source
     if isinstance(source, PythonSource) and not replacement:
         return ProjectInputs({**values, "modules": _hash_modules(folder.path)}, {}, is_known=True)
-    location = replacement or ("" if isinstance(source, PythonSource | SqlSource) else source.location)
+    location = replacement or (source.location if isinstance(source, FilesSource) else "")
     path = (folder.path / location).absolute()
-    window = None if isinstance(source, PythonSource | SqlSource | ImageFolderSource) else source.spans
-    files = [] if not location or "://" in location else files_at(path, window)
-    if isinstance(source, ImageFolderSource) and path.is_dir():
-        files = images_in(path)
+    files_in = images_at if isinstance(source, ImageFolderSource) else files_at
+    window = source.spans if isinstance(source, FilesSource) else None
+    files = [] if not location or "://" in location else files_in(path, window)
     # What is behind a URL may change without notice.
     if not files:
         return ProjectInputs(values, {}, is_known=False)

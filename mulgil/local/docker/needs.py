@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mulgil.contract import load_project
-from mulgil.contract.sources import PythonSource, SqlSource
+from mulgil.contract.sources import PythonSource, SqlSource, is_in_spans
 from mulgil.contract.spans import has_spans
 from mulgil.local.cache.project_inputs import sections_of
 from mulgil.local.placeholders import TaskContext
@@ -20,6 +20,7 @@ SERVING, SPANS = "serving", "spans"
 # A store that one of these variables places elsewhere is reached by network.
 _PLACES: Mapping[str, tuple[str, ...]] = {
     SPANS: ("MULGIL_SPANS_URI",),
+    "checkpoints": ("MULGIL_TRAINING_URI",),
     "feature_store": (URL_VARIABLE, ADDRESS_VARIABLE, REGISTRY_VARIABLE),
     "mlflow": ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI"),
 }
@@ -67,11 +68,11 @@ def needs_of(component: str, context: TaskContext, environment: Mapping[str, str
     """
     stores = stores_of(component)
     project = context.input_parameters.get("project_path")
-    source = ""
-    variables: frozenset[str] = frozenset()
+    found = _Source("")
     if project is not None and "source" in sections_of(component):
-        source, variables = _source_of(Path(project), str(context.input_parameters.get("source", "")))
-    if not has_spans(source):
+        found = _source_of(Path(project), str(context.input_parameters.get("source", "")))
+    source = found.location
+    if not found.is_in_spans:
         stores -= {SPANS}
     placed = any(environment.get(name) for store in stores for name in _PLACES.get(store, ()))
     is_remote = "://" in source and not source.startswith(_SQLITE)
@@ -83,22 +84,32 @@ def needs_of(component: str, context: TaskContext, environment: Mapping[str, str
         read=tuple(dict.fromkeys((*inputs, *files))),
         stores=stores,
         is_networked=is_networked,
-        told=tuple(sorted(told | (variables & environment.keys()))),
+        told=tuple(sorted(told | (found.variables & environment.keys()))),
     )
 
 
-def _source_of(project_path: Path, replacement: str) -> tuple[str, frozenset[str]]:
-    """Return where the rows are, and the variables that say so."""
+@dataclass(frozen=True)
+class _Source:
+    """Where the rows are, the variables that say so, and whether they come in spans."""
+
+    location: str
+    variables: frozenset[str] = frozenset()
+    is_in_spans: bool = False
+
+
+def _source_of(project_path: Path, replacement: str) -> _Source:
     folder = load_project(project_path)
     source = folder.project.source
     if replacement:
-        return replacement, frozenset()
-    if isinstance(source, SqlSource):
-        return source.url, frozenset(re.findall(r"\$\{(\w+)\}", source.url))
+        return _Source(replacement, is_in_spans=has_spans(replacement))
     if isinstance(source, PythonSource):
-        return "", frozenset()
+        return _Source("")
+    if isinstance(source, SqlSource):
+        variables = frozenset(re.findall(r"\$\{(\w+)\}", source.url))
+        return _Source(source.url, variables, is_in_spans(source))
     is_remote = "://" in source.location
-    return source.location if is_remote else str((folder.path / source.location).absolute()), frozenset()
+    location = source.location if is_remote else str((folder.path / source.location).absolute())
+    return _Source(location, is_in_spans=is_in_spans(source))
 
 
 def _place_of(location: str) -> Path:
