@@ -122,6 +122,7 @@ def evaluate_model(
                 test.target,
                 scores_for(metric, predicted, threshold)[model],
                 project.gates.confidence,
+                project.gates.pinball_quantile,
             )
             for metric, measured in of_model.items()
         }
