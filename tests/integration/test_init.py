@@ -333,6 +333,19 @@ def test_a_file_of_another_kind_says_what_it_is_and_what_makes_a_table_of_it(ini
         assert expected in " ".join(printed.split())
 
 
+def test_an_index_without_a_name_is_ignored_and_ingested(init, tmp_path):
+    frame = pd.DataFrame(
+        {"x": [row % 7 + row / 100 for row in range(60)], "y": [row % 2 for row in range(60)]}
+    )
+    frame.to_csv(tmp_path / "rows.csv")
+
+    code, printed = init(tmp_path / "rows.csv", "--target", "y")
+
+    assert code == 0, printed
+    assert columns_of(tmp_path / "drafted")["column_1"]["source_name"] == ""
+    assert sum(ingest(tmp_path / "drafted").rows.values()) == 60
+
+
 def test_columns_that_a_spreadsheet_left_without_a_name_are_ignored_and_take_no_row(init, tmp_path):
     lines = ["x,y,,,"] + [f"{row * 1.5},{row % 2},,{'spilled' if row == 5 else ''}," for row in range(60)]
     (tmp_path / "rows.csv").write_text("\n".join(lines) + "\n")
