@@ -17,7 +17,7 @@ from mulgil.drafting.draft import ColumnDraft, ProjectDraft
 from mulgil.drafting.names import free_name, name_columns, names_a_key
 from mulgil.drafting.profile import MISSING_WORDS, ColumnProfile, Kind
 from mulgil.drafting.ranges import find_far_values
-from mulgil.drafting.repetitions import are_alike_by_chance, count_repetitions
+from mulgil.drafting.repetitions import find_repetitions
 from mulgil.drafting.target import LEAST_ROWS_OF_A_CLASS, draft_target, is_degree, rare_classes
 from mulgil.errors import InputError, describe
 
@@ -97,8 +97,8 @@ def draft_project(
     columns += _made_by_ingestion({column.name for column in columns}, entity, moment, collected_at)
     if all(column.role != "feature" for column in columns):
         raise _nothing_to_learn_from(columns)
-    repeated = count_repetitions(profiles)
-    keeps_repeated = repeated > 0 and entity is None and are_alike_by_chance(profiles)
+    repeated = find_repetitions(profiles)
+    keeps_repeated = repeated.rows > 0 and entity is None and repeated.are_expected
     written = _with_missing_words(source, profiles) if is_csv else source
     return ProjectDraft(
         name=name,
@@ -109,7 +109,7 @@ def draft_project(
         decisions=(
             *_decide_source(source, lines_of_utf8),
             *_decide(entity, moment, target, targets.task),
-            *_decide_repeated(repeated, keeps_repeated=keeps_repeated),
+            *_decide_repeated(repeated.rows, keeps_repeated=keeps_repeated),
             *_decide_keys(profiles, {wishes.target, wishes.entity}),
             *_decide_codes(columns),
         ),
