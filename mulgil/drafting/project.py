@@ -395,5 +395,6 @@ def _decide(
     elif target.present < _LEAST_ROWS:
         decisions.append(f"{target.present} rows are too few to learn from and to judge by; bring more")
     if target.missing:
-        decisions.append(f"{target.missing} rows have no {target.name} and will be set aside")
+        have = "1 row has" if target.missing == 1 else f"{target.missing} rows have"
+        decisions.append(f"{have} no {target.name} and will be set aside")
     return tuple(decisions)
