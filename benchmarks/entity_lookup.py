@@ -55,13 +55,13 @@ _PATH = "/v1/models/bench:predict"
 
 def write_rows(path: Path, specification: FeatureSpecification) -> pa.Table:
     """Write the offline file of made-up rows."""
-    from components.materialize_features.offline import write_offline
+    from components.materialize_features.offline import stored_columns, write_offline
 
     rows = make_rows(load_project(PROJECT).dictionary)
     times = pa.array([datetime(2020, 1, 1, tzinfo=UTC) + timedelta(hours=i) for i in range(len(rows))])
     rows = rows.append_column(specification.event_timestamp, times)
     rows = rows.append_column(specification.entity, pa.array(range(len(rows)), pa.int64()))
-    write_offline(path, rows, specification)
+    write_offline(path, [rows.select(stored_columns(specification))])
     return rows
 
 
@@ -83,8 +83,9 @@ def write_store(root: Path, online_store: dict[str, Any]) -> tuple[FeatureServic
     objects = translate(folder.project.name, specification, offline)
     store = open_feature_store(registry, online_store)
     store.apply([objects.entity, objects.source, objects.view, objects.service])
+    times = rows[specification.event_timestamp]
     with contextlib.redirect_stdout(io.StringIO()):
-        materialize(store, objects.view, rows[specification.event_timestamp])
+        materialize(store, objects.view, times[0].as_py(), times[-1].as_py())
     name = objects.service.name
     is_redis = "path" not in online_store
     reference = FeatureServiceReference(

@@ -1,28 +1,36 @@
 """The offline store on files: Feast's own, with a point-in-time join that answers every row it is asked for.
 
 Feast 0.67's join of files drops a row that repeats another's entity and time, and one of which only later or
-too old values are known, and says nothing; it joins each row with its whole history before it chooses.
+too old values are known, and says nothing; it joins each row with its whole history before it chooses. And
+it holds all rows with all their columns in memory, to join as to materialize; here those are read some at a
+time, and only keys and times are kept.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import datetime
 from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 from feast import FeatureView, FileSource, OnDemandFeatureView, RepoConfig
 from feast.data_format import DeltaFormat
+from feast.data_source import DataSource
 from feast.infra.offline_stores.dask import DaskOfflineStore, DaskOfflineStoreConfig, DaskRetrievalJob
 from feast.infra.offline_stores.offline_store import RetrievalJob, RetrievalMetadata
 from feast.infra.offline_stores.offline_utils import infer_event_timestamp_from_entity_df
 from feast.infra.registry.base_registry import BaseRegistry
 from feast.utils import _get_requested_feature_views_to_features_dict, _get_requested_on_demand_feature_views
 
-from feature_repo.point_in_time import NONE, Integers, find_known
+from feature_repo.point_in_time import NONE, Integers, find_known, find_latest
+from feature_repo.stored_history import StoredHistory, count_batch_rows
 
+_LEAST, _GREATEST = np.iinfo(np.int64).min, np.iinfo(np.int64).max
+# Of one table, where nobody wants more.
+_ALL_ROWS = 1 << 62
 _MICROSECONDS_AT_MOST = (2**63 - 1) // 1000
 
 
@@ -82,14 +90,19 @@ class PointInTimeOfflineStore(DaskOfflineStore):
             _get_requested_on_demand_feature_views(feature_refs, config.project, registry),
         )
 
-        def answer() -> pa.Table:
-            found = pa.Table.from_pandas(entity_df.assign(**{asked_at: times}), preserve_index=False)
-            for view, features in wanted.items():
-                found = _append_features(found, asked_at, view, features, config, full_feature_names)
-            return found.replace_schema_metadata(None)
+        def answer(batch_rows: int | None) -> Iterator[pa.Table]:
+            asked = pa.Table.from_pandas(entity_df.assign(**{asked_at: times}), preserve_index=False)
+            yield from _answer(
+                asked.replace_schema_metadata(None),
+                asked_at,
+                wanted,
+                config,
+                full_feature_names,
+                batch_rows or count_batch_rows(len(entity_df.columns) + len(feature_refs)),
+            )
 
         return PointInTimeRetrievalJob(
-            evaluation_function=answer,
+            answer,
             full_feature_names=full_feature_names,
             repo_path=str(config.repo_path),
             on_demand_feature_views=OnDemandFeatureView.get_requested_odfvs(feature_refs, project, registry),
@@ -101,66 +114,153 @@ class PointInTimeOfflineStore(DaskOfflineStore):
             ),
         )
 
+    @staticmethod
+    def pull_latest_from_table_or_query(
+        config: RepoConfig,
+        data_source: DataSource,
+        join_key_columns: list[str],
+        feature_name_columns: list[str],
+        timestamp_field: str,
+        created_timestamp_column: str | None,
+        start_date: datetime | None = None,
+        end_date: datetime | None = None,
+    ) -> RetrievalJob:
+        """Read each entity's latest row of an interval, both ends included, for materialization.
+
+        A row without a key is of no entity. What Feast would have to convert first, its own store reads.
+        """
+        times = [timestamp_field, *([created_timestamp_column] if created_timestamp_column else [])]
+        history = StoredHistory(data_source, config) if _is_parquet_source(data_source) else None
+        if (
+            history is None
+            or not join_key_columns
+            or not all(pa.types.is_timestamp(history.type_of(t)) for t in times)
+        ):
+            return DaskOfflineStore.pull_latest_from_table_or_query(
+                config,
+                data_source,
+                join_key_columns,
+                feature_name_columns,
+                timestamp_field,
+                created_timestamp_column,
+                start_date,
+                end_date,
+            )
+
+        names = list(dict.fromkeys([*join_key_columns, *feature_name_columns, *times]))
+
+        def answer(batch_rows: int | None) -> Iterator[pa.Table]:
+            places = _find_latest_places(history, join_key_columns, times, start_date, end_date)
+            yield from history.take(places, names, batch_rows or count_batch_rows(len(names)))
+
+        return PointInTimeRetrievalJob(answer, full_feature_names=False, repo_path=str(config.repo_path))
+
 
 class PointInTimeRetrievalJob(DaskRetrievalJob):
-    """A join that has not been made yet; it gives an Arrow table."""
+    """An answer that has not been computed yet; it gives Arrow tables, all rows in one or some in each.
+
+    Args:
+        answer: Computes it, in tables of as many rows as it is told, or as many as are sensible, and at
+            least one.
+        described: What Feast's jobs are told otherwise.
+    """
+
+    def __init__(self, answer: Callable[[int | None], Iterator[pa.Table]], **described: Any) -> None:
+        super().__init__(evaluation_function=answer, **described)
+
+    def to_tables(self) -> Iterator[pa.Table]:
+        """Compute it some rows at a time, in their order; columns derived on demand are left out."""
+        yield from self.evaluation_function(None)
 
     def _to_df_internal(self, timeout: int | None = None) -> pd.DataFrame:
         return self._to_arrow_internal(timeout).to_pandas()
 
     def _to_arrow_internal(self, timeout: int | None = None) -> pa.Table:
-        table: pa.Table = self.evaluation_function()
+        [table] = self.evaluation_function(_ALL_ROWS)
         return table
 
 
 def _is_parquet(views: list[FeatureView]) -> bool:
-    sources = [view.batch_source for view in views]
-    return all(isinstance(s, FileSource) and not isinstance(s.file_format, DeltaFormat) for s in sources)
+    return all(_is_parquet_source(view.batch_source) for view in views)
 
 
-def _append_features(
+def _is_parquet_source(source: DataSource) -> bool:
+    return isinstance(source, FileSource) and not isinstance(source.file_format, DeltaFormat)
+
+
+def _answer(
     asked: pa.Table,
     asked_at: str,
-    view: FeatureView,
-    features: list[str],
+    wanted: Mapping[FeatureView, list[str]],
     config: RepoConfig,
     full_feature_names: bool,
-) -> pa.Table:
-    source, projection = view.batch_source, view.projection
-    keys = [column.name for column in view.entity_columns]
+    batch_rows: int,
+) -> Iterator[pa.Table]:
+    parts, taken = [], set(asked.column_names)
+    for view, features in wanted.items():
+        prefix = f"{view.projection.name_to_use()}__" if full_feature_names else ""
+        # As with Feast's join, what the caller brought by that name stays.
+        found = {f"{prefix}{one}": one for one in features if f"{prefix}{one}" not in taken}
+        taken |= found.keys()
+        history = StoredHistory(view.batch_source, config)
+        places = _find_known_places(history, asked, asked_at, view)
+        parts.append((list(found), history.take(places, list(found.values()), batch_rows)))
+    # Without a row there still is a table.
+    for start in range(0, max(1, asked.num_rows), batch_rows):
+        rows = asked.slice(start, batch_rows)
+        for names, tables in parts:
+            for name, column in zip(names, next(tables).columns, strict=True):
+                rows = rows.append_column(name, column)
+        yield rows
+
+
+def _find_known_places(history: StoredHistory, asked: pa.Table, asked_at: str, view: FeatureView) -> Integers:
+    source, keys = view.batch_source, [column.name for column in view.entity_columns]
     created = source.created_timestamp_column
-    names = [*keys, source.timestamp_field, *([created] if created else []), *features]
-    history = _read(source, config, list(dict.fromkeys(names)))
-    history = history.filter(pc.is_valid(history[source.timestamp_field]))
+    rows, here = _read_keys(history, keys, [source.timestamp_field, *([created] if created else [])])
+    names = [view.projection.join_key_map.get(key, key) for key in keys]
     places = find_known(
-        [asked[projection.join_key_map.get(key, key)].cast(history.schema.field(key).type) for key in keys],
+        [asked[name].cast(history.type_of(key)) for name, key in zip(names, keys, strict=True)],
         _nanoseconds(asked[asked_at]),
-        [history[key] for key in keys],
-        _nanoseconds(history[source.timestamp_field]),
-        created_at=_nanoseconds(history[created]) if created else None,
+        [rows[key] for key in keys],
+        _nanoseconds(rows[source.timestamp_field]),
+        created_at=_nanoseconds(rows[created]) if created else None,
         greatest_age=int(view.ttl.total_seconds() * 1e6) * 1000 if view.ttl else None,
     )
-    rows = pa.array(places, mask=places == NONE)
-    for feature in features:
-        name = f"{projection.name_to_use()}__{feature}" if full_feature_names else feature
-        # As with Feast's join, what the caller brought by that name stays.
-        if name not in asked.column_names:
-            asked = asked.append_column(name, history[feature].take(rows))
-    return asked
+    return places if here is None else np.where(places == NONE, NONE, here[places])
 
 
-def _read(source: FileSource, config: RepoConfig, names: list[str]) -> pa.Table:
-    """Read columns by the names that Feast has for them."""
-    in_file = {mapped: column for column, mapped in (source.field_mapping or {}).items()}
-    filesystem, path = FileSource.create_filesystem_and_path(
-        FileSource.get_uri_for_file_path(repo_path=config.repo_path, uri=source.file_options.uri),
-        source.file_options.s3_endpoint_override,
-        resolved_credentials=source.resolve_credentials(),
+def _find_latest_places(
+    history: StoredHistory,
+    keys: list[str],
+    times: list[str],
+    start: datetime | None,
+    end: datetime | None,
+) -> Integers:
+    rows, here = _read_keys(history, keys, times)
+    known_at = _nanoseconds(rows[times[0]])
+    low, high = (
+        extreme if bound is None else pd.Timestamp(bound).value
+        for bound, extreme in ((start, _LEAST), (end, _GREATEST))
     )
-    columns = [in_file.get(name, name) for name in names]
-    # Without partitions: else a folder named `a=b` on the way would be one more column.
-    table = pq.read_table(path, columns=columns, filesystem=filesystem, partitioning=None)
-    return table.select(columns).rename_columns(names)
+    inside = np.flatnonzero((known_at >= low) & (known_at <= high))
+    if len(inside) < len(known_at):
+        rows, known_at = rows.take(pa.array(inside)), known_at[inside]
+        here = inside if here is None else here[inside]
+    created_at = _nanoseconds(rows[times[1]]) if len(times) > 1 else None
+    places = find_latest([rows[key] for key in keys], known_at, created_at=created_at)
+    return places if here is None else here[places]
+
+
+def _read_keys(
+    history: StoredHistory, keys: Sequence[str], times: Sequence[str]
+) -> tuple[pa.Table, Integers | None]:
+    """Read what rows are found by, and where they stand unless that is all of them: those with a time."""
+    rows = history.read(list(dict.fromkeys([*keys, *times])))
+    if not rows[times[0]].null_count:
+        return rows, None
+    there = pc.is_valid(rows[times[0]])
+    return rows.filter(there), np.flatnonzero(there.to_numpy())
 
 
 def _nanoseconds(times: pa.ChunkedArray) -> Integers:

@@ -7,7 +7,7 @@ Feast's own stores keep one value a feature, and so write and read as many as th
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Any
@@ -117,27 +117,20 @@ class RowOnlineStore(OnlineStore):
             answers.append((_EPOCH + event * _MICROSECOND, messages))
         return answers
 
-    def can_write_table(self, view: FeatureView) -> bool:
-        """Whether `write_table` takes a view: one join key, and types that a row has as they are."""
+    def can_write_tables(self, view: FeatureView) -> bool:
+        """Whether `write_tables` takes a view: one join key, and types that a row has as they are."""
         kinds = [kind for _, kind in view_fields(view)]
         keys = [str(column.dtype) for column in view.entity_columns]
         return set(kinds) <= {*PLAIN_TYPES, MOMENT_TYPE} and len(keys) == 1 and keys[0] in ("Int64", "String")
 
-    def write_table(self, config: RepoConfig, view: FeatureView, values: pa.Table) -> None:
-        """Write a table of each entity's latest features, without a message of Feast's for each value."""
-        fields = view_fields(view)
-        form = row_form(fields)
-        (key,) = view.entity_columns
-        write_key = key_writer(key.name, is_integer=str(key.dtype) == "Int64")
-        created = view.batch_source.created_timestamp_column
-        for batch in values.to_batches(max_chunksize=_CHUNK_ROWS):
-            keys = batch.column(key.name).cast(_ARROW_TYPES[str(key.dtype)]).to_pylist()
-            rows = form.pack_all(
-                _times(batch.column(view.batch_source.timestamp_field)),
-                _times(batch.column(created)) if created else None,
-                [_column(batch.column(name), kind) for name, kind in fields],
-            )
-            self.write_rows(config, view_table(config, view), zip(map(write_key, keys), rows, strict=True))
+    def write_tables(self, config: RepoConfig, view: FeatureView, tables: Iterable[pa.Table]) -> None:
+        """Write tables of each entity's latest features, without a message of Feast's for each value."""
+        self.load_rows(config, view_table(config, view), _pack_tables(view, tables))
+
+    def load_rows(self, config: RepoConfig, table: str, rows: Iterable[list[tuple[bytes, bytes]]]) -> None:
+        """Put many rows by key, some at a time, each unless a newer one is there."""
+        for some in rows:
+            self.write_rows(config, table, some)
 
     def update(
         self,
@@ -179,6 +172,23 @@ def view_table(config: RepoConfig, view: FeatureView) -> str:
 def row_form(fields: tuple[tuple[str, str], ...]) -> RowForm:
     """Return the form of a view's rows."""
     return RowForm(fields)
+
+
+def _pack_tables(view: FeatureView, tables: Iterable[pa.Table]) -> Iterator[list[tuple[bytes, bytes]]]:
+    fields = view_fields(view)
+    form = row_form(fields)
+    (key,) = view.entity_columns
+    write_key = key_writer(key.name, is_integer=str(key.dtype) == "Int64")
+    created = view.batch_source.created_timestamp_column
+    for table in tables:
+        for batch in table.to_batches(max_chunksize=_CHUNK_ROWS):
+            keys = batch.column(key.name).cast(_ARROW_TYPES[str(key.dtype)]).to_pylist()
+            rows = form.pack_all(
+                _times(batch.column(view.batch_source.timestamp_field)),
+                _times(batch.column(created)) if created else None,
+                [_column(batch.column(name), kind) for name, kind in fields],
+            )
+            yield list(zip(map(write_key, keys), rows, strict=True))
 
 
 def _microseconds(time: datetime) -> int:

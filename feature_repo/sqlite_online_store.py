@@ -13,6 +13,9 @@ from feast.repo_config import FeastConfigBaseModel
 from feature_repo.row_online_store import RowOnlineStore
 from mulgil.online_rows import TIMES_BYTES, TIMES_START
 
+# Pages that SQLite keeps while it sorts. Chosen by eye.
+_CACHE_KIBIBYTES = 1 << 16
+
 
 class SqliteRowOnlineStoreConfig(FeastConfigBaseModel):
     """The section `online_store` of feature_store.yaml.
@@ -34,17 +37,32 @@ class SqliteRowOnlineStore(RowOnlineStore):
 
     def write_rows(self, config: RepoConfig, table: str, rows: Iterable[tuple[bytes, bytes]]) -> None:
         """Put rows by key in one transaction, each unless a newer one is there."""
-        name = _quote(table)
-        # SQLite counts from 1. A row of other fields is of no use, however new.
-        times, head = f"{TIMES_START + 1}, {TIMES_BYTES}", f"1, {TIMES_START}"
         with self._connect(config) as connection:
+            # In the order of the tree, which then grows at its end.
             connection.executemany(
-                f"INSERT INTO {name} VALUES (?, ?) ON CONFLICT(entity_key) DO UPDATE SET row = excluded.row "
-                f"WHERE substr(excluded.row, {times}) >= substr({name}.row, {times}) "
-                f"OR substr(excluded.row, {head}) <> substr({name}.row, {head})",
-                # In the order of the tree, which then grows at its end.
-                sorted(rows),
+                f"INSERT INTO {_quote(table)} VALUES (?, ?) {_unless_newer(table)}", sorted(rows)
             )
+
+    def load_rows(self, config: RepoConfig, table: str, rows: Iterable[list[tuple[bytes, bytes]]]) -> None:
+        """Put many rows by key in one transaction, each unless a newer one is there.
+
+        Each part of them by itself would be scattered over the whole tree, which is then read and written
+        once a part. So they are all put aside, in a file of SQLite's own, and sorted there.
+        """
+        connection = self._connect(config)
+        connection.execute(f"PRAGMA cache_size = -{_CACHE_KIBIBYTES}")
+        connection.execute("CREATE TEMP TABLE aside (entity_key BLOB NOT NULL, row BLOB NOT NULL)")
+        try:
+            with connection:
+                for some in rows:
+                    connection.executemany("INSERT INTO aside VALUES (?, ?)", some)
+                connection.execute(
+                    # `WHERE true`, or SQLite takes ON for that of a join.
+                    f"INSERT INTO {_quote(table)} SELECT entity_key, row FROM aside WHERE true "
+                    f"ORDER BY entity_key {_unless_newer(table)}"
+                )
+        finally:
+            connection.execute("DROP TABLE aside")
 
     def read_rows(self, config: RepoConfig, table: str, keys: Sequence[bytes]) -> list[bytes | None]:
         """Read rows by key; `None` for one that there is not."""
@@ -75,6 +93,17 @@ class SqliteRowOnlineStore(RowOnlineStore):
             # Feast's own server reads from several threads, and SQLite serializes them.
             self._connection = sqlite3.connect(path, check_same_thread=False)
         return self._connection
+
+
+def _unless_newer(table: str) -> str:
+    # SQLite counts from 1. A row of other fields is of no use, however new.
+    times, head = f"{TIMES_START + 1}, {TIMES_BYTES}", f"1, {TIMES_START}"
+    name = _quote(table)
+    return (
+        "ON CONFLICT(entity_key) DO UPDATE SET row = excluded.row "
+        f"WHERE substr(excluded.row, {times}) >= substr({name}.row, {times}) "
+        f"OR substr(excluded.row, {head}) <> substr({name}.row, {head})"
+    )
 
 
 def _quote(name: str) -> str:

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pyarrow as pa
 from served_bundles import DICTIONARY, ROW, SPARSE_ROW, network, seal
 
-from components.materialize_features.offline import write_offline
+from components.materialize_features.offline import stored_columns, write_offline
 from components.materialize_features.online import materialize
 from components.materialize_features.staging import staged_store
 from feature_repo.feature_store import apply_objects, open_feature_store
@@ -61,9 +61,9 @@ class Store:
         times = [START + timedelta(days=day)] * len(records)
         table = pa.table({**columns, "seen_at": pa.array(times, pa.timestamp("us", "UTC"))})
         with staged_store(self.layout, self.place) as store:
-            write_offline(self.offline_path, table, self.specification)
+            write_offline(self.offline_path, [table.select(stored_columns(self.specification))])
             apply_objects(store, self.objects)
-            materialize(store, self.objects.view, table["seen_at"])
+            materialize(store, self.objects.view, times[0], times[0])
 
     def read_with_feast(self, keys):
         """Read as Feast does."""

@@ -23,7 +23,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks.data.table import write_project
+from benchmarks.data.steps import STEPS, run_steps
+from benchmarks.data.table import TRAINING, write_project
 from mulgil.artifacts import write_text
 from mulgil.home import SOURCE_ROOT
 
@@ -55,6 +56,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--statistics-rows", type=int, default=1_000_000, help="default: %(default)s")
     parser.add_argument(
         "--entities", type=int, nargs="+", default=[10_000, 100_000, 1_000_000], help="default: %(default)s"
+    )
+    parser.add_argument(
+        "--steps", nargs="+", choices=STEPS, default=list(STEPS), help="of the pipeline; default: all"
     )
     parser.add_argument("--rounds", type=int, default=3, help="default: %(default)s")
     arguments = parser.parse_args(argv)
@@ -118,10 +122,30 @@ def _measure_materialization(work: Path, arguments: argparse.Namespace) -> Part:
     return {"samples": lines[:-1], "figures": {name: float(value) for name, value in pairs.items()}}
 
 
+def _measure_pipeline(work: Path, arguments: argparse.Namespace) -> Part:
+    samples: dict[int, Any] = {}
+    for rows in sorted(arguments.rows):
+        folder = work / f"pipeline-{rows}"
+        write_project(folder, rows, TRAINING)
+        samples[rows] = run_steps(folder, arguments.steps)
+        shutil.rmtree(folder)
+        for step, sample in samples[rows].items():
+            print(f"{rows:>12,} rows, {step:>20}: {_describe(sample)}", flush=True)
+    least, greatest = min(samples), max(samples)
+    figures = {}
+    for step in arguments.steps:
+        a_row = {rows: sample[step]["cpu_seconds"] / rows for rows, sample in samples.items()}
+        figures[f"{step}_peak_gb_{_short(greatest)}"] = samples[greatest][step]["peak_gb"]
+        if least < greatest:
+            figures[f"{step}_growth_{_short(least)}_to_{_short(greatest)}"] = a_row[greatest] / a_row[least]
+    return {"samples": samples, "figures": figures}
+
+
 PARTS: dict[str, Callable[[Path, argparse.Namespace], Part]] = {
     "ingestion": _measure_ingestion,
     "statistics": _measure_statistics,
     "materialization": _measure_materialization,
+    "pipeline": _measure_pipeline,
 }
 
 

@@ -33,10 +33,22 @@ columns:
 )
 
 
-def write_project(folder: Path, rows: int) -> None:
-    """Write a project with its table."""
+# One epoch to look and one to fit.
+TRAINING = """\
+training: {max_epochs: 1, batch_size: 4096}
+"""
+
+
+def write_project(folder: Path, rows: int, settings: str = "") -> None:
+    """Write a project with its table.
+
+    Args:
+        folder: Where.
+        rows: How many there are.
+        settings: More of project.yaml.
+    """
     folder.mkdir(parents=True)
-    (folder / "project.yaml").write_text(PROJECT, encoding="utf-8")
+    (folder / "project.yaml").write_text(PROJECT + settings, encoding="utf-8")
     (folder / "data_dictionary.yaml").write_text(DICTIONARY, encoding="utf-8")
     random = np.random.default_rng(0)
     writer: pq.ParquetWriter | None = None

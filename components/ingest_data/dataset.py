@@ -39,7 +39,7 @@ class RowStore:
     def __init__(self, dictionary: DataDictionary) -> None:
         self._files: list[Path] = []
         self._dictionary = dictionary
-        has_images = any(column.image for column in dictionary.kept)
+        has_images = any(column.image for column in dictionary.ingested)
         self._group_rows = _GROUP_IMAGES if has_images else _GROUP_ROWS
         self._identities: list[Identities] = []
         self._targets: list[pa.RecordBatch] = []
@@ -177,4 +177,4 @@ def _join(batches: Sequence[pa.RecordBatch]) -> pa.RecordBatch:
 
 def schema_of(dictionary: DataDictionary) -> pa.Schema:
     """Return the columns of the dataset's files."""
-    return pa.schema([pa.field(column.name, ARROW_TYPES[column.type]) for column in dictionary.kept])
+    return pa.schema([pa.field(column.name, ARROW_TYPES[column.type]) for column in dictionary.ingested])

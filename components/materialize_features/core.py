@@ -2,27 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.compute as pc
+from feast import FeatureService, FeatureStore
 
 from components.materialize_features import PROJECT_SECTIONS
 from components.materialize_features.dataset import (
+    StoredSplits,
     check_rows_are_distinct,
+    open_splits,
     read_manifest,
-    read_splits,
     write_training_rows,
 )
-from components.materialize_features.offline import join_features, write_offline
-from components.materialize_features.online import check_parity, materialize
+from components.materialize_features.offline import join_features, stored_columns, write_offline
+from components.materialize_features.online import check_parity, materialize, sample_latest
 from components.materialize_features.staging import staged_store
 from feature_repo.feature_store import apply_objects
 from feature_repo.layout import StoreLayout
 from feature_repo.online_places import find_place
 from feature_repo.translation import translate
-from mulgil.artifacts import DatasetManifest, FeatureServiceReference, require_approval, write_text
-from mulgil.contract import load_project
+from mulgil.artifacts import (
+    SPLITS,
+    DatasetManifest,
+    FeatureServiceReference,
+    require_approval,
+    staged_directory,
+    write_text,
+)
+from mulgil.contract import DataDictionary, load_project
 from mulgil.contract.specifications import FeatureSpecification, specify_derived, specify_features
 from mulgil.home import home
 from mulgil.online_rows import FORM
@@ -60,28 +70,33 @@ def materialize_features(
     require_approval(validation_verdict_path, gate="validate_data", subject=manifest.fingerprint)
 
     specification = specify_features(dictionary)
-    splits = read_splits(dataset_path, dictionary)
+    splits = open_splits(dataset_path, dictionary)
     if not specification.features:
         return _pass_images_on(
             project, splits, manifest, specification, training_rows_path, feature_service_path
         )
-    rows = pa.concat_tables(splits.values())
-    check_rows_are_distinct(rows, specification)
+    keys = splits.read([specification.entity, specification.event_timestamp])
+    check_rows_are_distinct(keys, specification)
+    times = pc.min_max(keys[specification.event_timestamp]).as_py()
+    compared = splits.take(sample_latest(keys))
+    # So much less is in memory while rows are joined.
+    del keys
 
     layout = StoreLayout(home() / "feature_store")
     offline_path = layout.offline(project, specification.version)
     objects = translate(project, specification, offline_path, specify_derived(dictionary))
     place = find_place(layout, project, specification.version, objects.view.name)
-    with staged_store(layout, place) as store:
+    with staged_directory(training_rows_path) as folder_of_rows, staged_store(layout, place) as store:
         # Before any value: whoever finds a dataset's values finds its name too.
         write_text(layout.dataset(project, specification.version), manifest.fingerprint)
-        write_offline(offline_path, rows, specification)
+        write_offline(offline_path, splits.batches(stored_columns(specification)))
         apply_objects(store, objects)
         joined = {
-            name: join_features(store, objects.service, split, dictionary) for name, split in splits.items()
+            name: _join(store, objects.service, splits, name, dictionary, specification) for name in SPLITS
         }
-        materialize(store, objects.view, rows[specification.event_timestamp])
-        entities = check_parity(store, objects.service, rows, dictionary)
+        rows = write_training_rows(folder_of_rows, joined, manifest)
+        materialize(store, objects.view, times["min"], times["max"])
+        entities = check_parity(store, objects.service, compared, dictionary)
 
     reference = FeatureServiceReference(
         name=objects.service.name,
@@ -95,17 +110,30 @@ def materialize_features(
         entity=specification.entity,
         features=tuple(feature.name for feature in specification.features),
     )
-    write_training_rows(training_rows_path, joined, manifest)
     reference.write(feature_service_path)
     print(f"feature service: {reference.name}, {len(reference.features)} features")
-    print("training rows:   " + ", ".join(f"{name} {split.num_rows}" for name, split in joined.items()))
+    print("training rows:   " + ", ".join(f"{name} {count}" for name, count in rows.items()))
     print(f"online store:    {place.location}; {entities} entities read back equal the offline store")
     return reference
 
 
+def _join(
+    store: FeatureStore,
+    service: FeatureService,
+    splits: StoredSplits,
+    split: str,
+    dictionary: DataDictionary,
+    specification: FeatureSpecification,
+) -> Iterator[pa.Table]:
+    # Read when the split's turn comes.
+    targets = [column.name for column in dictionary.targets]
+    rows = splits.read([specification.entity, specification.event_timestamp, *targets], [split])
+    yield from join_features(store, service, rows, dictionary, splits.schema)
+
+
 def _pass_images_on(
     project: str,
-    splits: Mapping[str, pa.Table],
+    splits: StoredSplits,
     manifest: DatasetManifest,
     specification: FeatureSpecification,
     training_rows_path: Path,
@@ -120,8 +148,10 @@ def _pass_images_on(
         entity=specification.entity,
         features=(),
     )
-    write_training_rows(training_rows_path, splits, manifest)
+    tables = {split: splits.batches(splits=[split]) for split in SPLITS}
+    with staged_directory(training_rows_path) as folder:
+        rows = write_training_rows(folder, tables, manifest)
     reference.write(feature_service_path)
     print("feature service: none, an image is no feature of an online store")
-    print("training rows:   " + ", ".join(f"{name} {split.num_rows}" for name, split in splits.items()))
+    print("training rows:   " + ", ".join(f"{name} {count}" for name, count in rows.items()))
     return reference

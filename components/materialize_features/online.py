@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Mapping, Sequence
+from datetime import datetime
 
 import pyarrow as pa
-import pyarrow.compute as pc
 from feast import FeatureService, FeatureStore, FeatureView
 
+from feature_repo.point_in_time import find_latest
 from mulgil.contract import Column, DataDictionary
 from mulgil.errors import PermanentError, describe
 
@@ -15,7 +17,7 @@ from mulgil.errors import PermanentError, describe
 _PARITY_ENTITIES = 200
 
 
-def materialize(store: FeatureStore, view: FeatureView, times: pa.ChunkedArray) -> None:
+def materialize(store: FeatureStore, view: FeatureView, first: datetime, last: datetime) -> None:
     """Have Feast put each entity's latest values into the online store.
 
     The interval is the data's own, so that it depends on no clock, and a `materialize-incremental` by hand
@@ -24,31 +26,33 @@ def materialize(store: FeatureStore, view: FeatureView, times: pa.ChunkedArray) 
     Args:
         store: The feature store, with the view applied and the offline file written.
         view: What to materialize.
-        times: The event timestamps of all rows.
+        first: The earliest event timestamp of all rows.
+        last: The latest one.
     """
-    interval = pc.min_max(times).as_py()
-    store.materialize(interval["min"], interval["max"], feature_views=[view.name])
+    store.materialize(first, last, feature_views=[view.name])
 
 
 def check_parity(
-    store: FeatureStore, service: FeatureService, rows: pa.Table, dictionary: DataDictionary
+    store: FeatureStore,
+    service: FeatureService,
+    offline: Sequence[Mapping[str, object]],
+    dictionary: DataDictionary,
 ) -> int:
     """Hold what the online store answers against the offline values, exactly.
 
     Args:
         store: The feature store, materialized.
         service: What a model reads.
-        rows: The offline rows.
+        offline: The latest row of each entity that is compared.
         dictionary: The columns.
 
     Returns:
-        How many entities were compared: a seeded sample where there are many.
+        How many entities were compared.
 
     Raises:
         PermanentError: Naming the column and the entity of the first difference.
     """
     entity = dictionary.entity
-    offline = sample_latest(rows, entity.name, dictionary.event_timestamp.name, _PARITY_ENTITIES)
     asked = [{entity.name: row[entity.name]} for row in offline]
     online = store.get_online_features(features=service, entity_rows=asked).to_dict()
     for i, row in enumerate(offline):
@@ -67,20 +71,17 @@ def check_parity(
     return len(offline)
 
 
-def sample_latest(rows: pa.Table, entity: str, time: str, count: int) -> list[dict[str, object]]:
-    """Return the latest row of some entities, the same ones for the same rows.
+def sample_latest(keys: pa.Table, count: int = _PARITY_ENTITIES) -> list[int]:
+    """Return the places of the latest rows of some entities, the same ones for the same rows.
 
     Args:
-        rows: Rows of which no two have the same entity and time.
-        entity: Name of the entity's column.
-        time: Name of the event timestamp's column.
+        keys: Entity and event timestamp of rows of which no two have the same.
         count: How many entities at most.
     """
-    keys = rows.select([entity, time]).to_pandas().sort_values(time, kind="stable")
-    latest = keys.drop_duplicates(entity, keep="last").index.sort_values()
+    latest = find_latest([keys.column(0)], keys.column(1).cast(pa.int64()).to_numpy())
     chosen = sorted(random.Random(0).sample(range(len(latest)), min(count, len(latest))))
-    sample: list[dict[str, object]] = rows.take(pa.array(latest[chosen])).to_pylist()
-    return sample
+    places: list[int] = latest[chosen].tolist()
+    return places
 
 
 def _show(column: Column, value: object) -> str:

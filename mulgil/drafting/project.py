@@ -151,7 +151,7 @@ def _find_entity(profiles: Sequence[ColumnProfile], wishes: Wishes) -> ColumnPro
     for profile in profiles:
         is_named = profile.name in (wishes.target, wishes.event_timestamp)
         is_key = profile.kind in (Kind.WHOLE, Kind.TEXT) and profile.distinct == profile.rows
-        is_key = is_key and (profile.is_text or not profile.is_beyond_whole)
+        is_key = is_key and (profile.has_all_digits or not profile.is_beyond_whole)
         if not is_named and is_key and not profile.unread and names_a_key(profile.name):
             return profile
     return None
@@ -173,7 +173,7 @@ def _find_moment(profiles: Sequence[ColumnProfile], wishes: Wishes) -> ColumnPro
 
 def _draft_entity(name: str, profile: ColumnProfile) -> ColumnDraft:
     is_whole = profile.kind is Kind.WHOLE and not profile.unread and not profile.is_beyond_whole
-    if profile.is_beyond_whole and not profile.is_text:
+    if profile.is_beyond_whole and not profile.has_all_digits:
         raise InputError(
             describe(
                 f"{profile.name} has whole numbers beyond 2^53, which a model does not tell apart",
@@ -183,7 +183,7 @@ def _draft_entity(name: str, profile: ColumnProfile) -> ColumnDraft:
             )
         )
     if profile.kind is Kind.NUMBER or (
-        not profile.is_text and profile.kind is not Kind.TEXT and not is_whole
+        not profile.has_all_digits and profile.kind is not Kind.TEXT and not is_whole
     ):
         raise InputError(
             describe(

@@ -28,13 +28,14 @@ from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
 from google.protobuf.wrappers_pb2 import BytesValue
 
-from components.materialize_features import standing
+from components.materialize_features import dataset, standing
 from components.materialize_features.__main__ import build_parser, main
 from components.materialize_features.core import materialize_features
-from components.materialize_features.dataset import read_splits
+from components.materialize_features.dataset import open_splits
 from components.materialize_features.offline import join_features
 from components.materialize_features.online import check_parity, sample_latest
 from components.materialize_features.staging import staged_store
+from feature_repo import point_in_time_offline_store
 from feature_repo.feature_store import CONFIGURATION, open_feature_store
 from feature_repo.layout import StoreLayout
 from feature_repo.online_places import SqlitePlace
@@ -198,6 +199,29 @@ def test_training_rows_are_the_dataset_value_for_value_and_type_for_type(
     assert (training / "manifest.json").read_bytes() == (dataset / "manifest.json").read_bytes()
 
 
+def test_read_some_rows_at_a_time_all_is_as_it_is_at_once(
+    make_case: Callable[..., Case], layout: StoreLayout, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    case = make_case("text")
+    reference = case.run()
+    at_once = stored(reference), layout.offline("some-project", reference.store_version)
+    rows = pq.read_table(at_once[1])
+
+    for module in (dataset, point_in_time_offline_store):
+        monkeypatch.setattr(module, "count_batch_rows", lambda columns: 7)
+    assert case.run() == reference
+
+    assert pq.ParquetFile(at_once[1]).num_row_groups > 15
+    assert pq.read_table(at_once[1]).equals(rows)
+    assert stored(reference) == at_once[0]
+    for split in SPLITS:
+        came_in, went_out = (
+            pq.read_table(case.paths[path] / f"{split}.parquet")
+            for path in ("dataset_path", "training_rows_path")
+        )
+        assert went_out.equals(came_in)
+
+
 @pytest.mark.parametrize("entity", ["integer", "text"])
 def test_the_online_store_answers_with_the_latest_row_of_every_entity(
     entity: str, make_case: Callable[..., Case], layout: StoreLayout
@@ -249,7 +273,8 @@ def test_the_join_answers_with_what_was_known_at_the_time(
     rows = pa.Table.from_pylist([history[0] | {"seen_at": time} for time in asked], case.rows.schema)
     dictionary = load_project(case.paths["project_path"]).dictionary
 
-    joined = join_features(store, store.get_feature_service(reference.name), rows, dictionary).to_pylist()
+    service = store.get_feature_service(reference.name)
+    joined = pa.concat_tables(join_features(store, service, rows, dictionary, rows.schema)).to_pylist()
 
     assert [{f: row[f] for f in reference.features} for row in joined] == [
         {f: row[f] for f in reference.features} for row in history
@@ -274,7 +299,8 @@ def test_a_row_that_feasts_own_join_drops_is_kept_by_ours_and_an_error_with_feas
 
     def join(asked: pa.Table) -> pa.Table:
         store = open_feature_store(layout.registry, Path(reference.online_store))
-        return join_features(store, store.get_feature_service(reference.name), asked, dictionary)
+        service = store.get_feature_service(reference.name)
+        return pa.concat_tables(join_features(store, service, asked, dictionary, asked.schema))
 
     again = rows.slice(0, 3)
     assert join(pa.concat_tables([rows, again])).slice(10).equals(again.select(join(again).column_names))
@@ -496,13 +522,13 @@ def test_an_online_value_that_differs_is_an_error_naming_column_and_entity(
 ) -> None:
     case = make_case(sensitive=is_sensitive)
     reference = case.run()
-    latest = sample_latest(case.rows, "key", "seen_at", 200)
-    victim = next(row for row in latest if row[column] not in (None, False))
     dictionary = load_project(case.paths["project_path"]).dictionary
+    splits = open_splits(case.paths["dataset_path"], dictionary)
+    latest = splits.take(sample_latest(splits.read(["key", "seen_at"])))
+    victim = next(row for row in latest if row[column] not in (None, False))
     store = open_feature_store(layout.registry, Path(reference.online_store))
     service = store.get_feature_service(reference.name)
-    rows = pa.concat_tables(read_splits(case.paths["dataset_path"], dictionary).values())
-    assert check_parity(store, service, rows, dictionary) == 40
+    assert check_parity(store, service, latest, dictionary) == 40
 
     types = {feature.name: str(feature.dtype) for feature in service.feature_view_projections[0].features}
     form = RowForm(list(types.items()))
@@ -518,7 +544,7 @@ def test_an_online_value_that_differs_is_an_error_naming_column_and_entity(
     assert done.rowcount == 1
 
     with pytest.raises(PermanentError) as error:
-        check_parity(store, service, rows, dictionary)
+        check_parity(store, service, latest, dictionary)
     assert f"in {column} of key {victim['key']}." in str(error.value)
     assert ("(hidden)" in str(error.value)) == is_sensitive
     if not is_sensitive:
@@ -528,9 +554,10 @@ def test_an_online_value_that_differs_is_an_error_naming_column_and_entity(
 def test_the_sample_is_bounded_the_same_each_time_and_of_latest_rows_only() -> None:
     rows = generate()
 
-    sample = sample_latest(rows, "key", "seen_at", 15)
+    places = sample_latest(rows.select(["key", "seen_at"]), 15)
+    sample = rows.take(places).to_pylist()
 
-    assert sample == sample_latest(rows, "key", "seen_at", 15)
+    assert places == sample_latest(rows.select(["key", "seen_at"]), 15)
     assert len({row["key"] for row in sample}) == 15
     for row in sample:
         assert row["seen_at"] == max(r["seen_at"] for r in rows.to_pylist() if r["key"] == row["key"])

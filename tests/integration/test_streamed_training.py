@@ -1,5 +1,7 @@
 """Rows that are more than the memory is for are learned from as others are."""
 
+import shutil
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -17,7 +19,7 @@ from mulgil.contract import Task
 from mulgil.contract.answers import AnswerForm
 from mulgil.contract.learning import Training
 from mulgil.contract.specifications import specify_preprocessing
-from mulgil.errors import InputError
+from mulgil.errors import InputError, TemporaryError
 from mulgil.home import home
 from mulgil.preprocessing.rows import read_rows
 from mulgil.preprocessing.stored_rows import StoredRows, count_rows_in_memory, open_rows, read_some
@@ -147,6 +149,18 @@ def test_some_of_the_rows_on_the_disk_are_a_sample_of_a_table_in_any_order(
     assert len(some) == 100
     assert 0.3 < some.target.mean() < 0.7
     np.testing.assert_array_equal(some.numbers, same.numbers)
+
+
+def test_rows_that_the_disk_has_no_room_for_are_refused_before_any_is_written(tmp_path, monkeypatch):
+    project = write_project(tmp_path, training={**SMALL, **ON_DISK})
+    full = shutil.disk_usage(tmp_path)._replace(free=1000)
+    monkeypatch.setattr(stored_examples.shutil, "disk_usage", lambda path: full)
+    monkeypatch.setattr(stored_examples, "_encode", None)
+    with pytest.raises(
+        TemporaryError, match=r"no room for the \d+ rows(.|\n)*MB at .*/examples\n.*0\.001 MB"
+    ):
+        train_project(project, tmp_path / "out")
+    assert not list((home() / "examples").iterdir())
 
 
 def test_rows_that_are_drawn_have_every_class_as_a_split_must(tmp_path):

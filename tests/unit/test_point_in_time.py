@@ -12,7 +12,9 @@ from feast.types import Float64, Int64
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from feature_repo.point_in_time import NONE, find_known
+from feature_repo import point_in_time
+from feature_repo.point_in_time import NONE, count_repeated, find_known, find_latest
+from feature_repo.stored_history import StoredHistory
 
 OURS = "feature_repo.point_in_time_offline_store.PointInTimeOfflineStore"
 START = datetime(2020, 1, 1, tzinfo=UTC)
@@ -63,6 +65,93 @@ def test_what_is_found_is_what_a_search_row_by_row_finds(asked, history, width, 
         ]
         expected.append(max(candidates)[-1] if candidates else NONE)
     assert found.tolist() == expected
+
+
+@settings(max_examples=300, deadline=None)
+@given(history=known_rows, width=st.integers(1, 2), with_created=st.booleans())
+def test_the_latest_rows_are_what_a_search_entity_by_entity_finds(history, width, with_created):
+    found = find_latest(
+        columns([key for key, _, _ in history], width),
+        integers(time for _, time, _ in history),
+        created_at=integers(created for *_, created in history) if with_created else None,
+    )
+
+    latest = {}
+    for place, (key, known_at, created) in enumerate(history):
+        if None not in key[:width]:
+            row = (known_at, created if with_created else 0, place)
+            latest[key[:width]] = max(row, latest.get(key[:width], row))
+    assert found.tolist() == sorted(place for *_, place in latest.values())
+
+
+@pytest.mark.parametrize("step", [1, 4096], ids=["any number", "multiples of one number"])
+def test_what_is_sorted_in_parts_is_what_is_sorted_at_once(monkeypatch, step):
+    random = np.random.default_rng(0)
+    history, asked = (pa.chunked_array([random.integers(-200, 200, 3_000) * step]) for _ in range(2))
+    known_at, asked_at = (random.integers(0, 50, 3_000) for _ in range(2))
+    whole = find_known([asked], asked_at, [history], known_at), find_latest([history], known_at)
+    repeated = count_repeated([history], known_at)
+
+    monkeypatch.setattr(point_in_time, "_PART_ROWS", 100)
+
+    assert len(list(point_in_time._divide(history.to_numpy()))) > 16
+    assert max(len(rows) for [rows] in point_in_time._divide(history.to_numpy())) < 1_000
+    assert np.array_equal(find_known([asked], asked_at, [history], known_at), whole[0])
+    assert np.array_equal(find_latest([history], known_at), whole[1])
+    different = set(zip(history.to_pylist(), known_at.tolist(), strict=True))
+    assert count_repeated([history], known_at) == repeated == 3_000 - len(different)
+
+
+def test_an_entity_is_a_number_of_its_own_even_the_least_that_there_is():
+    least = -(2**63)
+    history = pa.chunked_array([pa.array([least, -1, None], pa.int64())])
+    known_at = integers([0, 0, 0])
+
+    found = find_known([history], integers([1, 1, 1]), [history.slice(0, 2)], known_at[:2])
+
+    assert found.tolist() == [0, 1, NONE]
+    assert find_latest([history], known_at).tolist() == [0, 1]
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    places=st.lists(st.integers(-1, 99), max_size=40),
+    batch_rows=st.integers(1, 50),
+    groups=st.sampled_from([1, 7, 100]),
+)
+def test_rows_are_read_by_their_place_in_any_order_from_several_files_and_row_groups(
+    stored_rows, places, batch_rows, groups
+):
+    history = StoredHistory(*stored_rows[groups])
+
+    tables = list(history.take(integers(places), ["n", "weight"], batch_rows))
+
+    nothing = {"n": None, "weight": None}
+    assert pa.concat_tables(tables).to_pylist() == [
+        nothing if place == NONE else {"n": place, "weight": None if place % 3 else place / 2}
+        for place in places
+    ]
+    assert all(len(one) == batch_rows for one in tables[:-1])
+    assert len(history) == 100
+
+
+@pytest.fixture(scope="module")
+def stored_rows(tmp_path_factory):
+    """A hundred rows in two files, by the number of rows in a row group."""
+    sources = {}
+    for group in (1, 7, 100):
+        folder = tmp_path_factory.mktemp("rows") / "a=b"
+        folder.mkdir()
+        for name, start, end in (("1.parquet", 0, 60), ("2.parquet", 60, 100)):
+            numbers = range(start, end)
+            weights = [None if n % 3 else n / 2 for n in numbers]
+            rows = pa.table({"wt": pa.array(weights, pa.float64()), "n": list(numbers)})
+            pq.write_table(rows, folder / name, row_group_size=group)
+        source = FileSource(
+            name="rows", path=str(folder), timestamp_field="n", field_mapping={"wt": "weight"}
+        )
+        sources[group] = source, RepoConfig(project="tests", provider="local", registry=str(folder / "no.db"))
+    return sources
 
 
 def open_store(folder, offline_store, ttl):
