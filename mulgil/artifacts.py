@@ -780,7 +780,6 @@ class TrainingHistory(Record):
         trials: The settings that were tried, the declared ones first; empty where none were asked for.
         settings: Those of them that were taken.
         tuning_warning: Why their score is not to be trusted; empty where it may be.
-        fold_warning: Why nothing that was compared on folds is; empty where it may be.
         baseline_loss: Of training and of validation rows, where every row is told the training rows' shares
             or mean; `None` in a history of before it was measured.
         ladder: At which capacity the family overfits; `None` where that was not asked for.
@@ -804,7 +803,6 @@ class TrainingHistory(Record):
     trials: tuple[TuningTrial, ...] = ()
     settings: dict[str, Any] = Field(default_factory=dict)
     tuning_warning: str = ""
-    fold_warning: str = ""
     baseline_loss: tuple[float, float] | None = None
     ladder: CapacityPath | None = None
     learning_curve: LearningCurve | None = None
@@ -1105,9 +1103,11 @@ class FoldAnswers(Record):
         repeat: Which division of the rows the fold is of, from 0.
         target: The truth, as the rows have it.
         predicted: Probabilities, or numbers in the target's unit.
+        fitted_rows: How many rows the model was fitted on.
     """
 
     repeat: int
+    fitted_rows: int
     target: tuple[Any, ...]
     predicted: tuple[Any, ...]
 

@@ -15,6 +15,7 @@ from components.train_model.fit_transform import fit_transform
 from components.train_model.graph_preprocessing import encode
 from components.train_model.heads import make_head
 from components.train_model.learners import Curve, Examples
+from components.train_model.progress import LocalProgress
 from mulgil.artifacts import FeatureServiceReference
 from mulgil.contract.answers import AnswerForm, differ
 from mulgil.contract.learning import TASK_FORMS, Family
@@ -46,7 +47,7 @@ def check_served_as_fitted(
     head = make_head(task, AnswerForm.of(task, dictionary).width, rows)
     executor = TransformExecutor(transform)
     examples = Examples(executor.apply(rows.tensors), head.encode(rows))
-    model = make_learner(family, folder, Checkpoints(bundle_path.parent / "checkpoints")).fit(
+    model = make_learner(family, folder, Checkpoints(LocalProgress(bundle_path.parent / "checkpoints"))).fit(
         head, examples, Curve((1.0,) * 3, (3.0, 2.0, 1.0))
     )
     if calibration is not None:

@@ -113,9 +113,16 @@ class Project(Contract):
     def _has_folds_for_what_is_asked(self) -> None:
         metrics = TASK_FORMS[self.task].metrics
         wrong = []
-        if self.cross_validation is not None and self.split.kind == "time":
-            text = "folds drawn by lot would learn from the future; received split.kind=time"
-            wrong.append(mistake(text, "cross_validation"))
+        if (
+            self.cross_validation is not None
+            and self.split.kind == "time"
+            and self.cross_validation.repeats > 1
+        ):
+            text = (
+                "folds of a table split by time go by the times, and are the same whenever they are made: "
+                f"expected 1; received {self.cross_validation.repeats}"
+            )
+            wrong.append(mistake(text, "cross_validation", "repeats"))
         for metric in self.gates.cross_validated_floors:
             place = ("gates", "cross_validated_floors", metric)
             if self.cross_validation is None:

@@ -152,10 +152,18 @@ def test_a_step_reaches_the_network_where_what_it_needs_is_there(component, sour
     assert needs.told == told
 
 
-def test_training_reaches_nothing_and_keeps_nothing_outside_its_outputs():
+def test_training_reaches_nothing_and_keeps_only_how_far_it_has_come():
     needs = needs_of("train_model", context(project_path=str(PROJECT)), dict.fromkeys(["AWS_PROFILE"], "x"))
 
-    assert (needs.is_networked, needs.told, stores_of("train_model")) == (False, (), frozenset())
+    assert (needs.is_networked, needs.told) == (False, ())
+    assert needs.stores == stores_of("train_model") == {"checkpoints", "examples", "tuning"}
+
+
+def test_how_far_a_training_has_come_is_kept_by_network_where_it_is_kept_elsewhere():
+    environment = {"MULGIL_TRAINING_URI": "s3://mulgil/training", "AWS_PROFILE": "mine"}
+    needs = needs_of("train_model", context(project_path=str(PROJECT)), environment)
+
+    assert (needs.is_networked, needs.told) == (True, ("AWS_PROFILE", "MULGIL_TRAINING_URI"))
 
 
 @pytest.mark.parametrize(
