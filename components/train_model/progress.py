@@ -12,7 +12,7 @@ import os
 import time
 import uuid
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
@@ -23,6 +23,8 @@ from mulgil.home import home
 # Where it is left by steps that share no disk: an address in an object store.
 URI_VARIABLE = "MULGIL_TRAINING_URI"
 
+# How long a store that could not be reached is not asked again: some take minutes to say so, at each fit.
+_AWAY_SECONDS = 600.0
 # What a training that was given up left behind.
 _KEPT_SECONDS = 7 * 24 * 3600.0
 
@@ -97,7 +99,7 @@ class LocalProgress:
                     Path(entry.path).unlink()
 
 
-@dataclass(frozen=True)
+@dataclass
 class StoredProgress:
     """Objects of a store.
 
@@ -106,10 +108,13 @@ class StoredProgress:
     """
 
     url: str
+    _away_until: float = field(default=0.0, compare=False, repr=False)
 
     def read(self, name: str) -> BinaryIO | None:
         """Fetch an object."""
         found: bytes | None = None
+        if self._is_away:
+            return None
         with self._reached("read"):
             store, root = fsspec.core.url_to_fs(self.url)
             if store.exists(f"{root}/{name}"):
@@ -118,6 +123,8 @@ class StoredProgress:
 
     def keep(self, name: str, write: Callable[[BinaryIO], None]) -> None:
         """Put an object; a store shows none that is not whole."""
+        if self._is_away:
+            return
         content = io.BytesIO()
         write(content)
         with self._reached("kept"):
@@ -127,6 +134,8 @@ class StoredProgress:
 
     def forget(self, name: str) -> None:
         """Remove an object."""
+        if self._is_away:
+            return
         with self._reached("removed"), contextlib.suppress(FileNotFoundError):
             store, root = fsspec.core.url_to_fs(self.url)
             store.rm_file(f"{root}/{name}")
@@ -134,9 +143,14 @@ class StoredProgress:
     def tidy(self) -> None:
         """Nothing: what is old is for the store's own rules of how long it keeps things."""
 
+    @property
+    def _is_away(self) -> bool:
+        return time.monotonic() < self._away_until
+
     @contextlib.contextmanager
     def _reached(self, what: str) -> Iterator[None]:
         try:
             yield
         except Exception as exc:  # noqa: BLE001 - each object store has errors of its own, without a common base
+            self._away_until = time.monotonic() + _AWAY_SECONDS
             print(f"The training's progress cannot be {what} at {self.url}: {type(exc).__name__}: {exc}")

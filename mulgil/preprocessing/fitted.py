@@ -99,7 +99,7 @@ class FittedTransform(Record):
     @property
     def changed_zones(self) -> tuple[str, ...]:
         """The zones whose clocks show something else here than where the transform was fitted."""
-        return tuple(name for name, found in self.zones.items() if fingerprint_zone(name) != found)
+        return tuple(name for name, found in self.zones.items() if _fingerprint_here(name) != found)
 
     def restricted_to(self, names: Collection[str]) -> FittedTransform:
         """Return the transform that gives these columns alone; it still takes every input."""
@@ -107,3 +107,11 @@ class FittedTransform(Record):
             column.model_copy(update={"is_selected": column.name in names}) for column in self.columns
         )
         return self.model_copy(update={"columns": columns})
+
+
+def _fingerprint_here(zone: str) -> str | None:
+    try:
+        return fingerprint_zone(zone)
+    except ValueError:
+        # A database may drop a name, or not have it yet.
+        return None

@@ -8,6 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 from learning_project import train_project, write_project, write_rows, write_task_project
 
+from components.evaluate_model import core as evaluation
 from components.train_model import stored_examples, summaries
 from components.train_model.batches import order_batches
 from components.train_model.fit_transform import fit_rows
@@ -22,7 +23,13 @@ from mulgil.contract.specifications import specify_preprocessing
 from mulgil.errors import InputError, TemporaryError
 from mulgil.home import home
 from mulgil.preprocessing.rows import read_rows
-from mulgil.preprocessing.stored_rows import StoredRows, count_rows_in_memory, open_rows, read_some
+from mulgil.preprocessing.stored_rows import (
+    StoredRows,
+    count_numbers,
+    count_rows_in_memory,
+    open_rows,
+    read_some,
+)
 
 SMALL = {"hidden_units": [4], "learning_rate": 0.05, "max_epochs": 4, "patience": 3}
 # No table is as small as that.
@@ -262,6 +269,26 @@ def test_of_more_rows_than_may_be_some_are_read(tmp_path):
     assert (len(rows), of) == (20, len(whole))
     assert set(rows.tensors["float_reject"]) < set(whole.tensors["float_reject"])
     assert 0 < rows.target.sum() < 20
+
+
+def test_the_evaluation_sees_of_train_and_validation_together_as_many_rows_as_of_the_test(
+    tmp_path, monkeypatch, capsys
+):
+    project = write_project(tmp_path)
+    dictionary = project.folder.dictionary
+    whole = evaluation._read(project.rows_path, ("train", "validation"), dictionary)
+    assert "looked at" not in capsys.readouterr().out
+    room = count_rows_in_memory(count_numbers(dictionary), 0.01)
+    assert 20 < room < 60
+    monkeypatch.setattr(evaluation, "_MEGABYTES", 0.01)
+
+    train, validation = evaluation._read(project.rows_path, ("train", "validation"), dictionary)
+    [test] = evaluation._read(project.rows_path, ("test",), dictionary)
+
+    assert room - 2 <= len(train) + len(validation) <= room
+    assert abs(len(train) - len(validation)) <= 1
+    assert len(test) == room
+    assert f"{len(train)} of {len(whole[0])} rows of train are looked at" in capsys.readouterr().out
 
 
 def test_where_the_rows_are_is_decided_by_their_size():

@@ -6,6 +6,7 @@ import pytest
 from learning_project import train_project, write_project
 
 from components.train_model import checkpoints
+from components.train_model import progress as progress_places
 from components.train_model.checkpoints import Checkpoints, FitState
 from components.train_model.progress import LocalProgress, StoredProgress, open_progress
 from mulgil.artifacts import read_bundle
@@ -51,15 +52,20 @@ def test_a_fit_is_taken_up_from_an_object_store(progress):
     assert Checkpoints(progress).find("fit").load() is None
 
 
-def test_a_store_that_cannot_be_reached_costs_the_progress_and_not_the_training(capsys):
+def test_a_store_that_cannot_be_reached_costs_the_progress_and_not_the_training(capsys, monkeypatch):
+    def ask(away):
+        assert away.read("fit") is None
+        away.keep("fit", lambda file: file.write(b"one"))
+        away.forget("fit")
+        return [line.partition(" at ")[0] for line in capsys.readouterr().out.splitlines()]
+
     away = StoredProgress("no-such-protocol://bucket")
+    # It may take minutes to say so.
+    assert ask(away) == ["The training's progress cannot be read"]
+    assert ask(away) == []
 
-    assert away.read("fit") is None
-    away.keep("fit", lambda file: file.write(b"one"))
-    away.forget("fit")
-
-    said = capsys.readouterr().out.splitlines()
-    assert [line.partition(" at ")[0] for line in said] == [
+    monkeypatch.setattr(progress_places, "_AWAY_SECONDS", -1.0)
+    assert ask(StoredProgress("no-such-protocol://bucket")) == [
         f"The training's progress cannot be {what}" for what in ("read", "kept", "removed")
     ]
 

@@ -17,6 +17,7 @@ from components.ingest_data.columns import read_column
 from mulgil.contract import Column, DataDictionary
 from mulgil.contract.expressions import parse_expression
 from mulgil.contract.moments import PARTS, find_zone, fingerprint_zone, seconds_of
+from mulgil.preprocessing import FittedTransform
 from mulgil.preprocessing.derived import derive_values
 from mulgil.serving.derivation import Derivation
 
@@ -210,3 +211,9 @@ def test_an_expression_names_the_zones_whose_clocks_it_reads_and_each_has_a_fing
     assert parse_expression(text).zones == {"Europe/Paris", "Asia/Seoul"}
     # By a link of the database the same clocks have another name.
     assert fingerprint_zone("Asia/Seoul") == fingerprint_zone("ROK") != fingerprint_zone("Europe/Paris")
+
+
+def test_a_transform_tells_zones_that_have_changed_and_those_that_are_here_no_longer():
+    here = {"Asia/Seoul": fingerprint_zone("Asia/Seoul")}
+    fitted = FittedTransform(columns=(), zones={**here, "Europe/Paris": "before", "Asia/Atlantis": "before"})
+    assert fitted.changed_zones == ("Europe/Paris", "Asia/Atlantis")
