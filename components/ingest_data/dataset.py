@@ -83,12 +83,14 @@ class RowStore:
             with pq.ParquetFile(folder / _KEYS) as file:
                 self._keys += file.read().column(0).chunks
 
-    def find_first(self) -> Places:
-        """Return the places of the rows that repeat no earlier one."""
+    def find_first(self, *, keeps_repeated: bool = False) -> Places:
+        """Return the places of the rows that repeat no earlier one; of all, where those are kept, too."""
         if not self._identities:
             return np.empty(0, dtype=np.int64)
         identities = np.concatenate(self._identities)
         self._identities.clear()
+        if keeps_repeated:
+            return np.arange(len(identities))
         return np.flatnonzero(~find_repetitions(identities))
 
     def split_keys_of(self, places: Places) -> SplitKeys:

@@ -375,7 +375,8 @@ class Column(Contract):
     @property
     def name_in_source(self) -> str:
         """The header that the source is expected to have."""
-        return self.source_name or self.name
+        # A spreadsheet's or a data frame's index has a column whose name is empty.
+        return self.name if self.source_name is None else self.source_name
 
     @property
     def names_in_source(self) -> tuple[str, ...]:

@@ -361,7 +361,7 @@ def _check_counts(path: Path, column: Column, counts: dict[str, int]) -> None:
                 f"{path} has too few rows of a class of {column.name}",
                 expected="at least two of each",
                 received=" and ".join(f"{count} {name}" for name, count in counts.items()),
-                next_step="split with kind=stratified, or bring more rows",
+                next_step="bring more rows of that class; or divide it evenly: `split.kind: stratified`",
             )
         )
 
