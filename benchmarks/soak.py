@@ -9,8 +9,9 @@ says the p99 from when a request was due (one that had to wait for its turn has 
 its end every request must be in the collector's Parquet, each once.
 
 What the log costs is measured apart, by the throughput and by the processor time a request of two servers
-under wrk, with and without the log, in turn; the collector is then one that answers at once, so that it takes
-nothing from wrk, and idle cores wait without sleeping where root allows it.
+under wrk, with and without the log, in turn, both under the same mixed requests but gRPC's, which wrk does
+not speak; the collector is then one that answers at once, so that it takes nothing from wrk, and idle cores
+wait without sleeping where root allows it.
 
 It needs two cores, and wrk (on Debian: `apt-get install wrk`).
 """
@@ -41,7 +42,7 @@ import numpy as np
 
 from benchmarks.entity_lookup import write_store
 from benchmarks.serving.bundle import PROJECT, make_bundle
-from benchmarks.serving.load import run_wrk, write_script
+from benchmarks.serving.load import run_wrk, write_mixed_script
 from benchmarks.serving.payloads import Payload, write_binary, write_call, write_v1, write_v2
 from benchmarks.serving.servers import Server, end_servers_on_sigterm, free_port, run_server, run_sink
 from benchmarks.serving.wakefulness import keep_awake
@@ -73,9 +74,10 @@ class Seen:
     resident_mb: list[float] = field(default_factory=list)
 
 
-def make_requests(instance: dict[str, Any], entity: str) -> dict[str, tuple[bytes, int]]:
-    """Write one request of each kind, and the status that is due to it."""
-    columns = load_project(PROJECT).dictionary.features
+def make_requests(instance: dict[str, Any]) -> dict[str, tuple[bytes, int]]:
+    """Write one request of each kind over HTTP, and the status that is due to it."""
+    dictionary = load_project(PROJECT).dictionary
+    columns, entity = dictionary.features, dictionary.entity.name
     bad = {**instance, columns[0].name: "not a value"}
     return {
         "v1": (_http(_V1, write_v1([instance])), 200),
@@ -94,6 +96,13 @@ def _http(path: str, payload: Payload) -> bytes:
     return head.encode() + payload.body
 
 
+def mix_kinds() -> list[str]:
+    """Return the kinds of a hundred requests: the same order each time, well mixed."""
+    kinds = [kind for kind, share in _SHARES.items() for _ in range(share)]
+    np.random.default_rng(0).shuffle(kinds)
+    return kinds
+
+
 async def load(
     server: Server,
     grpc_port: int,
@@ -105,10 +114,7 @@ async def load(
     """Send all requests at one pace, and see what comes back."""
     import grpc
 
-    seen = Seen()
-    kinds = [kind for kind, share in _SHARES.items() for _ in range(share)]
-    # The same order each time, the kinds well mixed.
-    np.random.default_rng(0).shuffle(kinds)
+    seen, kinds = Seen(), mix_kinds()
     channel = grpc.aio.insecure_channel(f"127.0.0.1:{grpc_port}")
     infer = channel.unary_unary("/inference.GRPCInferenceService/ModelInfer")
     begun = time.perf_counter()
@@ -174,7 +180,7 @@ def soak(
     command = [*_serve(bundle), "--log-url", f"http://127.0.0.1:{port}", "--grpc-port", str(grpc_port)]
     server = stack.enter_context(run_server("mulgil", command, _SERVER_CORE))
     os.sched_setaffinity(0, {_LOAD_CORE})
-    requests = make_requests(instance, load_project(PROJECT).dictionary.entity.name)
+    requests = make_requests(instance)
     call = write_call([instance], load_project(PROJECT).dictionary.features)
     seen = asyncio.run(load(server, grpc_port, requests, call, minutes * 60, total))
     deadline = time.monotonic() + 30
@@ -218,8 +224,9 @@ def measure_log_cost(work: Path, bundle: Path, instance: dict[str, Any], rounds:
     """Return requests a second, and processor seconds a request, with and without the log."""
     cpu: dict[str, list[float]] = {"without": [], "with": []}
     rates: dict[str, list[float]] = {"without": [], "with": []}
-    script = work / "body.lua"
-    write_script(script, write_v1([instance]))
+    requests = make_requests(instance)
+    script = work / "mix.lua"
+    write_mixed_script(script, [requests[kind][0] for kind in mix_kinds() if kind in requests])
     with ExitStack() as stack:
         log = ["--log-url", stack.enter_context(run_sink(_LOAD_CORE))]
         servers = {
@@ -230,7 +237,9 @@ def measure_log_cost(work: Path, bundle: Path, instance: dict[str, Any], rounds:
         for number in range(rounds + 1):
             for name, server in servers.items():
                 before = server.cpu_seconds
-                done = run_wrk(server.url + _V1, script, connections=16, seconds=2, core=_LOAD_CORE)
+                done = run_wrk(
+                    *(server.url, script), connections=16, seconds=2, core=_LOAD_CORE, takes_errors=True
+                )
                 # What is still in the buffer is of these requests too.
                 deadline = time.monotonic() + 5
                 while name == "with" and _log_counts(server.url)["buffered"] and time.monotonic() < deadline:

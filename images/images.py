@@ -80,11 +80,21 @@ _NOT_FOR_SERVING = (
 )
 
 IMAGES = (
-    Image(("ingest-data",), ("data", "project"), (*_STEP, "components/ingest_data", "mulgil/preprocessing")),
+    Image(
+        ("ingest-data",),
+        ("data", "project"),
+        (*_STEP, "components/ingest_data", "mulgil/broken_rules.py", "mulgil/preprocessing"),
+    ),
     Image(
         ("validate-data",),
         ("project",),
-        (*_STEP, "components/validate_data", "mulgil/divergence.py"),
+        (
+            *_STEP,
+            "components/validate_data",
+            "mulgil/broken_rules.py",
+            "mulgil/divergence.py",
+            "mulgil/preprocessing",
+        ),
         project="components/validate_data",
         # tensorflow-data-validation wants pyfarmhash, which has no wheel.
         build_packages=("g++", "python3-dev"),

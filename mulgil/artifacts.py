@@ -686,7 +686,7 @@ class FamilyScore(Record):
     Attributes:
         family: Its name.
         loss: Mean over the folds: log loss, or of a number the mean squared error in squares of its standard
-            deviation; `None` where it was not compared.
+            deviation, of its quantile the pinball loss; `None` where it was not compared.
         standard_error: Of that mean.
         seconds: How long it took.
         reason: Why it was not compared.
@@ -780,7 +780,6 @@ class TrainingHistory(Record):
         trials: The settings that were tried, the declared ones first; empty where none were asked for.
         settings: Those of them that were taken.
         tuning_warning: Why their score is not to be trusted; empty where it may be.
-        fold_warning: Why nothing that was compared on folds is; empty where it may be.
         baseline_loss: Of training and of validation rows, where every row is told the training rows' shares
             or mean; `None` in a history of before it was measured.
         ladder: At which capacity the family overfits; `None` where that was not asked for.
@@ -789,8 +788,8 @@ class TrainingHistory(Record):
         selection: Which features were chosen; `None` where the model reads all.
         loss: Mean loss on the training rows in each epoch, dropout and penalty included. A model that is not
             fitted by epochs has one.
-        val_loss: Log loss, or of a number the mean squared error in squares of its standard deviation, on the
-            validation rows after each epoch.
+        val_loss: Log loss, or of a number the mean squared error in squares of its standard deviation, of its
+            quantile the pinball loss, on the validation rows after each epoch.
         best_epoch: The epoch, from 1, with the least `val_loss`; the final fit has as many.
         rows: Rows of the final fit, by split.
         parameters: Numbers that the model learned.
@@ -804,7 +803,6 @@ class TrainingHistory(Record):
     trials: tuple[TuningTrial, ...] = ()
     settings: dict[str, Any] = Field(default_factory=dict)
     tuning_warning: str = ""
-    fold_warning: str = ""
     baseline_loss: tuple[float, float] | None = None
     ladder: CapacityPath | None = None
     learning_curve: LearningCurve | None = None
@@ -1105,9 +1103,11 @@ class FoldAnswers(Record):
         repeat: Which division of the rows the fold is of, from 0.
         target: The truth, as the rows have it.
         predicted: Probabilities, or numbers in the target's unit.
+        fitted_rows: How many rows the model was fitted on.
     """
 
     repeat: int
+    fitted_rows: int
     target: tuple[Any, ...]
     predicted: tuple[Any, ...]
 

@@ -48,6 +48,7 @@ def make_bundle(
     from components.train_model.learners import Examples
     from components.train_model.network import NetworkBuilder
     from components.train_model.neural_network import FittedNetwork
+    from components.train_model.progress import LocalProgress
     from mulgil.preprocessing import TransformExecutor
 
     folder = load_project(project)
@@ -60,7 +61,7 @@ def make_bundle(
     examples = Examples(numbers, head.encode(rows))
     image = next((column.image for column in folder.dictionary.features if column.image), None)
     builder = NetworkBuilder(folder.project.training, image, folder.path)
-    fitted = fit_network(builder, head, examples, 1, Checkpoints(path.parent / "checkpoints"))
+    fitted = fit_network(builder, head, examples, 1, Checkpoints(LocalProgress(path.parent / "checkpoints")))
     if onnx is not None:
         from benchmarks.serving.onnx_network import write_onnx
 

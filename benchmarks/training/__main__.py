@@ -9,7 +9,8 @@ is the median epoch of plain `model.fit` over ours, `streamed_vs_memory` over th
 likewise; above 1 is faster. The first epoch of each fit, in which graphs are traced, is told apart.
 
 `memory`: the step `train_model` in a process of its own, from Parquet files of 22 columns to the bundle, with
-one epoch to look and one to fit. `peak_gb_…` is the most memory that it had.
+one epoch to look and one to fit, and then the step `evaluate_model`, of a fifth as many test rows besides.
+`peak_gb_…` and `evaluate_peak_gb_…` are the most memory that they had.
 """
 
 from __future__ import annotations
@@ -18,7 +19,6 @@ import argparse
 import json
 import os
 import platform
-import shutil
 import statistics
 import subprocess
 import sys
@@ -36,14 +36,15 @@ from benchmarks.data.table import DICTIONARY, PROJECT, make_rows
 from benchmarks.learning_steps import refer_to_features
 from mulgil.artifacts import DATASET_MANIFEST, DatasetManifest, write_text
 from mulgil.contract import load_project
+from mulgil.errors import GateRejectedError
 from mulgil.home import SOURCE_ROOT
 
 RESULTS = Path(__file__).parent.parent / "results" / "training.json"
 
 ARMS = ("ours", "plain", "streamed", "plain_one_call")
 _AT_ONCE = 500_000
-# Rows of each split; the step reads no test rows.
-_SHARES = {"train": 0.8, "validation": 0.2}
+# Rows of each split; those of the test are read by the evaluation alone, and counted besides.
+_SHARES = {"train": 0.8, "validation": 0.2, "test": 0.2}
 _TRAINING = "training: {batch_size: 4096, max_epochs: 1, patience: 1}\n"
 
 Part = dict[str, Any]
@@ -130,18 +131,22 @@ def _measure_memory(arguments: argparse.Namespace) -> Part:
     samples: dict[str, Any] = {}
     for rows in sorted(arguments.many_rows):
         with tempfile.TemporaryDirectory() as work:
-            sample = _train(Path(work), rows)
-        samples[_short(rows)] = sample
-        print(
-            f"{rows:>12,} rows: at most {sample['peak_gb']:.2f} GB, {sample['cpu_seconds']:.0f} s of CPU, "
-            f"{sample['seconds']:.0f} s",
-            flush=True,
-        )
-    figures = {f"peak_gb_{rows}": sample["peak_gb"] for rows, sample in samples.items()}
+            samples[_short(rows)] = _train_and_judge(Path(work), rows)
+        for step, sample in samples[_short(rows)].items():
+            print(
+                f"{rows:>12,} rows, {step}: at most {sample['peak_gb']:.2f} GB, "
+                f"{sample['cpu_seconds']:.0f} s of CPU, {sample['seconds']:.0f} s",
+                flush=True,
+            )
+    figures = {
+        f"{prefix}peak_gb_{rows}": of_rows[step]["peak_gb"]
+        for rows, of_rows in samples.items()
+        for step, prefix in (("train_model", ""), ("evaluate_model", "evaluate_"))
+    }
     return {"samples": samples, "figures": figures}
 
 
-def _train(work: Path, rows: int) -> dict[str, Any]:
+def _train_and_judge(work: Path, rows: int) -> dict[str, Any]:
     project = work / "project"
     project.mkdir()
     (project / "project.yaml").write_text(PROJECT + _TRAINING, encoding="utf-8")
@@ -159,36 +164,51 @@ def _train(work: Path, rows: int) -> dict[str, Any]:
         fingerprint="0" * 64,
         dictionary_fingerprint=folder.dictionary.fingerprint,
         source="generated",
-        rows_read=rows,
+        rows_read=sum(of_split.values()),
         rows=of_split,
         rows_quarantined=0,
         rows_deduplicated=0,
     ).write(work / "rows" / DATASET_MANIFEST)
     refer_to_features(folder).write(work / "feature_service.json")
-    paths = {
-        "project-path": project,
-        "training-rows-path": work / "rows",
-        "feature-service-path": work / "feature_service.json",
-        "bundle-path": work / "bundle",
-        "history-path": work / "history.json",
-    }
+    read = {"project-path": project, "training-rows-path": work / "rows", "bundle-path": work / "bundle"}
+    trained = _run_step(
+        "train_model",
+        work,
+        read
+        | {
+            "feature-service-path": work / "feature_service.json",
+            "history-path": work / "history.json",
+        },
+    )
+    judged = _run_step(
+        "evaluate_model",
+        work,
+        read | {"evaluation-path": work / "evaluation.json", "verdict-path": work / "verdict.json"},
+        # A gate may say no to one epoch.
+        accepted=(0, GateRejectedError.exit_code),
+    )
+    history = json.loads((work / "history.json").read_text(encoding="utf-8"))["val_loss"]
+    return {"train_model": trained | {"history": history}, "evaluate_model": judged}
+
+
+def _run_step(
+    component: str, work: Path, paths: dict[str, Path], accepted: Sequence[int] = (0,)
+) -> dict[str, Any]:
     flags = [word for name, path in paths.items() for word in (f"--{name}", str(path))]
     started = time.perf_counter()
     process = subprocess.Popen(
-        [sys.executable, "-m", "components.train_model", *flags],
+        [sys.executable, "-m", f"components.{component}", *flags],
         cwd=SOURCE_ROOT,
         env={**os.environ, "PYTHONPATH": str(SOURCE_ROOT), "MULGIL_HOME": str(work / "home")},
     )
     _, status, usage = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode:
-        raise SystemExit(f"train_model ended with {process.returncode}")
-    shutil.rmtree(work / "rows")
+    if process.returncode not in accepted:
+        raise SystemExit(f"{component} ended with {process.returncode}")
     return {
         "peak_gb": usage.ru_maxrss * 1024 / 1e9,
         "cpu_seconds": usage.ru_utime + usage.ru_stime,
         "seconds": time.perf_counter() - started,
-        "history": json.loads((work / "history.json").read_text(encoding="utf-8"))["val_loss"],
     }
 
 

@@ -26,6 +26,7 @@ from components.train_model.checkpoints import Checkpoints  # noqa: E402
 from components.train_model.heads import Head  # noqa: E402
 from components.train_model.learners import Examples  # noqa: E402
 from components.train_model.network import NetworkBuilder  # noqa: E402
+from components.train_model.progress import LocalProgress  # noqa: E402
 from components.train_model.stored_examples import StoredExamples, count_shard_rows  # noqa: E402
 from mulgil.contract import Task  # noqa: E402
 from mulgil.contract.learning import Training  # noqa: E402
@@ -55,7 +56,7 @@ def _fit_ours(examples: Examples | StoredExamples, training: Training, folder: P
     try:
         builder = NetworkBuilder(training, None, folder)
         # A folder of its own each time, or the next would find its checkpoint.
-        checkpoints = Checkpoints(folder / f"{time.monotonic_ns()}")
+        checkpoints = Checkpoints(LocalProgress(folder / f"{time.monotonic_ns()}"))
         fitting.fit_network(builder, HEAD, examples, training.max_epochs, checkpoints)
     finally:
         fitting._Progress = progress  # type: ignore[misc]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from components.evaluate_model import PROJECT_SECTIONS
@@ -44,12 +45,18 @@ from mulgil.contract.learning import CALLED_METRICS, TASK_FORMS
 from mulgil.contract.specifications import specify_preprocessing
 from mulgil.errors import InputError, describe
 from mulgil.preprocessing.rows import TrainingRows, read_manifest
-from mulgil.preprocessing.stored_rows import count_numbers, count_rows_in_memory, read_some
+from mulgil.preprocessing.stored_rows import (
+    count_numbers,
+    count_rows,
+    count_rows_in_memory,
+    read_some,
+)
 
 GATE = "evaluate_model"
 
-# Of each split's rows, with their numbers in float32, drawn by lot where there are more. Of so many rows of
-# 20 numbers, a share is known within 0.1 %; what is computed of them takes many times the memory.
+# Of the test rows, and of those of train and validation together, with their numbers in float32, drawn by lot
+# where there are more. Of so many rows of 20 numbers, a share is known within 0.1 %; what is computed of them
+# takes many times the memory.
 _MEGABYTES = 64
 
 # Who is measured: the candidate, shares or means, a linear model, and the version that serves now.
@@ -85,17 +92,20 @@ def evaluate_model(
     _check_same_rows(bundle, read_manifest(training_rows_path))
     _check_same_task(bundle, project)
     dictionary = read_dictionary(bundle_path)
-    train, validation, test = (_read(training_rows_path, split, dictionary) for split in SPLITS)
+    fitted_on, judged_by = SPLITS[:2], SPLITS[2:]
+    train, validation = _read(training_rows_path, fitted_on, dictionary)
+    [test] = _read(training_rows_path, judged_by, dictionary)
     fitted = train.joined(validation)
 
     task = Task(bundle.task)
     form = AnswerForm.of(task, dictionary)
     champion = ask_champion(bundle.name, bundle.fingerprint, dictionary, test)
     ask = open_model(bundle_path, bundle, form.width)
+    quantile = project.judged_quantile
     predicted = {
         MODEL: ask(test.tensors),
-        BASELINE: predict_prior(task, fitted, test),
-        REFERENCE: predict_linear_model(task, specify_preprocessing(dictionary), fitted, test),
+        BASELINE: predict_prior(task, fitted, test, quantile),
+        REFERENCE: predict_linear_model(task, specify_preprocessing(dictionary), fitted, test, quantile),
     }
     if champion.predicted is not None:
         predicted[CHAMPION] = champion.predicted
@@ -121,6 +131,7 @@ def evaluate_model(
                 test.target,
                 scores_for(metric, predicted, threshold)[model],
                 project.gates.confidence,
+                project.gates.pinball_quantile,
             )
             for metric, measured in of_model.items()
         }
@@ -170,12 +181,18 @@ def evaluate_model(
     return verdict
 
 
-def _read(training_rows_path: Path, split: str, dictionary: DataDictionary) -> TrainingRows:
+def _read(training_rows_path: Path, splits: Sequence[str], dictionary: DataDictionary) -> list[TrainingRows]:
+    """Read splits, of which all together are no more than there may be, each with its share of that."""
     most_rows = count_rows_in_memory(count_numbers(dictionary), _MEGABYTES)
-    rows, of = read_some(training_rows_path, split, dictionary, most_rows)
-    if len(rows) < of:
-        print(f"{len(rows)} of {of} rows of {split} are looked at, drawn by lot")
-    return rows
+    share = most_rows / max(1, sum(count_rows(training_rows_path, split) for split in splits))
+    found = []
+    for split in splits:
+        most_of_split = max(1, int(share * count_rows(training_rows_path, split)))
+        rows, of = read_some(training_rows_path, split, dictionary, most_of_split)
+        if len(rows) < of:
+            print(f"{len(rows)} of {of} rows of {split} are looked at, drawn by lot")
+        found.append(rows)
+    return found
 
 
 def _evaluate(

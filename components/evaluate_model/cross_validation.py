@@ -47,6 +47,7 @@ def score_folds(
     """
     repeats = 1 + max(fold.repeat for fold in answers.folds)
     folds = len(answers.folds) // repeats
+    share = float(np.mean([len(fold.target) / fold.fitted_rows for fold in answers.folds]))
     values: dict[Metric, list[float]] = {metric: [] for metric in metrics}
     for fold in answers.folds:
         target, predicted = np.array(fold.target), np.array(fold.predicted, np.float64)
@@ -61,7 +62,7 @@ def score_folds(
         repeats=repeats,
         rows=answers.rows,
         metrics={
-            metric.value: summarise_folds(metric, of_folds, folds, confidence)
+            metric.value: summarise_folds(metric, of_folds, share, confidence)
             for metric, of_folds in values.items()
             if len(of_folds) > 1
         },
@@ -69,21 +70,20 @@ def score_folds(
 
 
 def summarise_folds(
-    metric: Metric, values: Sequence[float], folds: int, confidence: float
+    metric: Metric, values: Sequence[float], share: float, confidence: float
 ) -> CrossValidatedMetric:
     """Compute mean, spread and interval of a metric over folds.
 
-    The variance of the mean is that of the values times 1 / values + 1 / (folds - 1), the latter being the
-    rows held out over those fitted on.
+    The variance of the mean is that of the values times 1 / values + share.
 
     Args:
         metric: Which; it is at most 1 where more is better, and at least 0 where less is.
         values: Of all folds of all repeats, at least two.
-        folds: Of one repeat.
+        share: Rows held out over those fitted on, of a fold.
         confidence: Of the interval.
     """
     mean, deviation = float(np.mean(values)), float(np.std(values, ddof=1))
-    error = deviation * np.sqrt(1 / len(values) + 1 / (folds - 1))
+    error = deviation * np.sqrt(1 / len(values) + share)
     margin = float(error * t.ppf((1 + confidence) / 2, len(values) - 1))
     low, high = mean - margin, mean + margin
     return CrossValidatedMetric(

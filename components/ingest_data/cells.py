@@ -17,13 +17,17 @@ ReadCell = Callable[[Column, Any], Value]
 def read_typed_cell(column: Column, cell: Any) -> Value:
     """Read a cell of a typed table; `None` is missing, and so is empty text where the column is no text.
 
-    A number or a truth may be written as text, as columns are that something without types has written.
+    A number or a truth may be written as text, as columns are that something without types has written, and a
+    text as a whole number.
 
     Raises:
         ValueMismatchError: It is not of the column's type. The domain is not checked.
     """
     if isinstance(cell, str) and column.type is not ColumnType.TEXT:
         return _read(column, cell, read_text) if cell.strip() else None
+    if column.type is ColumnType.TEXT and isinstance(cell, int) and not isinstance(cell, bool):
+        # An identifier of more digits than a float, or a request's JSON, tells apart.
+        cell = str(cell)
     return _read(column, cell, read_json)
 
 

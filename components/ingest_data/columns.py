@@ -137,6 +137,9 @@ def _cast(kind: ColumnType, cells: pa.Array) -> pa.Array | None:
             pc.less_equal(pc.abs(numbers), float(GREATEST_WHOLE)), pc.equal(pc.floor(numbers), numbers)
         )
         return pc.cast(pc.if_else(is_whole, numbers, pa.scalar(None, pa.float64())), pa.int64())
+    if kind is ColumnType.TEXT and pa.types.is_integer(found):
+        # An identifier of more digits than a float, or JSON, tells apart.
+        return pc.cast(cells, pa.string())
     if kind is ColumnType.BOOLEAN and pa.types.is_boolean(found):
         return cells
     if kind is ColumnType.TIMESTAMP and pa.types.is_timestamp(found):

@@ -64,7 +64,7 @@ def ingest_data(
             location = table.location
             with quarantine_at(quarantine_path) as quarantine, store.written(Path(scratch)):
                 rows_read = read_rows(table, folder, store, quarantine)
-        first = store.find_first()
+        first = store.find_first(keeps_repeated=folder.project.source.repeated_rows == "keep")
         places = _split(store, first, folder, quarantine, quarantine_path)
         past = look_back(store, first, folder.dictionary, Path(scratch))
         cut = tell_cut_past(store, folder.dictionary, taken.first_day) if taken and taken.older else None

@@ -41,8 +41,8 @@ class RowStore:
     def __init__(self, dictionary: DataDictionary) -> None:
         self._files: list[Path] = []
         self._dictionary = dictionary
-        has_images = any(column.image for column in dictionary.kept)
-        of_cells = max(_LEAST_ROWS, _GROUP_CELLS // max(1, len(dictionary.kept)))
+        has_images = any(column.image for column in dictionary.ingested)
+        of_cells = max(_LEAST_ROWS, _GROUP_CELLS // max(1, len(dictionary.ingested)))
         self._group_rows = _GROUP_IMAGES if has_images else min(_GROUP_ROWS, of_cells)
         self._identities: list[Identities] = []
         self._targets: list[pa.RecordBatch] = []
@@ -86,12 +86,14 @@ class RowStore:
             with pq.ParquetFile(folder / _KEYS) as file:
                 self._keys += file.read().column(0).chunks
 
-    def find_first(self) -> Places:
-        """Return the places of the rows that repeat no earlier one."""
+    def find_first(self, *, keeps_repeated: bool = False) -> Places:
+        """Return the places of the rows that repeat no earlier one; of all, where those are kept, too."""
         if not self._identities:
             return np.empty(0, dtype=np.int64)
         identities = np.concatenate(self._identities)
         self._identities.clear()
+        if keeps_repeated:
+            return np.arange(len(identities))
         return np.flatnonzero(~find_repetitions(identities))
 
     def split_keys_of(self, places: Places) -> SplitKeys:
@@ -178,4 +180,4 @@ def _join(batches: Sequence[pa.RecordBatch]) -> pa.RecordBatch:
 
 def schema_of(dictionary: DataDictionary) -> pa.Schema:
     """Return the columns of the dataset's files."""
-    return pa.schema([pa.field(column.name, ARROW_TYPES[column.type]) for column in dictionary.kept])
+    return pa.schema([pa.field(column.name, ARROW_TYPES[column.type]) for column in dictionary.ingested])

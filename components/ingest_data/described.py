@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from components.ingest_data.columns import ReadColumn, read_column
+from components.ingest_data.columns import ARROW_TYPES, ReadColumn, read_column
 from components.ingest_data.images import gather_pixels
 from components.ingest_data.joining import join_tables
+from components.ingest_data.looking_back import look_back_at_once
 from components.ingest_data.rows import derive
 from components.ingest_data.sources import describe_source, find_source, read_source
 from components.ingest_data.spans import open_spans
@@ -18,6 +19,7 @@ from components.ingest_data.structure import check_structure
 from components.ingest_data.table import Batch, Cells, RawTable
 from mulgil.contract import ColumnRole, ProjectFolder
 from mulgil.contract.sources import is_in_spans
+from mulgil.preprocessing.rows import derive_array
 
 
 @dataclass(frozen=True)
@@ -71,14 +73,13 @@ def read_described(folder: ProjectFolder, scratch: Path) -> DescribedTable:
     beginning = next(table.batches)
     check_structure(table, beginning, dictionary, describe_source(folder.project.source))
     place_of = {name: at for at, name in enumerate(table.header)}
-    # An entity's past, and what is derived of it, is made of all rows, which are not here at once.
     past = {column.name for column in dictionary.aggregates}
-    derived = [
-        (column, column.expression)
-        for column in dictionary.columns
-        if column.expression is not None and not column.expression.columns & past
-    ]
-    operands = {name for _, expression in derived if expression is not None for name in expression.columns}
+    derived = [(column, column.expression) for column in dictionary.columns if column.expression is not None]
+    # An entity's past, and what is derived of it, is made of all rows, which are not here at once.
+    late = [(column, expression) for column, expression in derived if expression.columns & past]
+    derived = [one for one in derived if one not in late]
+    operands = {name for _, expression in derived for name in expression.columns}
+    operands |= dictionary.ruled
     parts: dict[str, list[pa.Array]] = {}
 
     def read(batch: Batch) -> None:
@@ -94,7 +95,6 @@ def read_described(folder: ProjectFolder, scratch: Path) -> DescribedTable:
             else:
                 parts.setdefault(column.name, []).append(_as_it_is(cells))
         for column, expression in derived:
-            assert expression is not None
             columns[column.name] = derive(column, expression, columns, len(batch.numbers))
         for name, found in columns.items():
             parts.setdefault(name, []).append(found.values)
@@ -103,6 +103,13 @@ def read_described(folder: ProjectFolder, scratch: Path) -> DescribedTable:
     for batch in table.batches:
         read(batch)
     columns = {name: pa.chunked_array(arrays) for name, arrays in parts.items()}
+    columns |= look_back_at_once(columns, dictionary)
+    # Of an entity or a time that ingestion makes there is no past here.
+    for column, expression in late:
+        if not expression.columns <= columns.keys():
+            continue
+        values = derive_array(expression, columns, len(next(iter(columns.values()))))
+        columns[column.name] = pa.chunked_array([values.cast(ARROW_TYPES[column.type])])
     return DescribedTable(columns, newest_span, rows - rows_before if newest_span else 0)
 
 

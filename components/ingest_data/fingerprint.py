@@ -19,7 +19,7 @@ class RowsFingerprint:
     """
 
     def __init__(self, dictionary: DataDictionary) -> None:
-        self._columns = dictionary.kept
+        self._columns = dictionary.ingested
         self._digests: dict[tuple[str, str, int], hashlib._Hash] = {}
 
     def add(self, split: str, rows: pa.RecordBatch) -> None:

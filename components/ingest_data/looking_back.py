@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+import functools
+from collections.abc import Iterator, Mapping
 from datetime import UTC, date, datetime
 from pathlib import Path
 
@@ -53,7 +54,7 @@ def look_back(
         part.unlink()
         created = rows[_CREATED].to_numpy() if _CREATED in rows.column_names else None
         history = History(
-            entity=rows[_ENTITY].combine_chunks().dictionary_encode().indices.to_numpy().astype(np.int64),
+            entity=_codes(rows[_ENTITY]),
             time=rows[_TIME].to_numpy(),
             created=created,
             values={name: rows[name].to_numpy() for name in taken},
@@ -63,6 +64,43 @@ def look_back(
         for number, name in enumerate(aggregates):
             found[number, places] = numbers[name]
     return dict(zip(aggregates, found, strict=True))
+
+
+def look_back_at_once(
+    columns: Mapping[str, pa.ChunkedArray], dictionary: DataDictionary
+) -> dict[str, pa.ChunkedArray]:
+    """Compute the dictionary's aggregates for the rows of a table in memory, repetitions counted, too.
+
+    Args:
+        columns: The table; it need not have an entity or a time where ingestion makes them.
+        dictionary: What is computed.
+
+    Returns:
+        By column a number for each row, null where its past has none or nobody can say whose it is or when.
+    """
+    aggregates = {c.name: c.aggregate for c in dictionary.aggregates if c.aggregate is not None}
+    entity, time = dictionary.entity.name, dictionary.event_timestamp.name
+    if not aggregates or entity not in columns or time not in columns:
+        return {}
+    created = dictionary.created_timestamp
+    keys = [entity, time] + ([] if created is None else [created.name])
+    taken = sorted({one.of for one in aggregates.values() if one.of is not None})
+    rows = pa.table({name: columns[name] for name in {*keys, *taken}})
+    is_known = functools.reduce(pc.and_, [pc.is_valid(rows[name]) for name in keys])
+    known = rows.filter(is_known).combine_chunks()
+    history = History(
+        entity=_codes(known[entity]),
+        time=known[time].cast(pa.int64()).to_numpy(),
+        created=None if created is None else known[created.name].cast(pa.int64()).to_numpy(),
+        values={name: _numbers(known[name]).to_numpy() for name in taken},
+    )
+    places = np.flatnonzero(is_known.to_numpy())
+    found = {}
+    for name, numbers in aggregate_past(history, aggregates).items():
+        every = np.full(len(rows), np.nan)
+        every[places] = numbers
+        found[name] = pa.chunked_array([pa.array(every, from_pandas=True)])
+    return found
 
 
 def tell_cut_past(store: RowStore, dictionary: DataDictionary, first_day: date | None) -> str | None:
@@ -123,7 +161,12 @@ def _write_parts(
     yield from (paths[part] for part in sorted(writers))
 
 
-def _numbers(column: pa.Array) -> pa.Array:
+def _codes(entity: pa.ChunkedArray) -> npt.NDArray[np.int64]:
+    codes: npt.NDArray[np.int64] = entity.combine_chunks().dictionary_encode().indices.to_numpy()
+    return codes.astype(np.int64)
+
+
+def _numbers(column: pa.Array | pa.ChunkedArray) -> pa.Array | pa.ChunkedArray:
     """Return float64, NaN where missing, which Parquet gives back without a copy of another type."""
     if pa.types.is_boolean(column.type):
         column = column.cast(pa.int8())

@@ -17,18 +17,19 @@ from components.ingest_data.columns import ARROW_TYPES, ReadColumn, read_column
 from components.ingest_data.identity import Identities, identify_rows
 from components.ingest_data.table import Batch, Cells, FileOfRows
 from mulgil.artifacts import SPLITS
+from mulgil.broken_rules import find_broken, tell_values
 from mulgil.contract.dictionary import (
     Column,
     ColumnRole,
     ColumnType,
     DataDictionary,
     MissingPolicy,
-    ViolationPolicy,
 )
 from mulgil.contract.expressions import Expression
 from mulgil.contract.sources import Split
 from mulgil.contract.spans import ROWS_OF_SPAN, Span
 from mulgil.contract.values import ValueMismatchError, check_domain, read_json
+from mulgil.contract.violations import ViolationPolicy
 from mulgil.errors import InputError, describe
 from mulgil.preprocessing.rows import derive_array
 
@@ -136,6 +137,7 @@ class RowReader:
             if column.role in _KEYS or (column.missing is MissingPolicy.REJECT and column.aggregate is None)
         }
         operands = {name for _, expression in self._derived for name in expression.columns}
+        operands |= dictionary.ruled
         self._key = find_split_key(dictionary, split)
         self._is_predefined = split.kind == "predefined"
         if self._key is not None:
@@ -148,7 +150,9 @@ class RowReader:
         self._bounded = [c for c in dictionary.kept if c.on_violation is ViolationPolicy.QUARANTINE]
         self._header = tuple(header)
         self._read_cell = read_cell
-        self._kept = dictionary.kept
+        self._ingested = dictionary.ingested
+        self._dictionary = dictionary
+        self._rules = [rule for rule in dictionary.rules if rule.on_violation is ViolationPolicy.QUARANTINE]
         self._event_timestamp = dictionary.event_timestamp
         self._latest = now + _AHEAD
 
@@ -168,6 +172,7 @@ class RowReader:
         if self._key is not None and self._is_predefined:
             _refuse_unknown_splits(self._key, columns[self._key.name])
         mistakes = self._collect_mistakes(columns)
+        self._refuse_broken_rules(columns, mistakes, len(batch.numbers))
         is_right = np.ones(len(batch.numbers), dtype=bool)
         is_right[list(mistakes)] = False
         mask = pa.array(is_right)
@@ -175,9 +180,9 @@ class RowReader:
         # The same on another day is no repetition, where nothing but the span tells the day.
         read += [columns[column.name].values for column in self._generated if column.generated == "span"]
         unread = [_as_words(batch.columns[at]) for at in self._unread]
-        arrays = [columns[column.name].values.filter(mask) for column in self._kept]
+        arrays = [columns[column.name].values.filter(mask) for column in self._ingested]
         return ReadRows(
-            rows=pa.RecordBatch.from_arrays(arrays, names=[column.name for column in self._kept]),
+            rows=pa.RecordBatch.from_arrays(arrays, names=[column.name for column in self._ingested]),
             identities=identify_rows([*read, *unread])[is_right],
             keys=None if self._key is None else columns[self._key.name].values.filter(mask),
             quarantined=self._set_aside(batch, mistakes),
@@ -216,6 +221,22 @@ class RowReader:
             for place, mistake in wrong.items():
                 found.setdefault(place, []).append(mistake)
         return found
+
+    def _refuse_broken_rules(
+        self, columns: Mapping[str, ReadColumn], mistakes: dict[int, list[Mistake]], rows: int
+    ) -> None:
+        """Add the rows that break a rule, and are right but for that."""
+        is_right = np.ones(rows, dtype=bool)
+        is_right[list(mistakes)] = False
+        for rule in self._rules:
+            values = {name: columns[name].values for name in rule.columns}
+            _, is_broken = find_broken(rule, values, rows)
+            for place in np.flatnonzero(is_broken & is_right).tolist():
+                received = tell_values(
+                    self._dictionary, {name: cells[place].as_py() for name, cells in values.items()}
+                )
+                names = " and ".join(sorted(rule.columns))
+                mistakes.setdefault(place, []).append(Mistake(names, rule.text, received))
 
     def _set_aside(self, batch: Batch, mistakes: Mapping[int, list[Mistake]]) -> tuple[QuarantinedRow, ...]:
         rows = [

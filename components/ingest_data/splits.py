@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 from sklearn.model_selection import train_test_split
 
 from components.ingest_data.identity import hash_cells
+from components.ingest_data.label_splits import draw_by_labels, has_rare_sets, require_labels
 from components.ingest_data.strata import Strata, find_strata
 from mulgil.artifacts import SPLITS
 from mulgil.contract import Column
@@ -54,8 +55,15 @@ def assign_rows(keys: SplitKeys, targets: Sequence[Column], split: Split) -> dic
         InputError: There are too few rows, or too few different ones, for such a split.
     """
     strata = find_strata(targets, keys.targets, split)
+    has_labels = len(targets) > 1 and not targets[0].type.is_numeric
     if keys.key is None:
-        return split_rows(strata.of_rows, split, are_classes=strata.are_classes)
+        if has_labels and split.kind == "stratified" and has_rare_sets(keys.targets, split):
+            places = draw_by_labels(keys.targets, split)
+        else:
+            places = split_rows(strata.of_rows, split, are_classes=strata.are_classes)
+        if has_labels:
+            require_labels(targets, keys.targets, places)
+        return places
     _require_variety(_count(strata.of_rows)[2], are_classes=strata.are_classes)
     places = _ASSIGN[split.kind](keys.key, split)
     empty = [name for name, part in places.items() if not len(part)]
@@ -70,6 +78,8 @@ def assign_rows(keys: SplitKeys, targets: Sequence[Column], split: Split) -> dic
             )
         )
     _require_classes(strata, places, split)
+    if has_labels:
+        require_labels(targets, keys.targets, places)
     return places
 
 

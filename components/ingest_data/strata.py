@@ -15,8 +15,6 @@ from mulgil.errors import InputError, describe
 
 # Deciles follow a number's distribution closely; more would be finer than a split of few rows can keep.
 _MOST_BINS = 10
-# A rarer set of labels cannot be kept in three splits; such rows are pooled. Chosen by eye.
-_LEAST_ROWS_OF_A_SET = 10
 
 
 @dataclass(frozen=True)
@@ -49,21 +47,12 @@ def find_strata(columns: Sequence[Column], targets: Sequence[pa.Array], split: S
         return Strata(_bin(targets[0], split), are_classes=False)
     if len(columns) == 1:
         return Strata(targets[0], are_classes=True)
-    return Strata(_pool(targets), are_classes=False)
+    return Strata(_join_labels(targets), are_classes=False)
 
 
-def _pool(targets: Sequence[pa.Array]) -> pa.Array:
-    """Return each row's set of labels; rare sets are one."""
-    marks = [pc.if_else(target, "1", "0") for target in targets]
-    sets = pc.binary_join_element_wise(*marks, "")
-    counts = {str(entry["values"]): int(entry["counts"]) for entry in pc.value_counts(sets).to_pylist()}
-    rare = [labels for labels, rows in counts.items() if rows < _LEAST_ROWS_OF_A_SET]
-    if not rare:
-        return sets
-    # A pool too small to be kept joins the commonest set.
-    is_small = sum(counts[labels] for labels in rare) < _LEAST_ROWS_OF_A_SET and len(rare) < len(counts)
-    pool = max(counts, key=lambda labels: counts[labels]) if is_small else "others"
-    return pc.if_else(pc.is_in(sets, value_set=pa.array(rare)), pool, sets)
+def _join_labels(targets: Sequence[pa.Array]) -> pa.Array:
+    """Return each row's set of labels."""
+    return pc.binary_join_element_wise(*(pc.if_else(target, "1", "0") for target in targets), "")
 
 
 def _refuse_constant(column: Column, values: pa.Array) -> None:

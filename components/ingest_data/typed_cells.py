@@ -23,7 +23,9 @@ def plain(cell: Any) -> Any:
     if isinstance(cell, uuid.UUID):
         return str(cell)
     if isinstance(cell, Decimal):
-        return float(cell)
+        exponent = cell.as_tuple().exponent
+        # A whole number keeps all its digits: a database's NUMERIC(20) may be an identifier.
+        return int(cell) if isinstance(exponent, int) and exponent >= 0 else float(cell)
     if isinstance(cell, date) and not isinstance(cell, datetime):
         return datetime(cell.year, cell.month, cell.day, tzinfo=UTC)
     return cell

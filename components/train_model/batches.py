@@ -58,8 +58,7 @@ def _order_stored(
             start = group * _SHUFFLED_SHARDS
             # In the order of the disk, so that what is learned does not depend on what is read together.
             paths = tf.gather(shards, tf.sort(order[start : start + _SHUFFLED_SHARDS]))
-            content = tf.strings.reduce_join(tf.map_fn(tf.io.read_file, paths))
-            records = tf.reshape(tf.io.decode_raw(content, tf.float32), [-1, record])
+            records = tf.reshape(_read(paths), [-1, record])
             places = tf.range(tf.shape(records, tf.int64)[0])
             return records, shuffle(places, training.seed, epoch, group)
 
@@ -78,6 +77,24 @@ def _order_stored(
         return _batch(places, training.batch_size).map(take)
 
     return tf.data.Dataset.range(first, epochs).flat_map(list_groups).prefetch(1).flat_map(divide)
+
+
+def _read(paths: tf.Tensor) -> tf.Tensor:
+    """Return the numbers of some files, one file's after the other's.
+
+    One file at a time: all of them as text and then as numbers would be in memory three times at once.
+    """
+    count = tf.size(paths)
+
+    def add(place: tf.Tensor, parts: tf.TensorArray) -> tuple[tf.Tensor, tf.TensorArray]:
+        numbers = tf.io.decode_raw(tf.io.read_file(paths[place]), tf.float32)
+        return place + 1, parts.write(place, numbers)
+
+    parts = tf.TensorArray(tf.float32, size=count, element_shape=[None], infer_shape=False)
+    _, parts = tf.while_loop(
+        lambda place, _: place < count, add, (tf.constant(0), parts), parallel_iterations=1
+    )
+    return parts.concat()
 
 
 def _batch(places: tf.Tensor, rows: int) -> tf.data.Dataset:

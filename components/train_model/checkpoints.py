@@ -1,4 +1,4 @@
-"""How far a fit has come, on the disk: what is killed goes on from there, and ends as if it never had been.
+"""How far a fit has come: what is killed goes on from there, and ends as if it never had been.
 
 A checkpoint is found by what is fitted: the settings, the project's code, the rows and the versions. So a
 step that is started again finds its own, and one that differs in anything starts anew.
@@ -6,25 +6,21 @@ step that is started again finds its own, and one that differs in anything start
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
-import os
 import time
-import uuid
 import zipfile
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from components.train_model.progress import ProgressPlace
+
 # Shorter fits leave none. Chosen by eye: what is lost at most, and far more than writing takes.
 _EVERY_SECONDS = 10.0
-# What a run that was given up left behind.
-_KEPT_SECONDS = 7 * 24 * 3600.0
 
 
 @dataclass(frozen=True)
@@ -47,13 +43,17 @@ class FitState:
 
 @dataclass
 class Checkpoint:
-    """One fit's place on the disk.
+    """One fit's place.
 
     Attributes:
-        path: The file; there need not be one.
+        place: Where checkpoints are.
+        name: Its own; there need not be one.
+        is_there: Whether this training found it, or left it.
     """
 
-    path: Path
+    place: ProgressPlace
+    name: str
+    is_there: bool = False
     _saved_at: float = field(default_factory=time.monotonic)
 
     @property
@@ -62,29 +62,28 @@ class Checkpoint:
         return time.monotonic() - self._saved_at >= _EVERY_SECONDS
 
     def save(self, state: FitState) -> None:
-        """Write a state, whole or not at all; a disk that takes none costs the checkpoint, not the fit."""
+        """Leave a state."""
         self._saved_at = time.monotonic()
-        staged = self.path.with_name(f".{uuid.uuid4().hex}")
-        try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            with staged.open("wb") as file:
-                arrays = {f"variable_{place}": value for place, value in enumerate(state.variables)}
-                np.savez(file, logs=np.array(json.dumps(state.logs)), **arrays)
-            staged.replace(self.path)
-        except OSError as exc:
-            print(f"No checkpoint can be kept at {self.path.parent}: {exc.strerror}")
-            with contextlib.suppress(OSError):
-                staged.unlink(missing_ok=True)
+        self.is_there = True
+        arrays = {f"variable_{place}": value for place, value in enumerate(state.variables)}
+        self.place.keep(
+            self.name, lambda file: np.savez(file, logs=np.array(json.dumps(state.logs)), **arrays)
+        )
 
     def load(self) -> FitState | None:
         """Read the state; `None` where there is none, or it cannot be read."""
+        found = self.place.read(self.name)
+        self.is_there = found is not None
+        if found is None:
+            return None
         try:
-            # Opened here, as numpy leaves what is no archive open.
-            with self.path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
+            # Opened before, as numpy leaves what is no archive open.
+            with found, np.load(found, allow_pickle=False) as file:
                 logs = json.loads(str(file["logs"]))
-                return FitState(logs, [file[f"variable_{place}"] for place in range(len(file.files) - 1)])
+                variables = [file[f"variable_{place}"] for place in range(len(file.files) - 1)]
         except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
             return None
+        return FitState(logs, variables)
 
 
 @dataclass
@@ -92,10 +91,10 @@ class Checkpoints:
     """Where the fits of one training leave theirs.
 
     Attributes:
-        folder: Of all trainings on this machine.
+        place: Of all trainings on this platform.
     """
 
-    folder: Path
+    place: ProgressPlace
     _used: list[Checkpoint] = field(default_factory=list)
 
     def find(self, *parts: object) -> Checkpoint:
@@ -111,25 +110,21 @@ class Checkpoints:
                 digest.update(np.ascontiguousarray(part).data)
             else:
                 digest.update(json.dumps(part, sort_keys=True).encode())
-        checkpoint = Checkpoint(self.folder / f"{digest.hexdigest()[:32]}.npz")
+        checkpoint = Checkpoint(self.place, f"{digest.hexdigest()[:32]}.npz")
         self._used.append(checkpoint)
         return checkpoint
 
     @property
-    def used(self) -> list[Path]:
-        """The files of the fits so far; some of them left none."""
-        return [checkpoint.path for checkpoint in self._used]
+    def used(self) -> list[str]:
+        """The names of those that there are of the fits so far."""
+        return [checkpoint.name for checkpoint in self._used if checkpoint.is_there]
 
-    def adopt(self, paths: Iterable[Path]) -> None:
-        """Take over files that another process used for this training."""
-        self._used += [Checkpoint(path) for path in paths]
+    def adopt(self, names: Iterable[str]) -> None:
+        """Take over what another process left for this training."""
+        self._used += [Checkpoint(self.place, name, is_there=True) for name in names]
 
     def clear(self) -> None:
         """Remove those that were used, as the training is over, and those that nobody came back for."""
-        for checkpoint in self._used:
-            checkpoint.path.unlink(missing_ok=True)
-        if not self.folder.is_dir():
-            return
-        for entry in os.scandir(self.folder):
-            if time.time() - entry.stat().st_mtime > _KEPT_SECONDS:
-                Path(entry.path).unlink(missing_ok=True)
+        for name in self.used:
+            self.place.forget(name)
+        self.place.tidy()

@@ -28,6 +28,7 @@ from components.train_model.fit_transform import fit_transform
 from components.train_model.heads import Head, make_head
 from components.train_model.learners import Curve, Examples, FittedModel, Learner, measure_loss
 from components.train_model.selection import select_features
+from components.train_model.time_folds import divide_by_time, split_latest
 from mulgil.artifacts import FamilyScore
 from mulgil.contract import Task
 from mulgil.contract.learning import Family, Training
@@ -114,27 +115,6 @@ def choose_simplest(scores: Sequence[FamilyScore]) -> FamilyScore:
     return next(score for loss, score in compared if loss <= bound)
 
 
-def doubt_folds(split: str, training: Training) -> str:
-    """Say why what folds tell is not to be trusted; nothing where it may be.
-
-    Args:
-        split: The kind of the table's split.
-        training: What is compared on folds.
-    """
-    asked = {
-        "family: auto": training.family is Family.AUTO,
-        "tuning": training.tuning is not None,
-        "learning_curve": training.learning_curve is not None,
-    }
-    named = [name for name, is_asked in asked.items() if is_asked]
-    if split != "time" or not named:
-        return ""
-    return (
-        f"the folds of {', '.join(named)} are drawn by lot, but the table is split by time: what is held out "
-        "there is told by models that saw rows after it, so trust no score but that of the test rows"
-    )
-
-
 def divide(task: Task, training: Training, rows: TrainingRows) -> Iterator[Fold]:
     """Divide rows into folds as a training has them: what is fitted on, and what is held out."""
     return divide_into(training.folds, training.seed, task, rows)
@@ -148,12 +128,16 @@ def divide_into(folds: int, seed: int, task: Task, rows: TrainingRows) -> Iterat
             entity.
         seed: Of the draw.
         task: The task.
-        rows: The rows; where they have entities, those of one stay together.
+        rows: The rows; where they have entities, those of one stay together, and where they have moments,
+            what is held out comes after what is fitted on.
 
     Raises:
-        InputError: There are too few entities for every part to have every class.
+        InputError: There are too few entities, or moments, for every part to have every class.
     """
     is_stratified = task in (Task.BINARY_CLASSIFICATION, Task.MULTICLASS_CLASSIFICATION)
+    if rows.moments is not None:
+        classes = rows.target.astype(np.intp) if is_stratified else None
+        return iter(divide_by_time(folds, rows.moments, classes))
     if is_stratified:
         # Every part needs a row of every class.
         folds = max(2, min(folds, int(np.bincount(rows.target.astype(np.intp)).min())))
@@ -212,7 +196,7 @@ def answer_fold(
 ) -> tuple[Head, TrainingRows, npt.NDArray[Any]]:
     """Fit on one part, stop by a part of it, and predict the one held out, in the head's own numbers."""
     train, held_out = (rows.take(places) for places in fold)
-    head = make_head(task, answer_width, train, training.class_weights)
+    head = make_head(task, answer_width, train, training.class_weights, training.quantile)
     fitted, transform = fit_part(learner, head, specification, train, training)
     return head, held_out, fitted.predict(TransformExecutor(transform).apply(held_out.tensors))
 
@@ -238,7 +222,12 @@ def fit_part(
 
 
 def _divide_once(rows: TrainingRows, seed: int) -> Fold:
-    """Divide rows into what is fitted on and what stops the fit; no entity's rows are among both."""
+    """Divide rows into what is fitted on and what stops the fit; no entity's rows are among both.
+
+    Of rows that have moments, the latest stop it.
+    """
+    if rows.moments is not None:
+        return split_latest(_STOPPING_RATIO, rows.moments)
     places = np.arange(len(rows))
     if rows.entities is None:
         inner, stopping = train_test_split(places, test_size=_STOPPING_RATIO, random_state=seed)

@@ -14,7 +14,7 @@ from components.train_model import PROJECT_SECTIONS
 from components.train_model.calibration import fit_calibration
 from components.train_model.capacity import climb, measure_baseline
 from components.train_model.checkpoints import Checkpoints
-from components.train_model.comparison import choose_simplest, compare_families, doubt_folds
+from components.train_model.comparison import choose_simplest, compare_families
 from components.train_model.cross_validation import cross_validate, require_few_rows
 from components.train_model.devices import settle
 from components.train_model.export import write_bundle
@@ -24,6 +24,7 @@ from components.train_model.heads import Head, make_head
 from components.train_model.learners import FittedModel, Learner
 from components.train_model.learning_curve import trace_curve
 from components.train_model.network import NetworkBuilder
+from components.train_model.progress import open_progress
 from components.train_model.selection import select_features
 from components.train_model.splits import Splits, choose_examples, open_splits
 from components.train_model.stored_examples import ExampleStore
@@ -43,9 +44,11 @@ from mulgil.contract.learning import Family, Training
 from mulgil.contract.specifications import specify_preprocessing
 from mulgil.errors import InputError, describe
 from mulgil.home import home
-from mulgil.preprocessing.rows import TrainingRows, read_manifest
+from mulgil.preprocessing.rows import RowKey, TrainingRows, read_manifest
 from mulgil.preprocessing.stored_rows import StoredRows
 
+# What the split keeps apart, every fold of its rows does.
+_FOLD_KEYS = {"group": RowKey.ENTITY, "time": RowKey.MOMENT}
 # Rows that threshold and calibration are chosen on, however little memory there is for them.
 _LEAST_JUDGED = 1000
 
@@ -82,12 +85,11 @@ def train_model(
     training = settle(folder.project.training)
     folder = with_training(folder, training)
     task = folder.project.task
-    # Rows of one entity that the split keeps together stay so in every fold of them.
-    has_entities = folder.project.split.kind == "group"
-    splits = open_splits(training_rows_path, dictionary, task, training, has_entities=has_entities)
+    key = _FOLD_KEYS.get(folder.project.split.kind)
+    splits = open_splits(training_rows_path, dictionary, task, training, key=key)
 
     started = time.monotonic()
-    checkpoints = Checkpoints(home() / "checkpoints")
+    checkpoints = Checkpoints(open_progress("checkpoints"))
     answer_width = AnswerForm.of(task, dictionary).width
     specification = specify_preprocessing(dictionary)
     candidates: tuple[FamilyScore, ...] = ()
@@ -98,9 +100,6 @@ def train_model(
     if folds is not None and drawn is not None:
         # Now, and not after hours of what comes before it.
         require_few_rows(folds, len(drawn.train) + len(drawn.validation))
-    doubt = doubt_folds(folder.project.split.kind, training)
-    if doubt:
-        print(f"Warning: {doubt}")
     if family is Family.AUTO and drawn is not None:
         candidates = compare_families(
             lambda one: make_learner(one, folder, checkpoints),
@@ -120,43 +119,46 @@ def train_model(
     def learner_of(tried: Training) -> Learner:
         return make_learner(family, with_training(folder, tried), checkpoints)
 
-    tuned, search = None, None
+    tuned, searched = None, None
     if training.tuning is not None and drawn is not None:
         # Here and not above: its import takes seconds, and no other training needs it.
         from components.train_model.fold_workers import FoldJob, open_workers
-        from components.train_model.tuning import CrossValidation, forget, tune
+        from components.train_model.tuning import CrossValidation, Progress, count_at_once, tune
 
         # With fewer processes it goes on, which is what a machine with too little memory for them is told.
         shown = {"tuning": {"processes"}, "capacity_ladder": True, "learning_curve": True}
-        searched = training.model_dump(mode="json", exclude=shown)
+        asked = training.model_dump(mode="json", exclude=shown)
         code = NetworkBuilder(training, None, folder.path).code
         versions = [one.__version__ for one in (tf, keras, sklearn)]
-        known = [searched, manifest.fingerprint, dictionary.fingerprint, code, versions]
-        search = home() / "tuning" / fingerprint_json(known)[:32]
-        job = FoldJob(family, folder, checkpoints.folder, task, answer_width, specification, drawn.both)
-        with open_workers(job, checkpoints, training.tuning.processes) as workers:
+        known = [asked, manifest.fingerprint, dictionary.fingerprint, code, versions]
+        searched = Progress(open_progress("tuning"), f"{fingerprint_json(known)[:32]}.json")
+        job = FoldJob(family, folder, checkpoints.place, task, answer_width, specification, drawn.both)
+        side_by_side = training.folds * count_at_once(training.tuning)
+        with open_workers(job, checkpoints, training.tuning.processes, side_by_side) as workers:
             scoring = CrossValidation(learner_of, task, answer_width, specification, drawn.both, workers)
-            tuned = tune(training, scoring, search)
+            tuned = tune(training, scoring, searched)
         training = tuned.training
     learner = learner_of(training)
     specification = specification.adjusted(training.imputation, training.scaling)
     train, validation = splits.train, splits.validation
     with ExampleStore(home() / "examples", training) as store:
         first = fit_rows(specification, train)
-        head = make_head(task, answer_width, train, training.class_weights)
+        head = make_head(task, answer_width, train, training.class_weights, training.quantile)
         selected = select_features(training, learner, first, head, train)
         if selected is not None:
             first = first.restricted_to(selected.kept)
+        if isinstance(train, StoredRows):
+            store.require_room(len(train) + len(validation), first, head)
         examples, held_out = (store.encode(first, head, rows) for rows in (train, validation))
-        # All of them, but where they are on the disk.
+        # All of them, but where they are on the disk; from there they are read when they are needed, and not
+        # kept in memory while a model is fitted.
         most = max(splits.most_rows, _LEAST_JUDGED)
-        judged = held_out.first(most)
-        baseline = measure_baseline(head, examples.first(most), judged)
+        baseline = measure_baseline(head, examples.first(most), held_out.first(most))
         ladder = climb(learner_of, declared, head, examples, held_out) if declared.capacity_ladder else None
         traced = None
         if declared.learning_curve is not None and drawn is not None:
-            asked = training.model_copy(update={"learning_curve": declared.learning_curve})
-            traced = trace_curve(learner, asked, task, answer_width, specification, drawn.both)
+            shown_too = training.model_copy(update={"learning_curve": declared.learning_curve})
+            traced = trace_curve(learner, shown_too, task, answer_width, specification, drawn.both)
         answers = None
         if folds is not None and drawn is not None:
             answers = cross_validate(learner, training, folds, task, answer_width, specification, drawn.both)
@@ -167,6 +169,7 @@ def train_model(
         if is_final or folder.project.decision is not None or training.calibration is not None:
             # As the final model is fitted, but on rows that leave some to choose on.
             first_model = learner.fit(head, examples, curve)
+            judged = held_out.first(most)
             if training.calibration is not None:
                 probability = first_model.predict(judged.numbers)
                 calibration = fit_calibration(training.calibration, head, judged.target, probability)
@@ -182,7 +185,7 @@ def train_model(
             transform = fit_rows(specification, fitted)
             if selected is not None:
                 transform = transform.restricted_to(selected.kept)
-            head = make_head(task, answer_width, fitted, training.class_weights)
+            head = make_head(task, answer_width, fitted, training.class_weights, training.quantile)
             model = learner.fit(head, store.encode(transform, head, fitted), curve)
             if calibration is not None:
                 model = model.calibrated(calibration)
@@ -192,7 +195,6 @@ def train_model(
         trials=tuned.trials if tuned else (),
         settings=tuned.settings if tuned else {},
         tuning_warning=tuned.warning if tuned else "",
-        fold_warning=doubt,
         baseline_loss=baseline,
         ladder=ladder,
         learning_curve=traced,
@@ -223,8 +225,8 @@ def train_model(
     )
     history.write(history_path)
     checkpoints.clear()
-    if search is not None:
-        forget(search)
+    if searched is not None:
+        searched.forget()
     _print_summary(history, fitted, bundle)
     return bundle
 

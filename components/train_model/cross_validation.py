@@ -77,6 +77,7 @@ def cross_validate(
             folds.append(
                 FoldAnswers(
                     repeat=repeat,
+                    fitted_rows=len(fold[0]),
                     target=tuple(held_out.target.tolist()),
                     predicted=tuple((given[:, 0] if given.shape[1] == 1 else given).tolist()),
                 )

@@ -9,6 +9,7 @@ told by a sample of `MOST_IN_ORDER`.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Generator, Iterable, Mapping
+from importlib.metadata import version
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,8 @@ import numpy.typing as npt
 from components.train_model.summaries import Moments, Sample
 from mulgil.contract import MissingPolicy
 from mulgil.contract.dictionary import OutlierPolicy, Scaling
+from mulgil.contract.expressions import parse_expression
+from mulgil.contract.moments import fingerprint_zone
 from mulgil.contract.specifications import PreprocessingColumn, PreprocessingSpecification
 from mulgil.errors import InputError, describe
 from mulgil.preprocessing import MISSING_CODE, FittedColumn, FittedTransform
@@ -100,9 +103,13 @@ def _fit_in_passes(
             for part in read(list(asked)):
                 for name, reading in asked.items():
                     reading.add(part[name])
+    derived = [column.derived for column in specification.columns if column.derived is not None]
+    zones = sorted({zone for text in derived for zone in parse_expression(text).zones})
     return FittedTransform(
         columns=tuple(fitted[column.name] for column in specification.columns),
         moments=specification.moments,
+        zones={zone: fingerprint_zone(zone) for zone in zones},
+        zone_database=version("tzdata") if zones else None,
     )
 
 

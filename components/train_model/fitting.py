@@ -174,7 +174,7 @@ def _fit(
             verbose=0,
         )
         # It may be killed in what comes after.
-        if place.path.exists():
+        if place.is_there:
             place.save(progress.state)
     return network, progress.logs
 

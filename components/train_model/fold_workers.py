@@ -1,7 +1,8 @@
-"""The folds of a setting in several processes: each fold's loss is what it is in one.
+"""The folds of several settings in several processes: each fold's loss is what it is in one.
 
-A process takes a fold at a time, and the losses come back in the order of the folds. So where the first of
-them end a trial early, the rest is thrown away, and the search is the same however many processes there are.
+A process takes a fold at a time, in the order of the settings and of their folds, and the losses are looked
+at in that order. So where the first folds of a setting end its trial early, the rest is thrown away, and the
+search is the same however many processes there are.
 """
 
 from __future__ import annotations
@@ -11,12 +12,12 @@ import ctypes
 import os
 import pickle
 import signal
-from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from multiprocessing import get_context
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from components.tensorflow_startup import start_tensorflow
@@ -25,12 +26,16 @@ from mulgil.errors import PermanentError, describe
 if TYPE_CHECKING:
     # Not at run time: a process imports TensorFlow in silence, and that before them.
     from components.train_model.checkpoints import Checkpoints
+    from components.train_model.progress import ProgressPlace
     from mulgil.contract import ProjectFolder, Task
     from mulgil.contract.learning import Family, Training
     from mulgil.contract.specifications import PreprocessingSpecification
     from mulgil.preprocessing.rows import TrainingRows
 
 _PR_SET_PDEATHSIG = 1
+
+# A fold's loss, the seconds that it took, and the names of the checkpoints that are left of it.
+ScoredFold = tuple[float, float, list[str]]
 
 
 @dataclass(frozen=True)
@@ -49,7 +54,7 @@ class FoldJob:
 
     family: Family
     folder: ProjectFolder
-    checkpoints: Path
+    checkpoints: ProgressPlace
     task: Task
     answer_width: int
     specification: PreprocessingSpecification
@@ -64,19 +69,32 @@ class FoldWorkers:
         self._pool = pool
         self._checkpoints = checkpoints
 
-    def score(self, training: Training, folds: int) -> Iterator[float]:
-        """Give the loss of each fold in order; those that nobody asks for any more are not begun.
+    def begin(self, training: Training, folds: int) -> BegunFolds:
+        """Have the folds of a setting fitted, behind those that were begun before.
 
         Raises:
-            InputError: A fold cannot be fitted.
             PermanentError: A process was killed.
         """
-        begun = [self._pool.submit(_score_fold, training, place) for place in range(folds)]
-        try:
+        with self._told_of_kills():
+            begun = [self._pool.submit(_score_fold, training, place) for place in range(folds)]
+        for one in begun:
+            # Those too whose loss nobody asks for any more.
+            one.add_done_callback(self._adopt)
+        return BegunFolds(self._results(begun), begun)
+
+    def _results(self, begun: Sequence[Future[ScoredFold]]) -> Iterator[tuple[float, float]]:
+        with self._told_of_kills():
             for one in begun:
-                loss, checkpoints = one.result()
-                self._checkpoints.adopt(checkpoints)
-                yield loss
+                yield one.result()[:2]
+
+    def _adopt(self, done: Future[ScoredFold]) -> None:
+        if not done.cancelled() and done.exception() is None:
+            self._checkpoints.adopt(done.result()[2])
+
+    @contextlib.contextmanager
+    def _told_of_kills(self) -> Iterator[None]:
+        try:
+            yield
         except BrokenProcessPool as exc:
             raise PermanentError(
                 describe(
@@ -85,21 +103,39 @@ class FoldWorkers:
                     next_step="give training.tuning.processes a lower number",
                 )
             ) from exc
-        finally:
-            for one in begun:
-                one.cancel()
+
+
+@dataclass(frozen=True)
+class BegunFolds:
+    """The folds of a setting, some of them fitted, some not yet.
+
+    Attributes:
+        losses: Each one's loss and the seconds that it took, in order.
+        futures: What fits them in other processes; none where asking for a loss fits its fold.
+    """
+
+    losses: Iterator[tuple[float, float]]
+    futures: Sequence[Future[ScoredFold]] = ()
+
+    def cancel(self) -> None:
+        """Leave out what is not begun yet."""
+        for one in self.futures:
+            one.cancel()
 
 
 @contextlib.contextmanager
-def open_workers(job: FoldJob, checkpoints: Checkpoints, asked: int) -> Iterator[FoldWorkers | None]:
-    """Start processes, no more than there are cores and folds; `None` where one is enough.
+def open_workers(
+    job: FoldJob, checkpoints: Checkpoints, asked: int, folds: int
+) -> Iterator[FoldWorkers | None]:
+    """Start processes, no more than there are cores and folds at once; `None` where one is enough.
 
     Args:
         job: What they fit.
         checkpoints: Those of this training.
         asked: How many are wanted.
+        folds: Of all settings that are tried side by side.
     """
-    count = count_processes(asked, len(os.sched_getaffinity(0)), job.folder.project.training.folds)
+    count = count_processes(asked, len(os.sched_getaffinity(0)), folds)
     if count == 1:
         yield None
         return
@@ -133,13 +169,14 @@ def _begin(job: bytes) -> None:
     _job = pickle.loads(job)  # noqa: S301 - from the process that started this one
 
 
-def _score_fold(training: Training, place: int) -> tuple[float, list[Path]]:
+def _score_fold(training: Training, place: int) -> ScoredFold:
     from components.train_model.checkpoints import Checkpoints
     from components.train_model.comparison import divide, score_fold
     from components.train_model.families import make_learner, with_training
 
+    started = time.monotonic()
     checkpoints = Checkpoints(_job.checkpoints)
     learner = make_learner(_job.family, with_training(_job.folder, training), checkpoints)
     fold = list(divide(_job.task, training, _job.rows))[place]
     loss = score_fold(learner, _job.task, _job.answer_width, _job.specification, _job.rows, fold, training)
-    return loss, checkpoints.used
+    return loss, time.monotonic() - started, checkpoints.used

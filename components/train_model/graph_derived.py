@@ -47,6 +47,8 @@ class _Tensors:
         return _where_there(is_missing, tf.cast(_TWO[symbol](left, right), tf.float64))
 
     def apply(self, name: str, operand: Any) -> Any:
+        if name == "present":
+            return tf.cast(~_is_missing(operand), tf.float64)
         result = _ONE[name](operand)
         return _where_there(operand == 0.0, result) if name == "log" else result
 

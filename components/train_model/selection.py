@@ -23,6 +23,7 @@ from sklearn.model_selection import GroupKFold, KFold, StratifiedGroupKFold, Str
 
 from components.train_model.heads import Head
 from components.train_model.learners import Curve, Examples, Learner, measure_losses
+from components.train_model.time_folds import divide_by_time
 from mulgil.artifacts import FeatureImportance, FeatureSelection
 from mulgil.contract.learning import Training, shift_seed
 from mulgil.contract.selection import Selection
@@ -88,7 +89,7 @@ def select_features(
     elif selection.method == "select_from_model":
         importance, by_chance = _grow_forests(examples, places, head, training.seed, random)
     else:
-        folds = _divide(examples, head, training.seed, rows.entities)
+        folds = _divide(examples, head, training.seed, rows.entities, rows.moments)
         importance, by_chance = _shuffle_each(examples, places, head, learner, folds, random)
     is_kept = _choose(selection, importance, by_chance)
     return FeatureSelection(
@@ -180,6 +181,8 @@ def _shuffle_each(
 ) -> tuple[Floats, Floats]:
     """Measure what models lose, each on rows held out, where one feature's values are shuffled among them."""
     rises = np.zeros((len(places), len(examples.numbers)))
+    # The earliest rows of a table with times are never held out.
+    is_held_out = np.zeros(len(examples.numbers), np.bool_)
     for fitted, left in folds:
         fitted_on, held_out = examples.take(fitted), examples.take(left)
         curve = learner.look(head, fitted_on, held_out) if learner.is_fitted_by_epochs else Curve((), ())
@@ -191,6 +194,8 @@ def _shuffle_each(
                 numbers[:, place] = numbers[random.permutation(len(numbers))][:, place]
                 after = measure_losses(head, held_out.target, model.predict(numbers))
                 rises[feature, left] += (after - before) / _REPEATS
+        is_held_out[left] = True
+    rises = rises[:, is_held_out]
     return rises.mean(axis=1), _SURE * rises.std(axis=1, ddof=1) / np.sqrt(rises.shape[1])
 
 
@@ -199,15 +204,22 @@ def _has_classes(head: Head, target: npt.NDArray[Any]) -> bool:
 
 
 def _divide(
-    examples: Examples, head: Head, seed: int, entities: npt.NDArray[Any] | None = None
+    examples: Examples,
+    head: Head,
+    seed: int,
+    entities: npt.NDArray[Any] | None = None,
+    moments: npt.NDArray[np.int64] | None = None,
 ) -> list[Fold]:
     """Divide rows into folds: what is fitted on, and what is held out.
 
-    They are divided by class where there are classes, and no entity's rows are among two of them.
+    They are divided by class where there are classes, and no entity's rows are among two of them; where rows
+    have moments, what is held out comes after what is fitted on.
     """
     numbers, target = examples.numbers, examples.target
     folds = _FOLDS
     has_classes = _has_classes(head, target)
+    if moments is not None:
+        return divide_by_time(folds, moments, target.astype(np.intp) if has_classes else None)
     if has_classes:
         counts = np.bincount(target.astype(np.intp), minlength=max(2, head.width))
         folds = min(folds, int(counts.min()))

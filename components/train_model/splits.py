@@ -10,7 +10,7 @@ from components.train_model.stored_examples import count_shard_rows
 from mulgil.contract import DataDictionary, Task
 from mulgil.contract.answers import AnswerForm
 from mulgil.contract.learning import Training
-from mulgil.preprocessing.rows import TrainingRows, read_rows
+from mulgil.preprocessing.rows import RowKey, TrainingRows, read_rows
 from mulgil.preprocessing.stored_rows import (
     StoredRows,
     count_numbers,
@@ -63,7 +63,7 @@ def open_splits(
     task: Task,
     training: Training,
     *,
-    has_entities: bool = False,
+    key: RowKey | None = None,
 ) -> Splits[TrainingRows] | Splits[StoredRows]:
     """Read the rows, or only look at them where they are more than `training.memory_megabytes`.
 
@@ -72,7 +72,7 @@ def open_splits(
         dictionary: What the columns mean.
         task: The task.
         training: How much memory there is, and the seed.
-        has_entities: Whether rows of one entity must stay together, and so have it.
+        key: What each row has, so that folds go by it.
 
     Raises:
         InputError: As `read_rows`.
@@ -81,14 +81,11 @@ def open_splits(
     record = count_numbers(dictionary) + AnswerForm.of(task, dictionary).width
     most_rows = count_rows_in_memory(record, training.memory_megabytes)
     if sum(count_rows(training_rows_path, name) for name in names) <= most_rows:
-        train, validation = (
-            read_rows(training_rows_path, name, dictionary, has_entities=has_entities) for name in names
-        )
+        train, validation = (read_rows(training_rows_path, name, dictionary, key=key) for name in names)
         return Splits(train, validation, most_rows, training.seed)
     batch_rows = count_shard_rows(record, training.batch_size)
     opened, held_out = (
-        open_rows(training_rows_path, name, dictionary, batch_rows, has_entities=has_entities)
-        for name in names
+        open_rows(training_rows_path, name, dictionary, batch_rows, key=key) for name in names
     )
     return Splits(opened, held_out, most_rows, training.seed)
 

@@ -26,6 +26,7 @@ from components.train_model.heads import Head
 from components.train_model.learners import Examples, Floats
 from components.train_model.shuffling import DEALING, shuffle
 from mulgil.contract.learning import Training
+from mulgil.errors import TemporaryError, describe
 from mulgil.preprocessing import FittedTransform, TransformExecutor
 from mulgil.preprocessing.draws import draw_places
 from mulgil.preprocessing.rows import TrainingRows
@@ -125,6 +126,25 @@ class ExampleStore:
         self._own = None
         self._held.close()
 
+    def require_room(self, rows: int, transform: FittedTransform, head: Head) -> None:
+        """Refuse rows that the disk has surely no room for, before hours are spent on writing some of them.
+
+        Raises:
+            TemporaryError: It has not.
+        """
+        needed = rows * _count_record(transform, head) * np.dtype(np.float32).itemsize
+        free = shutil.disk_usage(self._open()).free
+        if free < needed:
+            raise TemporaryError(
+                describe(
+                    f"There is no room for the {rows} rows as they are learned from, encoded on the disk",
+                    expected=f"{needed / 1e6:,.3f} MB at {self._folder}",
+                    received=f"{free / 1e6:,.3f} MB",
+                    next_step="make room, with `mulgil runs prune` or `mulgil cache prune`, or set "
+                    "MULGIL_HOME to a place on another disk",
+                )
+            )
+
     @overload
     def encode(self, transform: FittedTransform, head: Head, rows: TrainingRows) -> Examples: ...
 
@@ -182,8 +202,12 @@ class ExampleStore:
         return self._own
 
 
+def _count_record(transform: FittedTransform, head: Head) -> int:
+    return transform.width + head.targets
+
+
 def _encode(transform: FittedTransform, head: Head, rows: TrainingRows) -> Floats:
-    records = np.empty((len(rows), transform.width + head.targets), np.float32)
+    records = np.empty((len(rows), _count_record(transform, head)), np.float32)
     records[:, : transform.width] = TransformExecutor(transform).apply(rows.tensors)
     records[:, transform.width :] = head.encode(rows).reshape(len(rows), -1)
     return records

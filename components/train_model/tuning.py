@@ -1,8 +1,11 @@
 """Tuning: settings of one family, tried by cross-validation where each fold fits its own preprocessing.
 
 KerasTuner proposes the settings, for a network and for scikit-learn's families alike. What each scored is
-kept on the disk, so that a search that was killed goes on. A trial whose folds are surely worse than those of
-the best so far ends early. No test row is read.
+kept, so that a search that was killed goes on. A trial whose folds are surely worse than those of the best so
+far ends early. No test row is read.
+
+Settings that are proposed at once are fitted side by side, and judged one after the other in the order in
+which they were proposed: so what is tried, ended early and taken does not depend on which is ready first.
 
 Source:
     Maron & Moore (1994), Hoeffding races: accelerating model selection search, NeurIPS (ending trials early,
@@ -14,24 +17,24 @@ Source:
 from __future__ import annotations
 
 import json
-import shutil
+import tempfile
 import time
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import keras_tuner
 import numpy as np
-from keras_tuner import errors as tuner_errors
 from keras_tuner.engine.base_tuner import BaseTuner
+from keras_tuner.engine.trial import TrialStatus
 from sklearn.exceptions import ConvergenceWarning
 
-from components.train_model.comparison import divide, score_fold
-from components.train_model.fold_workers import FoldWorkers
+from components.train_model.comparison import Fold, divide, score_fold
+from components.train_model.fold_workers import BegunFolds, FoldWorkers
 from components.train_model.learners import Learner
-from mulgil.artifacts import TuningTrial, write_text
+from components.train_model.progress import ProgressPlace
+from mulgil.artifacts import TuningTrial
 from mulgil.contract import Task
 from mulgil.contract.learning import SEEDS, Training
 from mulgil.contract.specifications import PreprocessingSpecification
@@ -39,12 +42,9 @@ from mulgil.contract.tuning import SearchRange, Tuning
 from mulgil.errors import InputError
 from mulgil.preprocessing.rows import TrainingRows
 
-_TRIALS = "trials.json"
 _DECLARED = "declared"
 # Of which a difference is told from chance, in standard errors; fewer folds tell none.
 _SURE, _LEAST_FOLDS = 2.0, 3
-# What a search that was given up left behind goes after a week.
-_KEPT_SECONDS = 7 * 24 * 3600.0
 
 
 @dataclass(frozen=True)
@@ -84,51 +84,97 @@ class CrossValidation:
     rows: TrainingRows
     workers: FoldWorkers | None = None
 
-    def score(self, training: Training, settings: dict[str, Any], best: TuningTrial | None) -> TuningTrial:
+    def begin(self, training: Training) -> BegunFolds:
+        """Begin to fit a setting's folds where other processes do; here each is fitted when it is asked for.
+
+        Raises:
+            InputError: The rows cannot be divided.
+            PermanentError: A process that fits a fold was killed.
+        """
+        folds = list(divide(self.task, training, self.rows))
+        if self.workers is not None:
+            return self.workers.begin(training, len(folds))
+        return BegunFolds(self._score_folds(training, folds))
+
+    def score(self, begun: BegunFolds, settings: dict[str, Any], best: TuningTrial | None) -> TuningTrial:
         """Score settings, for as long as they are not surely worse than the best.
 
         Raises:
             InputError: They cannot be fitted.
         """
-        started = time.monotonic()
+        seconds = 0.0
         losses: list[float] = []
         reason = ""
-        for loss in self._score_folds(training):
-            losses.append(loss)
-            if best is not None and is_surely_worse(losses, best.losses):
-                reason = f"surely worse than the best after {len(losses)} folds"
-                break
+        try:
+            for loss, taken in begun.losses:
+                losses.append(loss)
+                seconds += taken
+                if best is not None and is_surely_worse(losses, best.losses):
+                    reason = f"surely worse than the best after {len(losses)} folds"
+                    break
+        finally:
+            begun.cancel()
         loss = float(np.mean(losses))
         if reason and best is not None and best.loss is not None:
             # As the folds that were left would have been alike harder or easier for both.
             loss = best.loss + float(np.mean(losses) - np.mean(best.losses[: len(losses)]))
-        return TuningTrial(
-            settings=settings,
-            loss=loss,
-            losses=tuple(losses),
-            seconds=time.monotonic() - started,
-            reason=reason,
-        )
+        return TuningTrial(settings=settings, loss=loss, losses=tuple(losses), seconds=seconds, reason=reason)
 
-    def _score_folds(self, training: Training) -> Iterator[float]:
-        folds = list(divide(self.task, training, self.rows))
-        if self.workers is not None:
-            yield from self.workers.score(training, len(folds))
-            return
+    def _score_folds(self, training: Training, folds: Sequence[Fold]) -> Iterator[tuple[float, float]]:
         learner = self.learner_of(training)
         for fold in folds:
-            yield score_fold(
+            started = time.monotonic()
+            loss = score_fold(
                 learner, self.task, self.answer_width, self.specification, self.rows, fold, training
             )
+            yield loss, time.monotonic() - started
 
 
-def tune(training: Training, scoring: CrossValidation, place: Path) -> Tuned:
+@dataclass(frozen=True)
+class Progress:
+    """What a search has scored so far, kept so that one which was killed goes on.
+
+    Attributes:
+        place: Of all searches on this platform.
+        name: Of this very one.
+    """
+
+    place: ProgressPlace
+    name: str
+
+    def read(self) -> dict[str, TuningTrial]:
+        """Return the trials by name; none where there is nothing that can be read."""
+        found = self.place.read(self.name)
+        if found is None:
+            return {}
+        with found:
+            try:
+                return {name: TuningTrial.model_validate(one) for name, one in json.load(found).items()}
+            except (OSError, ValueError, AttributeError):
+                return {}
+
+    def keep(self, trials: Mapping[str, TuningTrial]) -> None:
+        """Keep the trials."""
+        content = json.dumps({name: trial.model_dump(mode="json") for name, trial in trials.items()})
+
+        def write(file: BinaryIO) -> None:
+            file.write(f"{content}\n".encode())
+
+        self.place.keep(self.name, write)
+
+    def forget(self) -> None:
+        """Remove them, as the training is over, and those that nobody came back for."""
+        self.place.forget(self.name)
+        self.place.tidy()
+
+
+def tune(training: Training, scoring: CrossValidation, progress: Progress) -> Tuned:
     """Search.
 
     Args:
         training: What is declared, and how it is searched.
         scoring: How settings are scored.
-        place: Folder of this very search; what stands there is gone on from.
+        progress: Of this very search; it goes on from there.
 
     Returns:
         The best settings, and all that were tried.
@@ -137,28 +183,23 @@ def tune(training: Training, scoring: CrossValidation, place: Path) -> Tuned:
         PermanentError: A process that fits a fold was killed.
     """
     assert training.tuning is not None
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), tempfile.TemporaryDirectory() as scratch:
         # KerasTuner's own calls of what Python renamed, and of a process that is fitted to few points.
         warnings.filterwarnings("ignore", category=DeprecationWarning, module="keras_tuner")
         warnings.filterwarnings("ignore", category=ConvergenceWarning)
-        search = _Search(training, scoring, place)
-        try:
-            search.search()
-        except tuner_errors.FatalTypeError as exc:
-            # What KerasTuner let through is told as what it was.
-            raise (exc.__cause__ or exc) from None
+        search = _Search(training, scoring, progress, scratch)
+        search.search()
     trials = tuple(search.trials.values())
     best = min((trial for trial in trials if trial.loss is not None), key=lambda trial: trial.loss or 0.0)
     return Tuned(training.with_settings(best.settings), best.settings, trials, doubt_best(trials))
 
 
-def forget(place: Path) -> None:
-    """Remove a search's folder, as its training is over, and those that nobody came back for."""
-    shutil.rmtree(place, ignore_errors=True)
-    if place.parent.is_dir():
-        for folder in place.parent.iterdir():
-            if time.time() - folder.stat().st_mtime > _KEPT_SECONDS:
-                shutil.rmtree(folder, ignore_errors=True)
+def count_at_once(tuning: Tuning) -> int:
+    """Return how many settings are proposed before it is known how the first of them did.
+
+    What is drawn does not depend on that, and all of it is proposed at once.
+    """
+    return tuning.trials if tuning.method == "random" else tuning.proposed_at_once
 
 
 def is_surely_worse(losses: Sequence[float], best: Sequence[float]) -> bool:
@@ -193,36 +234,78 @@ def doubt_best(trials: Sequence[TuningTrial]) -> str:
     )
 
 
-class _Search(BaseTuner):  # type: ignore[misc]
-    """KerasTuner's loop around our scores."""
+@dataclass(frozen=True)
+class _Proposal:
+    """A setting that is being tried.
 
-    def __init__(self, training: Training, scoring: CrossValidation, place: Path) -> None:
+    Attributes:
+        trial: KerasTuner's.
+        settings: What is tried.
+        is_whole: Whether it is fitted for as many epochs as what is declared.
+        known: What a search before this one found for it.
+        begun: Its folds; `None` where it is known.
+    """
+
+    trial: Any
+    settings: dict[str, Any]
+    is_whole: bool
+    known: TuningTrial | None
+    begun: BegunFolds | None
+
+
+class _Search(BaseTuner):  # type: ignore[misc]
+    """KerasTuner's proposals, and our scores."""
+
+    def __init__(
+        self, training: Training, scoring: CrossValidation, progress: Progress, scratch: str
+    ) -> None:
         assert training.tuning is not None
         self._training, self._tuning, self._scoring = training, training.tuning, scoring
+        self._progress = progress
         self._begun = time.monotonic()
-        self._file = place / _TRIALS
         self.trials: dict[str, TuningTrial] = {}
-        self._known: dict[str, TuningTrial] = {}
-        if self._file.exists():
-            self._known = {
-                name: TuningTrial.model_validate(trial)
-                for name, trial in json.loads(self._file.read_text("utf-8")).items()
-            }
+        self._known = progress.read()
+        if self._known:
             print(f"Taken up after {len(self._known)} settings")
         oracle = _make_oracle(training, self._tuning)
         oracle.verbose = 0
         # What is declared is tried besides.
         oracle.max_trials = self._tuning.trials
-        # It proposes the same again where it hears the same scores, and those are kept. Its own files are not
-        # written whole or not at all, so that what is killed may leave one that nobody can read.
-        super().__init__(oracle, directory=str(place), project_name="search", overwrite=True)
+        # It proposes the same again where it hears the same scores, and those are kept; its files are not.
+        super().__init__(oracle, directory=scratch, project_name="search", overwrite=True)
 
-    def on_search_begin(self) -> None:
-        """Score what is declared, which everything is held against."""
-        self._keep(_DECLARED, self._recall(_DECLARED, {}) or self._scoring.score(self._training, {}, None))
+    def search(self) -> None:
+        """Score what is declared, which everything is held against, and then what is proposed.
 
-    def run_trial(self, trial: Any) -> float:
-        """Score what the oracle proposes."""
+        In place of KerasTuner's loop, which knows one setting at a time, and goes on after a mistake of ours.
+        """
+        declared = self._recall(_DECLARED, {})
+        if declared is None:
+            declared = self._scoring.score(self._scoring.begin(self._training), {}, None)
+        self._keep(_DECLARED, declared)
+        waiting: list[_Proposal] = []
+        try:
+            while waiting or (waiting := self._propose()):
+                self._end(waiting.pop(0))
+                if time.monotonic() - self._begun > self._tuning.time_budget_seconds:
+                    return
+        finally:
+            for proposal in waiting:
+                if proposal.begun is not None:
+                    proposal.begun.cancel()
+
+    def _propose(self) -> list[_Proposal]:
+        """Have settings proposed, and begin to fit them; none where there are no more."""
+        proposals: list[_Proposal] = []
+        for place in range(count_at_once(self._tuning)):
+            # By a name of its own, as under the same one the oracle gives the same setting again.
+            trial = self.oracle.create_trial(f"{place}")
+            if trial.status != TrialStatus.RUNNING:
+                break
+            proposals.append(self._start(trial))
+        return proposals
+
+    def _start(self, trial: Any) -> _Proposal:
         settings = {
             name: json.loads(value) if self._tuning.space[name].choices else value
             for name, value in trial.hyperparameters.values.items()
@@ -232,29 +315,28 @@ class _Search(BaseTuner):  # type: ignore[misc]
         epochs = trial.hyperparameters.values.get("tuner/epochs")
         if epochs:
             tried = tried.model_copy(update={"max_epochs": int(epochs)})
-        # Of a few epochs nobody is worse for good.
-        best = None if epochs else self._best
         known = self._recall(trial.trial_id, settings)
-        try:
-            if known is not None and known.loss is None:
-                raise InputError(known.reason)
-            scored = known or self._scoring.score(tried, settings, best)
-        except InputError as exc:
-            self._keep(trial.trial_id, TuningTrial(settings=settings, reason=str(exc).splitlines()[0]))
-            # As bad as the worst: of an error KerasTuner prints a traceback, and infinity it cannot take.
-            return max(one.loss for one in self.trials.values() if one.loss is not None)
-        except Exception as exc:
-            # KerasTuner would go on after any mistake of ours.
-            raise tuner_errors.FatalTypeError(str(exc)) from exc
-        self._keep(trial.trial_id, scored)
-        assert scored.loss is not None
-        return scored.loss
+        begun = None if known is not None else self._scoring.begin(tried)
+        return _Proposal(trial, settings, not epochs, known, begun)
 
-    def on_trial_end(self, trial: Any) -> None:
-        """End a trial, and with it the search where the time is over."""
-        super().on_trial_end(trial)
-        if time.monotonic() - self._begun > self._tuning.time_budget_seconds:
-            self.oracle.max_trials = len(self.oracle.trials)
+    def _end(self, proposal: _Proposal) -> None:
+        """Score a setting, and let KerasTuner hear of it."""
+        scored = proposal.known
+        if proposal.begun is not None:
+            # Of a few epochs nobody is worse for good.
+            best = self._best if proposal.is_whole else None
+            try:
+                scored = self._scoring.score(proposal.begun, proposal.settings, best)
+            except InputError as exc:
+                scored = TuningTrial(settings=proposal.settings, reason=str(exc).splitlines()[0])
+        assert scored is not None
+        trial = proposal.trial
+        self._keep(trial.trial_id, scored)
+        # What cannot be fitted is as bad as the worst, for infinity KerasTuner cannot take.
+        worst = max(one.loss for one in self.trials.values() if one.loss is not None)
+        self.oracle.update_trial(trial.trial_id, {"loss": worst if scored.loss is None else scored.loss})
+        trial.status = TrialStatus.COMPLETED
+        self.oracle.end_trial(trial)
 
     @property
     def _best(self) -> TuningTrial | None:
@@ -268,8 +350,7 @@ class _Search(BaseTuner):  # type: ignore[misc]
 
     def _keep(self, name: str, trial: TuningTrial) -> None:
         self.trials[name] = trial
-        content = {one: tried.model_dump(mode="json") for one, tried in (self._known | self.trials).items()}
-        write_text(self._file, json.dumps(content) + "\n")
+        self._progress.keep(self._known | self.trials)
 
 
 def _make_oracle(training: Training, tuning: Tuning) -> Any:

@@ -13,6 +13,7 @@ from components.validate_data.dataset import Dataset, read_dataset
 from components.validate_data.distributions import summarise_distributions
 from components.validate_data.divided_statistics import compute_statistics_of
 from components.validate_data.judgement import judge_dataset
+from components.validate_data.rules import judge_rules
 from components.validate_data.schema import derive_schema
 from components.validate_data.span_drift import compare_by_tfdv, compare_spans, find_newest_span
 from components.validate_data.statistics import Statistics, find_anomalies
@@ -65,7 +66,7 @@ def validate_data(
     }
     anomalies = {split: find_anomalies(found, schema) for split, found in statistics.items()}
     problems = find_structure_problems(
-        {column.name: column for column in dictionary.kept},
+        {column.name: column for column in dictionary.ingested},
         {split: rows.schema for split, rows in dataset.splits.items()},
     )
     sound = [column for column in dictionary.kept if column.name not in problems]
@@ -82,6 +83,7 @@ def validate_data(
     checks = judge_dataset(
         dictionary, dataset.splits, {split: anomalies[split] for split in dataset.splits}, comparison
     )
+    checks += judge_rules(dictionary, dataset.splits, problems)
     verdict = Verdict.of(GATE, dataset.manifest.fingerprint, checks)
     summary = summarise_distributions(dictionary, dataset.splits)
     _write_statistics(statistics_path, statistics, schema, summary, comparison)

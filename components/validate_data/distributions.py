@@ -36,7 +36,8 @@ def summarise_distributions(dictionary: DataDictionary, splits: Mapping[str, Row
         splits: The rows by split.
     """
     kept = {column.name: column for column in dictionary.kept}
-    problems = find_structure_problems(kept, {split: table.schema for split, table in splits.items()})
+    ingested = {column.name: column for column in dictionary.ingested}
+    problems = find_structure_problems(ingested, {split: table.schema for split, table in splits.items()})
     if any(target.name in problems for target in dictionary.targets):
         return DistributionSummary(columns={})
     groups = {split: _group_by_answer(table, dictionary.targets) for split, table in splits.items()}

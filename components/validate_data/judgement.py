@@ -19,7 +19,7 @@ from components.validate_data.span_drift import judge_drift
 from components.validate_data.structure import find_structure_problems
 from mulgil.artifacts import SPLITS, Check, SpanComparison
 from mulgil.contract import Column, ColumnRole, ColumnType, DataDictionary
-from mulgil.contract.dictionary import ViolationPolicy
+from mulgil.contract.violations import ViolationPolicy
 
 # A column's values by split; NaN is missing.
 Numbers = Mapping[str, npt.NDArray[np.float64]]
@@ -43,7 +43,8 @@ def judge_dataset(
         comparison: How far the newest span lies from those before, where the source has spans.
     """
     columns = {column.name: column for column in dictionary.kept}
-    problems = find_structure_problems(columns, {split: table.schema for split, table in splits.items()})
+    ingested = {column.name: column for column in dictionary.ingested}
+    problems = find_structure_problems(ingested, {split: table.schema for split, table in splits.items()})
     checks = [
         check if name in problems else _weigh(columns[name], check)
         for check in judge_columns(columns, splits, anomalies, problems)

@@ -53,13 +53,15 @@ def explore_command(
 def _write(name: str, folder: ProjectFolder, scratch: Path, path: Path) -> list[tuple[str, str, str]]:
     # Imported here, because scikit-learn and Arrow take seconds that other commands need not wait.
     from components.ingest_data.described import read_described
+    from mulgil.broken_rules import check_table
     from mulgil.exploration.findings import explore
     from mulgil.exploration.of_project import explored_table
     from mulgil.reports.exploration_page import render_exploration_page
 
     table = read_described(folder, scratch)
     explored = explored_table(folder.dictionary, table.columns, table.newest_span, table.newest_rows)
-    findings = explore(explored)
+    checked = check_table(folder.dictionary, table.columns)
+    findings = explore(explored, [str(found) for found in checked if found.broken])
     write_text(path, render_exploration_page(name, explored, findings))
     return [(found.topic, found.text, found.remedy) for found in findings.suggestions]
 

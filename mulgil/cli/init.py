@@ -229,9 +229,12 @@ def _summarise(folder: Path, draft: Any) -> None:
                 output.print(f"{role:<16}{column.name}" + (f" = {made}" if made else ""), markup=False)
     output.print(f"{'task':<16}{draft.task}", markup=False)
     output.print(f"{'features':<16}{len(features)}", markup=False)
+    by_reason: dict[str, list[str]] = {}
     for column in ignored[:_IGNORED_SHOWN]:
         reason = str(column.keys["description"]).removeprefix("Ignored: ")
-        output.print(f"{'ignored':<16}{column.name}: {reason}", markup=False)
+        by_reason.setdefault(reason, []).append(column.name)
+    for reason, names in by_reason.items():
+        output.print(f"{'ignored':<16}{', '.join(names)}: {reason}", markup=False)
     if len(ignored) > _IGNORED_SHOWN:
         more = len(ignored) - _IGNORED_SHOWN
         output.print(f"{'ignored':<16}{more} more; the dictionary says why", markup=False)

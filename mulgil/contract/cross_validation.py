@@ -11,7 +11,8 @@ from mulgil.contract.learning import Seed
 class CrossValidation(Contract):
     """K folds of the training and validation rows, each held out once, and all that several times over.
 
-    Folds keep the classes' shares. With `split.kind: group` an entity's rows are all in one of them.
+    Folds keep the classes' shares. With `split.kind: group` an entity's rows are all in one of them. With
+    `split.kind: time` they follow each other in time, and a model of the rows before a fold answers it.
     """
 
     folds: int = Field(default=5, ge=2, le=50, description="Parts of the rows, each held out once.")

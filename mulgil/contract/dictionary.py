@@ -24,6 +24,8 @@ from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from mulgil.contract.aggregates import Aggregate, AggregateFunction
 from mulgil.contract.expressions import Expression, Kind, parse_expression
+from mulgil.contract.rules import Rule, explain_rules
+from mulgil.contract.violations import ViolationPolicy
 
 
 class Contract(BaseModel):
@@ -127,7 +129,8 @@ class MissingPolicy(StrEnum):
 
 
 _NOT_WHERE_ONE_ROW_IS_SERVED = {
-    "forward_fill": "the row before is not there where a single row is served",
+    "forward_fill": "the row before is not there where a single row is served, and an aggregate with "
+    "function last is",
     "knn": "the training rows, among which neighbours are looked for, are not there where a row is served",
 }
 
@@ -155,18 +158,6 @@ class OutOfRangePolicy(StrEnum):
     REFUSE = "refuse"
     CLIP = "clip"
     PASS = "pass"
-
-
-class ViolationPolicy(StrEnum):
-    """What happens where a column of the training data is not as the dictionary says.
-
-    `block`: validation fails. `quarantine`: the rows whose value lies outside the range or the categories are
-    set aside at ingestion, with the reason; all else fails. `warn`: validation tells, and the run goes on.
-    """
-
-    BLOCK = "block"
-    QUARANTINE = "quarantine"
-    WARN = "warn"
 
 
 class Scaling(StrEnum):
@@ -384,7 +375,8 @@ class Column(Contract):
     @property
     def name_in_source(self) -> str:
         """The header that the source is expected to have."""
-        return self.source_name or self.name
+        # A spreadsheet's or a data frame's index has a column whose name is empty.
+        return self.name if self.source_name is None else self.source_name
 
     @property
     def names_in_source(self) -> tuple[str, ...]:
@@ -400,6 +392,12 @@ class Column(Contract):
     def is_always_sent(self) -> bool:
         """Whether a request by columns must name it: a forgotten past is not filled as if there were none."""
         return self.missing.is_value_required or self.aggregate is not None
+
+    @property
+    def is_filled_count(self) -> bool:
+        """Whether it is a count of an entity's past that a request may leave to be filled with 0."""
+        is_count = self.aggregate is not None and self.aggregate.function is AggregateFunction.COUNT
+        return is_count and not self.missing.is_value_required
 
     @property
     def expression(self) -> Expression | None:
@@ -623,6 +621,9 @@ class DataDictionary(Contract):
     """Every column of a project's table."""
 
     columns: tuple[Column, ...] = Field(min_length=1, description="The columns, in the order of the source.")
+    rules: tuple[Rule, ...] = Field(
+        default=(), description="What holds between columns, checked at validation."
+    )
 
     @model_validator(mode="after")
     def _is_consistent(self) -> Self:
@@ -631,6 +632,7 @@ class DataDictionary(Contract):
             *self._roles_that_are_wrong(),
             *self._wrong_expressions(),
             *self._wrong_aggregates(),
+            *self._wrong_rules(),
         ]
         if mistakes:
             raise ValidationError.from_exception_data("DataDictionary", mistakes)
@@ -754,6 +756,14 @@ class DataDictionary(Contract):
             mistakes.append(mistake(text, *self._place(column.name), "aggregate"))
         return mistakes
 
+    def _wrong_rules(self) -> list[InitErrorDetails]:
+        kinds = {column.name: _KINDS[column.type] for column in self.columns if column.type in _KINDS}
+        past = {column.name for column in self.aggregates}
+        past |= {c.name for c in self.columns if c.expression is not None and c.expression.columns & past}
+        return [
+            mistake(text, "rules", place, key) for place, key, text in explain_rules(self.rules, kinds, past)
+        ]
+
     def _wrong_feature(self, column: Column) -> list[str]:
         """Say what is wrong with a derived feature's expression."""
         expression = column.expression
@@ -773,6 +783,13 @@ class DataDictionary(Contract):
         secret = sorted(name for name in expression.columns if operands[name].sensitive)
         if secret and not column.sensitive:
             return [f"what is derived of a sensitive column is sensitive; received it of {', '.join(secret)}"]
+        # It would be filled behind what is derived of it, which training had of 0.
+        filled = [name for name in sorted(expression.columns) if operands[name].is_filled_count]
+        if filled:
+            return [
+                f"what is derived of a count needs it: give {filled[0]} missing=reject; "
+                f"received missing={operands[filled[0]].missing}"
+            ]
         past = [name for name in sorted(expression.columns) if operands[name].aggregate is not None]
         if past and (
             column.missing is MissingPolicy.REJECT or column.on_violation is ViolationPolicy.QUARANTINE
@@ -897,14 +914,31 @@ class DataDictionary(Contract):
 
     @property
     def keys(self) -> frozenset[str]:
-        """Names of the columns that have no distribution to judge: the entity, and all dates and times."""
-        moments = (column.name for column in self.columns if column.type is ColumnType.TIMESTAMP)
-        return frozenset({self.entity.name, *moments})
+        """Names of the columns that have no distribution to judge.
+
+        They are the entity, all dates and times, and what is ignored.
+        """
+        return frozenset(
+            column.name
+            for column in self.columns
+            if column.role in (ColumnRole.ENTITY, ColumnRole.IGNORE) or column.type is ColumnType.TIMESTAMP
+        )
 
     @property
     def kept(self) -> tuple[Column, ...]:
-        """The columns that stay after ingestion: all but the ignored."""
+        """The columns that a model, a key or a target needs: all but the ignored."""
         return tuple(column for column in self.columns if column.role is not ColumnRole.IGNORE)
+
+    @property
+    def ruled(self) -> frozenset[str]:
+        """Names of the columns that rules read."""
+        return frozenset(name for rule in self.rules for name in rule.columns)
+
+    @property
+    def ingested(self) -> tuple[Column, ...]:
+        """The columns of an ingested dataset: those that are kept, and the ignored that rules read."""
+        ruled = self.ruled
+        return tuple(c for c in self.columns if c.role is not ColumnRole.IGNORE or c.name in ruled)
 
     def _the(self, role: ColumnRole) -> Column:
         return next(column for column in self.columns if column.role is role)

@@ -2,7 +2,7 @@
 
 Python's own syntax, but only column names, literals, arithmetic, comparisons, `and`, `or`, `not` and a few
 functions. It is read into a tree once and never evaluated by Python, so that a dictionary from a stranger
-cannot run code. A missing operand makes the result missing.
+cannot run code. A missing operand makes the result missing, but of `present`, which asks for that.
 
 What an operator does is left to an algebra: this module has the one of single values, preprocessing that of
 numpy's arrays, and training that of a TensorFlow graph.
@@ -33,9 +33,11 @@ _SYMBOLS = _ARITHMETIC | _ORDER | _EQUALITY
 # Functions of one number; a logarithm and a root of what has none are missing.
 _OF_A_NUMBER = ("abs", "log", "sqrt")
 _BUCKET, _CROSS = "bucket", "cross"
+# Whether a column has a value, the one question that a missing value answers.
+_PRESENT = "present"
 # Of dates: how many days lie between two, and a part as a category.
 _DAYS, _CODE = "days_between", "code"
-_FUNCTIONS = (*_OF_A_NUMBER, _BUCKET, _CROSS, *PARTS, _DAYS, _CODE)
+_FUNCTIONS = (*_OF_A_NUMBER, _BUCKET, _CROSS, *PARTS, _DAYS, _CODE, _PRESENT)
 
 # All that an expression may do with operands, as it is written.
 OPERATIONS = (*_SYMBOLS.values(), "and", "or", "not", *_FUNCTIONS)
@@ -78,7 +80,7 @@ class Algebra(Protocol):
         """Apply an operator of two: + - * / > >= < <= == != and or."""
 
     def apply(self, name: str, operand: Any) -> Any:
-        """Apply an operator or a function of one: - not abs log sqrt."""
+        """Apply an operator or a function of one: - not abs log sqrt present."""
 
     def bucket(self, number: Any, bounds: Sequence[float], labels: Sequence[str]) -> Any:
         """Return the label of the interval that a number lies in; a bound belongs to the one above it."""
@@ -102,6 +104,13 @@ class Expression:
     text: str
     columns: frozenset[str]
     _tree: ast.expr = field(repr=False, compare=False)
+
+    @property
+    def zones(self) -> frozenset[str]:
+        """Names of the zones whose clocks it reads, UTC left out."""
+        calls = [node for node in ast.walk(self._tree) if _part_name(node) is not None]
+        named = {_zone_name(node.args[1:]) for node in calls if isinstance(node, ast.Call)}
+        return frozenset(named - {_zone_name([])})
 
     def kind(self, columns: Mapping[str, Kind]) -> Kind:
         """Infer what the expression gives, from what its columns hold.
@@ -220,6 +229,9 @@ def _check_call(node: ast.expr, name: str, arguments: Sequence[ast.expr]) -> Non
         is_right, takes = len(arguments) == 1, f"{name}(number)"
     elif name == _CROSS:
         is_right, takes = len(arguments) >= 2, "cross(category, category)"
+    elif name == _PRESENT:
+        is_right = len(arguments) == 1 and isinstance(arguments[0], ast.Name)
+        takes = "present(column)"
     elif name == _DAYS:
         is_right, takes = len(arguments) == 2, "days_between(earlier, later)"
     elif name == _CODE:
@@ -242,7 +254,7 @@ def _check_call(node: ast.expr, name: str, arguments: Sequence[ast.expr]) -> Non
         raise ValueError(f"{name} is written as {takes}; received {ast.unparse(node)!r}")
 
 
-def _part_name(node: ast.expr) -> str | None:
+def _part_name(node: ast.AST) -> str | None:
     match node:
         case ast.Call(ast.Name(id=name)) if name in PARTS:
             return name
@@ -331,6 +343,8 @@ def _infer(node: ast.expr, columns: Mapping[str, Kind]) -> Kind:
         case ast.Call(ast.Name(id=name), arguments):
             if name in PARTS:
                 arguments = arguments[:1]
+            if name == _PRESENT:
+                return Kind.TRUTH
             kinds = {_infer(argument, columns) for argument in arguments}
             if name in PARTS or name == _DAYS:
                 _require(node, kinds == {Kind.MOMENT}, "a column of type timestamp")
@@ -428,6 +442,8 @@ class _Scalars:
         return None if result != result else result
 
     def apply(self, name: str, operand: Any) -> Any:
+        if name == _PRESENT:
+            return operand is not None
         return None if operand is None else self._ONE[name](operand)
 
     def bucket(self, number: Any, bounds: Sequence[float], labels: Sequence[str]) -> Any:

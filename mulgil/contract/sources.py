@@ -36,7 +36,17 @@ Location = Annotated[
 _PASSWORD = re.compile(r"://[^/@]*:(?!\$\{)[^/@]+@")
 
 
-class FilesSource(Contract):
+class RowsSource(Contract):
+    """Rows, wherever they come from."""
+
+    repeated_rows: Literal["drop", "keep"] = Field(
+        default="drop",
+        description="Whether a row that is like an earlier one in every column is taken for its copy and "
+        "dropped, or kept as another thing that happens to be alike, as where columns have few values.",
+    )
+
+
+class FilesSource(RowsSource):
     """Rows in files, which may come in spans."""
 
     kind: str
@@ -110,7 +120,7 @@ class JsonLinesSource(FilesSource):
     kind: Literal["json_lines"]
 
 
-class SqlSource(Contract):
+class SqlSource(RowsSource):
     """Rows that a database gives for a query."""
 
     kind: Literal["sql"]
@@ -145,7 +155,7 @@ class SqlSource(Contract):
         return self
 
 
-class PythonSource(Contract):
+class PythonSource(RowsSource):
     """Rows from a function of the project folder."""
 
     kind: Literal["python"]

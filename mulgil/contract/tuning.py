@@ -49,12 +49,19 @@ class Tuning(Contract):
     )
     trials: int = Field(default=20, ge=1, le=1000, description="Settings that are tried, at most.")
     time_budget_seconds: float = Field(default=600, gt=0, description="After which no other is tried.")
+    proposed_at_once: int = Field(
+        default=1,
+        ge=1,
+        le=20,
+        description="Settings that `bayesian` and `hyperband` propose before they hear how the first of them "
+        "did, so that they are fitted side by side; `random` needs to hear nothing.",
+    )
     processes: int = Field(
         default=1,
         ge=1,
         le=20,
-        description="That fit the folds of a setting at once, at most as many as there are cores and folds; "
-        "the result is the same.",
+        description="That fit the folds of all settings proposed at once, at most as many as there are cores "
+        "and such folds; the result is the same.",
     )
     space: Annotated[dict[str, SearchRange], Field(min_length=1)] = Field(
         description="By setting: a key of `training`, or a hyperparameter of its family or builder."

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 
@@ -80,6 +80,7 @@ class ColumnProfile:
         mean_length: Of a text's values.
         has_zero_first: Whether numbers are written as codes are, such as 007.
         is_text: Whether the source holds text, in which a number is written out.
+        has_all_digits: Whether the source has every digit of a whole number, so that it can be read as text.
         number_signs: What stands in the text of numbers and is no part of them.
     """
 
@@ -98,6 +99,7 @@ class ColumnProfile:
     mean_length: float = 0.0
     has_zero_first: bool = False
     is_text: bool = False
+    has_all_digits: bool = False
     number_signs: tuple[str, ...] = ()
 
     @property
@@ -143,7 +145,7 @@ def profile_column(name: str, cells: pa.ChunkedArray, *, decimal: str = ".") -> 
     if pa.types.is_boolean(cells.type):
         return _profile_typed(name, cells, Kind.TRUTH)
     if pa.types.is_integer(cells.type):
-        return _profile_typed(name, cells, Kind.WHOLE)
+        return replace(_profile_typed(name, cells, Kind.WHOLE), has_all_digits=True)
     if pa.types.is_floating(cells.type) or pa.types.is_decimal(cells.type):
         return _profile_typed(name, cells, Kind.NUMBER)
     nothing = np.full(len(cells), -1)
@@ -240,6 +242,7 @@ def _read_text_profile(
         missing_words=tuple(sorted(missing)),
         unread=tuple(sorted(unread, key=lambda pair: -pair[1])),
         is_text=True,
+        has_all_digits=True,
         **more,
     )
 

@@ -17,6 +17,7 @@ from mulgil.drafting.draft import ColumnDraft, ProjectDraft
 from mulgil.drafting.names import free_name, name_columns, names_a_key
 from mulgil.drafting.profile import MISSING_WORDS, ColumnProfile, Kind
 from mulgil.drafting.ranges import find_far_values
+from mulgil.drafting.repetitions import find_repetitions
 from mulgil.drafting.target import LEAST_ROWS_OF_A_CLASS, draft_target, is_degree, rare_classes
 from mulgil.errors import InputError, describe
 
@@ -96,15 +97,19 @@ def draft_project(
     columns += _made_by_ingestion({column.name for column in columns}, entity, moment, collected_at)
     if all(column.role != "feature" for column in columns):
         raise _nothing_to_learn_from(columns)
+    repeated = find_repetitions(profiles)
+    keeps_repeated = repeated.rows > 0 and entity is None and repeated.are_expected
+    written = _with_missing_words(source, profiles) if is_csv else source
     return ProjectDraft(
         name=name,
         task=targets.task,
-        source=_with_missing_words(source, profiles) if is_csv else source,
+        source={**written, "repeated_rows": "keep"} if keeps_repeated else written,
         columns=tuple(columns),
         split=_split(entity),
         decisions=(
             *_decide_source(source, lines_of_utf8),
             *_decide(entity, moment, target, targets.task),
+            *_decide_repeated(repeated.rows, keeps_repeated=keeps_repeated),
             *_decide_keys(profiles, {wishes.target, wishes.entity}),
             *_decide_codes(columns),
         ),
@@ -146,7 +151,7 @@ def _find_entity(profiles: Sequence[ColumnProfile], wishes: Wishes) -> ColumnPro
     for profile in profiles:
         is_named = profile.name in (wishes.target, wishes.event_timestamp)
         is_key = profile.kind in (Kind.WHOLE, Kind.TEXT) and profile.distinct == profile.rows
-        is_key = is_key and (profile.is_text or not profile.is_beyond_whole)
+        is_key = is_key and (profile.has_all_digits or not profile.is_beyond_whole)
         if not is_named and is_key and not profile.unread and names_a_key(profile.name):
             return profile
     return None
@@ -168,7 +173,7 @@ def _find_moment(profiles: Sequence[ColumnProfile], wishes: Wishes) -> ColumnPro
 
 def _draft_entity(name: str, profile: ColumnProfile) -> ColumnDraft:
     is_whole = profile.kind is Kind.WHOLE and not profile.unread and not profile.is_beyond_whole
-    if profile.is_beyond_whole and not profile.is_text:
+    if profile.is_beyond_whole and not profile.has_all_digits:
         raise InputError(
             describe(
                 f"{profile.name} has whole numbers beyond 2^53, which a model does not tell apart",
@@ -178,7 +183,7 @@ def _draft_entity(name: str, profile: ColumnProfile) -> ColumnDraft:
             )
         )
     if profile.kind is Kind.NUMBER or (
-        not profile.is_text and profile.kind is not Kind.TEXT and not is_whole
+        not profile.has_all_digits and profile.kind is not Kind.TEXT and not is_whole
     ):
         raise InputError(
             describe(
@@ -294,6 +299,24 @@ def _decide_source(source: Mapping[str, Any], lines_of_utf8: int) -> tuple[str, 
     )
 
 
+def _decide_repeated(repeated: int, *, keeps_repeated: bool) -> tuple[str, ...]:
+    if not repeated:
+        return ()
+    if keeps_repeated:
+        return (
+            f"{_rows_are(repeated)} like an earlier one in every column, as chance makes where columns have "
+            "few values, and kept; if those are copies: `source: {repeated_rows: drop}`",
+        )
+    return (
+        f"{_rows_are(repeated)} like an earlier one in every column, and dropped as copies; if those are "
+        "other things: `source: {repeated_rows: keep}`",
+    )
+
+
+def _rows_are(count: int) -> str:
+    return "1 row is" if count == 1 else f"{count} rows are"
+
+
 def _decide_keys(profiles: Sequence[ColumnProfile], chosen: set[str | None]) -> tuple[str, ...]:
     """Ask about keys by which rows belong together, where there are enough of them to divide."""
     return tuple(
@@ -372,5 +395,6 @@ def _decide(
     elif target.present < _LEAST_ROWS:
         decisions.append(f"{target.present} rows are too few to learn from and to judge by; bring more")
     if target.missing:
-        decisions.append(f"{target.missing} rows have no {target.name} and will be set aside")
+        have = "1 row has" if target.missing == 1 else f"{target.missing} rows have"
+        decisions.append(f"{have} no {target.name} and will be set aside")
     return tuple(decisions)

@@ -20,7 +20,7 @@ _FAR = 20.0
 _LEAST_OF_MEDIAN = 0.2
 _STEPS_APART = 5
 
-_CODES = (*(sign * int("9" * digits) for digits in range(2, 8) for sign in (-1, 1)), -1)
+_CODES = (*(sign * int("9" * digits) for digits in range(2, 10) for sign in (-1, 1)), -1, -9)
 
 # How much commoner than any other value a code is that lies among them; chosen by eye.
 _COMMONER = 10

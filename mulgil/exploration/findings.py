@@ -34,7 +34,7 @@ class Suggestion:
     """Something that a person should look at.
 
     Attributes:
-        topic: Of what kind it is: leakage, span, quality, target, redundancy or size.
+        topic: Of what kind it is: leakage, span, rules, quality, target, redundancy or size.
         text: What was found.
         remedy: What to do about it.
     """
@@ -86,8 +86,13 @@ class Findings:
     suggestions: tuple[Suggestion, ...]
 
 
-def explore(explored: Explored) -> Findings:
-    """Look at a table."""
+def explore(explored: Explored, broken_rules: Sequence[str] = ()) -> Findings:
+    """Look at a table.
+
+    Args:
+        explored: The table.
+        broken_rules: What is said of the dictionary's rules that its rows break.
+    """
     columns = sorted(
         (_look_at(explored, profile) for profile in explored.others),
         key=lambda found: -1.0 if found.power is None else -1.0 - found.power,
@@ -99,6 +104,7 @@ def explore(explored: Explored) -> Findings:
     span = compare_newest_span(explored, [*features, explored.target])
     suggestions = (
         *_suggest_span(span),
+        *_suggest_rules(broken_rules),
         *_suggest_leakage(explored, columns),
         *_suggest_future(explored),
         *_suggest_repeated(repeated, contradicting),
@@ -168,6 +174,13 @@ def _suggest_span(span: SpanFindings | None) -> Iterator[Suggestion]:
             f"rows, {found.before:.1%} of those before.",
             "mend the delivery where it is at fault; where the world changed, let source.spans leave out "
             "what is old, and declare a limit: drift",
+        )
+
+
+def _suggest_rules(broken: Sequence[str]) -> Iterator[Suggestion]:
+    for text in broken:
+        yield Suggestion(
+            "rules", text, "correct the source, or the rule; on_violation: warn lets a run go on, and tells"
         )
 
 

@@ -53,6 +53,8 @@ class _Arrays:
         return np.where(nothing, np.nan, _TWO[symbol](left, right).astype(np.float64))
 
     def apply(self, name: str, operand: Any) -> Any:
+        if name == "present":
+            return np.where(is_missing(operand), 0.0, 1.0)
         result = _ONE[name](operand)
         # The logarithm of zero; of what is less, numpy says NaN itself.
         return np.where(operand == 0, np.nan, result) if name == "log" else result

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
+from pydantic import Field
+
 from mulgil.artifacts import Record
 from mulgil.contract.dictionary import ImageForm
+from mulgil.contract.moments import fingerprint_zone
 
 # A missing category in the SavedModel's string input, which has no null. `missing: new_category` fills with
 # it and lists it among the codes, so that the missing get a place of their own in the one-hot vector.
@@ -69,10 +72,14 @@ class FittedTransform(Record):
     Attributes:
         columns: In dictionary order.
         moments: Dates and times that derived columns read, and the model by itself does not.
+        zones: The clocks that derived columns read, by their zone's name: fingerprints of what they showed.
+        zone_database: The version of the package `tzdata` that they were of; `None` where none was read.
     """
 
     columns: tuple[FittedColumn, ...]
     moments: tuple[str, ...] = ()
+    zones: dict[str, str] = Field(default_factory=dict)
+    zone_database: str | None = None
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -89,9 +96,22 @@ class FittedTransform(Record):
         """Length of the model's numeric input."""
         return sum(column.width for column in self.columns)
 
+    @property
+    def changed_zones(self) -> tuple[str, ...]:
+        """The zones whose clocks show something else here than where the transform was fitted."""
+        return tuple(name for name, found in self.zones.items() if _fingerprint_here(name) != found)
+
     def restricted_to(self, names: Collection[str]) -> FittedTransform:
         """Return the transform that gives these columns alone; it still takes every input."""
         columns = tuple(
             column.model_copy(update={"is_selected": column.name in names}) for column in self.columns
         )
         return self.model_copy(update={"columns": columns})
+
+
+def _fingerprint_here(zone: str) -> str | None:
+    try:
+        return fingerprint_zone(zone)
+    except ValueError:
+        # A database may drop a name, or not have it yet.
+        return None

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
+from enum import StrEnum
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -43,6 +44,13 @@ _ARROW_TYPES = {
 }
 
 
+class RowKey(StrEnum):
+    """What of each row says which others it may be told apart from."""
+
+    ENTITY = "entity"
+    MOMENT = "moment"
+
+
 @dataclass(frozen=True)
 class TrainingRows:
     """Rows to fit or to judge a model on.
@@ -54,6 +62,8 @@ class TrainingRows:
         left_out: How many rows lacked a value whose policy is `drop_row`; they are not among `features`.
         derived: Which of the features are computed from the others.
         entities: What each row is about, where rows of one entity must stay together.
+        moments: When each row is of, in microseconds since 1970, where what is fitted on must be before what
+            is held out.
     """
 
     features: pa.Table
@@ -61,6 +71,7 @@ class TrainingRows:
     left_out: int
     derived: frozenset[str] = frozenset()
     entities: npt.NDArray[Any] | None = None
+    moments: npt.NDArray[np.int64] | None = None
 
     def __len__(self) -> int:
         return len(self.target)
@@ -92,6 +103,7 @@ class TrainingRows:
             left_out=0,
             derived=self.derived,
             entities=None if self.entities is None else self.entities[places],
+            moments=None if self.moments is None else self.moments[places],
         )
 
     def joined(self, other: TrainingRows) -> TrainingRows:
@@ -101,10 +113,15 @@ class TrainingRows:
             target=np.concatenate([self.target, other.target]),
             left_out=self.left_out + other.left_out,
             derived=self.derived,
-            entities=None
-            if self.entities is None or other.entities is None
-            else np.concatenate([self.entities, other.entities]),
+            entities=join_keys([self.entities, other.entities]),
+            moments=join_keys([self.moments, other.moments]),
         )
+
+
+def join_keys(parts: Sequence[npt.NDArray[Any] | None]) -> npt.NDArray[Any] | None:
+    """Return the keys of all parts; `None` where a part has none."""
+    found = [part for part in parts if part is not None]
+    return np.concatenate(found) if len(found) == len(parts) else None
 
 
 def read_manifest(training_rows_path: Path) -> DatasetManifest:
@@ -113,7 +130,7 @@ def read_manifest(training_rows_path: Path) -> DatasetManifest:
 
 
 def read_rows(
-    training_rows_path: Path, split: str, dictionary: DataDictionary, *, has_entities: bool = False
+    training_rows_path: Path, split: str, dictionary: DataDictionary, *, key: RowKey | None = None
 ) -> TrainingRows:
     """Read one split.
 
@@ -121,7 +138,7 @@ def read_rows(
         training_rows_path: A directory with one Parquet file a split.
         split: Its name.
         dictionary: What the columns mean.
-        has_entities: Whether to read what each row is about, too.
+        key: What to read of each row besides.
 
     Returns:
         Its rows, with every class among them.
@@ -132,23 +149,29 @@ def read_rows(
             numbers.
     """
     path = training_rows_path / f"{split}.parquet"
-    columns = columns_of(dictionary, has_entities=has_entities)
-    rows = convert_rows(
-        path, cast_rows(path, _read(path, columns), columns), dictionary, has_entities=has_entities
-    )
+    columns = columns_of(dictionary, key)
+    rows = convert_rows(path, cast_rows(path, _read(path, columns), columns), dictionary, key)
     tally = TargetTally(path, dictionary.targets)
     tally.add(rows.target)
     tally.check()
     return rows
 
 
-def columns_of(dictionary: DataDictionary, *, has_entities: bool = False) -> list[Column]:
+def columns_of(dictionary: DataDictionary, key: RowKey | None = None) -> list[Column]:
     """Return the columns that are read of a split."""
-    return [*dictionary.inputs, *dictionary.targets, *([dictionary.entity] if has_entities else [])]
+    columns = [*dictionary.inputs, *dictionary.targets]
+    if key is not None:
+        columns.append(_column_of(dictionary, key))
+    # The time may be one that a derived feature reads.
+    return list({column.name: column for column in columns}.values())
+
+
+def _column_of(dictionary: DataDictionary, key: RowKey) -> Column:
+    return dictionary.entity if key is RowKey.ENTITY else dictionary.event_timestamp
 
 
 def convert_rows(
-    path: Path, table: pa.Table, dictionary: DataDictionary, *, has_entities: bool = False
+    path: Path, table: pa.Table, dictionary: DataDictionary, key: RowKey | None = None
 ) -> TrainingRows:
     """Bring some rows of a split to what the dictionary says, and leave out those that it says to drop.
 
@@ -156,7 +179,7 @@ def convert_rows(
         path: Where they are from.
         table: They themselves, in the dictionary's types; of its inputs and targets, it has them all.
         dictionary: What the columns mean.
-        has_entities: Whether the table has, and the rows are to have, what each of them is about.
+        key: What the table has of each row, and the rows are to have, besides.
     """
     table = _derive(table, dictionary)
     columns = (*dictionary.features, *dictionary.inputs)
@@ -184,7 +207,10 @@ def convert_rows(
         target,
         left_out=len(table) - len(kept),
         derived=frozenset(column.name for column in dictionary.features if column.is_derived_feature),
-        entities=kept[dictionary.entity.name].to_numpy() if has_entities else None,
+        entities=kept[dictionary.entity.name].to_numpy() if key is RowKey.ENTITY else None,
+        moments=kept[dictionary.event_timestamp.name].cast(pa.int64()).to_numpy()
+        if key is RowKey.MOMENT
+        else None,
     )
 
 
@@ -335,7 +361,7 @@ def _check_counts(path: Path, column: Column, counts: dict[str, int]) -> None:
                 f"{path} has too few rows of a class of {column.name}",
                 expected="at least two of each",
                 received=" and ".join(f"{count} {name}" for name, count in counts.items()),
-                next_step="split with kind=stratified, or bring more rows",
+                next_step="bring more rows of that class; or divide it evenly: `split.kind: stratified`",
             )
         )
 

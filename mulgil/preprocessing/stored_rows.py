@@ -19,12 +19,14 @@ from mulgil.contract import Column, DataDictionary, MissingPolicy
 from mulgil.contract.specifications import specify_preprocessing
 from mulgil.preprocessing.draws import LEAST_OF_CLASS, draw_places
 from mulgil.preprocessing.rows import (
+    RowKey,
     TargetTally,
     TrainingRows,
     cast_rows,
     check_columns,
     columns_of,
     convert_rows,
+    join_keys,
     read_rows,
     reading,
 )
@@ -45,7 +47,7 @@ class StoredRows:
         batch_rows: How many are read at once.
         rows: How many there are.
         left_out: How many others lacked a value whose policy is `drop_row`.
-        has_entities: Whether what each of them is about is read too.
+        key: What is read of each of them besides.
     """
 
     paths: tuple[Path, ...]
@@ -53,14 +55,14 @@ class StoredRows:
     batch_rows: int
     rows: int
     left_out: int
-    has_entities: bool = False
+    key: RowKey | None = None
 
     def __len__(self) -> int:
         return self.rows
 
     def batches(self) -> Iterator[TrainingRows]:
         """Read all rows, some at a time."""
-        return self._read(self.dictionary, has_entities=self.has_entities)
+        return self._read(self.dictionary, self.key)
 
     def columns(self, names: Collection[str]) -> Iterator[dict[str, npt.NDArray[Any]]]:
         """Read some of the features, as `TrainingRows.tensors` has them, some rows at a time."""
@@ -88,9 +90,8 @@ class StoredRows:
             np.concatenate([part.target for part in found]),
             left_out=self.left_out,
             derived=found[0].derived,
-            entities=np.concatenate([part.entities for part in found if part.entities is not None])
-            if self.has_entities
-            else None,
+            entities=join_keys([part.entities for part in found]),
+            moments=join_keys([part.moments for part in found]),
         )
 
     def evenly(self, count: int) -> TrainingRows:
@@ -120,11 +121,11 @@ class StoredRows:
             self.batch_rows,
             self.rows + other.rows,
             self.left_out + other.left_out,
-            self.has_entities,
+            self.key,
         )
 
-    def _read(self, dictionary: DataDictionary, *, has_entities: bool = False) -> Iterator[TrainingRows]:
-        batches = _read(self.paths, dictionary, self.batch_rows, has_entities=has_entities)
+    def _read(self, dictionary: DataDictionary, key: RowKey | None = None) -> Iterator[TrainingRows]:
+        batches = _read(self.paths, dictionary, self.batch_rows, key)
         # `drop_row` may leave nothing of a batch.
         return (batch for batch in batches if len(batch))
 
@@ -135,7 +136,7 @@ def open_rows(
     dictionary: DataDictionary,
     batch_rows: int,
     *,
-    has_entities: bool = False,
+    key: RowKey | None = None,
 ) -> StoredRows:
     """Read one split once, and check what `read_rows` checks.
 
@@ -144,7 +145,7 @@ def open_rows(
         split: Its name.
         dictionary: What the columns mean.
         batch_rows: How many rows are in memory at once.
-        has_entities: Whether to read what each row is about, too.
+        key: What to read of each row besides.
 
     Raises:
         InputError: As `read_rows`.
@@ -156,7 +157,7 @@ def open_rows(
         tally.add(batch.target)
         rows, left_out = rows + len(batch), left_out + batch.left_out
     tally.check()
-    return StoredRows((path,), dictionary, batch_rows, rows, left_out, has_entities)
+    return StoredRows((path,), dictionary, batch_rows, rows, left_out, key)
 
 
 def count_rows(training_rows_path: Path, split: str) -> int:
@@ -217,11 +218,11 @@ def _narrow(dictionary: DataDictionary, names: Collection[str]) -> DataDictionar
 
 
 def _read(
-    paths: Sequence[Path], dictionary: DataDictionary, rows: int, *, has_entities: bool = False
+    paths: Sequence[Path], dictionary: DataDictionary, rows: int, key: RowKey | None = None
 ) -> Iterator[TrainingRows]:
-    columns = columns_of(dictionary, has_entities=has_entities)
+    columns = columns_of(dictionary, key)
     for path, table in _regroup(_read_tables(paths, columns, rows), rows):
-        yield convert_rows(path, table, dictionary, has_entities=has_entities)
+        yield convert_rows(path, table, dictionary, key)
 
 
 def _read_tables(

@@ -69,6 +69,7 @@ def render_exploration_page(name: str, explored: Explored, findings: Findings) -
             powers=[card for card in cards if card.found is not None and card.found.power is not None],
             cards=cards,
             map=samples.map,
+            legend=samples.legend,
             grids=grids,
             is_target_hidden=explored.target.name in explored.hidden,
         )

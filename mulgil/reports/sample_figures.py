@@ -31,12 +31,14 @@ class Samples:
         target: The column by whose classes they are shown.
         grids: Images, of each column that has such.
         map: The rows by latitude and longitude, where there are such.
+        legend: The classes on it, each with its style; nothing where it has none.
         texts: Some of each column of texts, by its name.
     """
 
     target: str
     grids: tuple[ImageGrid, ...]
     map: Figure | None
+    legend: tuple[tuple[str, str], ...]
     texts: dict[str, tuple[str, ...]]
 
     @property
@@ -56,6 +58,7 @@ def draw_samples(explored: Explored) -> Samples:
         explored.target.name,
         arrange_images(explored),
         _draw_map(explored),
+        tuple((word, style) for word, style, _ in _by_class(explored)) if _is_by_class(explored) else (),
         {name: some for name, some in texts.items() if some},
     )
 
@@ -69,6 +72,16 @@ def sample_texts(profile: ColumnProfile) -> tuple[str, ...]:
     return tuple(dict.fromkeys(words[place][:_LONGEST_SAMPLE] for place in places))
 
 
+def _is_by_class(explored: Explored) -> bool:
+    return not explored.is_a_number and explored.target.name not in explored.hidden
+
+
+def _by_class(explored: Explored) -> list[tuple[str, str, int]]:
+    """Return the commonest classes, each with its style and its code."""
+    words = words_of(explored.target)
+    return [(words[code], style, code) for style, code in zip(_STYLES, words, strict=False)]
+
+
 def _draw_map(explored: Explored) -> Figure | None:
     """Draw the rows by latitude and longitude, in the target's colours where it is a class."""
     places = find_places(explored)
@@ -78,14 +91,10 @@ def _draw_map(explored: Explored) -> Figure | None:
     latitude, longitude = (by_name[name].numbers for name in places)
     there = np.flatnonzero(np.isfinite(latitude) & np.isfinite(longitude))
     there = there[np.linspace(0, len(there) - 1, min(_POINTS, len(there))).astype(np.int64)]
-    series = []
-    target = explored.target
-    if explored.is_a_number or target.name in explored.hidden:
-        series.append(("rows", "c-model", there))
-    else:
-        words = words_of(target)
-        for style, code in zip(_STYLES, words, strict=False):
-            series.append((words[code], style, there[target.codes[there] == code]))
+    series = [("rows", "c-model", there)]
+    if _is_by_class(explored):
+        codes = explored.target.codes[there]
+        series = [(word, style, there[codes == code]) for word, style, code in _by_class(explored)]
     west, east = float(longitude[there].min()), float(longitude[there].max())
     south, north = float(latitude[there].min()), float(latitude[there].max())
     # A degree of longitude is shorter the further from the equator.

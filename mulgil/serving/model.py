@@ -6,6 +6,7 @@ import math
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -85,6 +86,7 @@ class ServedModel:
     def __init__(self, path: Path) -> None:
         manifest = read_bundle(path)
         transform = FittedTransform.read(path / BUNDLE_TRANSFORM)
+        _refuse_other_clocks(path, transform)
         dictionary = _read_dictionary(path / BUNDLE_DICTIONARY)
         self.dictionary = dictionary
         self.answers = _read_answers(path, manifest.task, dictionary)
@@ -271,6 +273,19 @@ class ServedModel:
                     next_step="train again; where that does not help, the exporter and the server disagree",
                 )
             )
+
+
+def _refuse_other_clocks(path: Path, transform: FittedTransform) -> None:
+    """Refuse a transform whose hours and days would be others here than in training."""
+    if changed := transform.changed_zones:
+        raise InputError(
+            describe(
+                f"The clocks of {', '.join(changed)} are not those by which the bundle {path} was trained",
+                expected=f"tzdata=={transform.zone_database}",
+                received=f"tzdata=={version('tzdata')}, which has other rules for them",
+                next_step="train again with the newer one, or install the expected one where it is served",
+            )
+        )
 
 
 def _read_answers(path: Path, task: str, dictionary: DataDictionary) -> AnswerForm:

@@ -10,6 +10,7 @@ from components.train_model.checkpoints import Checkpoints
 from components.train_model.core import make_learner
 from components.train_model.heads import Head, make_head
 from components.train_model.learners import Examples, measure_loss
+from components.train_model.progress import LocalProgress
 from mulgil.contract import Task, load_project
 from mulgil.contract.learning import Family
 from mulgil.errors import ContractError, InputError
@@ -94,7 +95,7 @@ def test_a_balanced_model_says_that_a_rare_yes_is_likelier(project, examples, fa
     for given in (None, "balanced"):
         folder = _weigh(project, class_weights=given, **settings)
         head = make_head(Task.BINARY_CLASSIFICATION, 1, _Rows(examples.target > 0.5), given)
-        learner = make_learner(family, folder, Checkpoints(tmp_path / "checkpoints"))
+        learner = make_learner(family, folder, Checkpoints(LocalProgress(tmp_path / "checkpoints")))
         curve = learner.look(head, examples, examples)
         answers[given] = learner.fit(head, examples, curve).predict(others)
     assert answers[None].mean() == pytest.approx(0.1, abs=0.05)
@@ -109,7 +110,9 @@ def test_the_networks_validation_loss_is_the_weighted_one(project, examples, tmp
     settings = {"family": Family.NEURAL_NETWORK, "hidden_units": [], "max_epochs": 3, "dropout": 0, "l2": 0}
     folder = _weigh(project, class_weights=[1, 5], **settings)
     head = make_head(Task.BINARY_CLASSIFICATION, 1, _Rows(examples.target > 0.5), (1.0, 5.0))
-    learner = make_learner(Family.NEURAL_NETWORK, folder, Checkpoints(tmp_path / "checkpoints"))
+    learner = make_learner(
+        Family.NEURAL_NETWORK, folder, Checkpoints(LocalProgress(tmp_path / "checkpoints"))
+    )
     curve = learner.look(head, examples, examples)
     assert curve.best_epoch == 3
     fitted = learner.fit(head, examples, curve)
@@ -122,7 +125,9 @@ def test_a_family_that_takes_no_weights_says_so(project, examples, tmp_path):
         _weigh(project, class_weights="balanced", family="nearest_neighbors")
     folder = _weigh(project, class_weights="balanced", family="auto")
     head = make_head(Task.BINARY_CLASSIFICATION, 1, _Rows(examples.target > 0.5), "balanced")
-    learner = make_learner(Family.NEAREST_NEIGHBORS, folder, Checkpoints(tmp_path / "checkpoints"))
+    learner = make_learner(
+        Family.NEAREST_NEIGHBORS, folder, Checkpoints(LocalProgress(tmp_path / "checkpoints"))
+    )
     with pytest.raises(InputError, match="takes no class weights"):
         learner.look(head, examples, examples)
 

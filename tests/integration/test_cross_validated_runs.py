@@ -15,7 +15,7 @@ from components.train_model.comparison import divide_into
 from mulgil.artifacts import BUNDLE_CROSS_VALIDATION, Evaluation, HeldOutAnswers, Verdict
 from mulgil.contract import Task
 from mulgil.errors import GateRejectedError, InputError
-from mulgil.preprocessing.rows import read_rows
+from mulgil.preprocessing.rows import RowKey, read_rows
 from mulgil.preprocessing.stored_rows import open_rows
 
 FOLDS = {"folds": 4, "repeats": 2, "seed": 3}
@@ -81,7 +81,7 @@ def test_an_entity_that_the_split_keeps_together_is_in_one_fold_with_all_its_row
         pq.write_table(table.append_column("key", [[row // 5 for row in range(len(table))]]), place)
     answers = HeldOutAnswers.read(train(project, tmp_path) / BUNDLE_CROSS_VALIDATION)
     rows = [
-        read_rows(project.rows_path, split, project.folder.dictionary, has_entities=True)
+        read_rows(project.rows_path, split, project.folder.dictionary, key=RowKey.ENTITY)
         for split in ("train", "validation")
     ]
     entities = np.concatenate([part.entities for part in rows])
@@ -92,7 +92,7 @@ def test_an_entity_that_the_split_keeps_together_is_in_one_fold_with_all_its_row
     for fold, held_out in zip(answers.folds, parts, strict=False):
         assert fold.target == tuple(joined.target[held_out].tolist())
     # Rows that stay on the disk have theirs too.
-    stored = open_rows(project.rows_path, "train", project.folder.dictionary, 7, has_entities=True)
+    stored = open_rows(project.rows_path, "train", project.folder.dictionary, 7, key=RowKey.ENTITY)
     assert stored.take(np.arange(len(stored))).entities.tolist() == rows[0].entities.tolist()
     whose = [set(entities[held_out].tolist()) for held_out in parts]
     assert sum(map(len, whose)) == len(set(entities.tolist())) < len(entities)
@@ -109,14 +109,31 @@ def test_too_many_rows_are_refused_before_anything_is_fitted(tmp_path, monkeypat
         train(project, tmp_path)
 
 
-def test_a_table_split_by_time_is_warned_of_what_folds_by_lot_compare(tmp_path, capsys):
-    training = {"family": "linear", "folds": 2, "learning_curve": {"shares": [0.5, 1.0]}}
-    project = write_task_project(tmp_path, Task.SCALAR_REGRESSION, split={"kind": "time"}, training=training)
+def test_a_table_split_by_time_is_scored_on_folds_that_come_after_what_is_fitted_on(tmp_path):
+    project = write_task_project(
+        tmp_path,
+        Task.SCALAR_REGRESSION,
+        split={"kind": "time"},
+        cross_validation={"folds": 3},
+        training={"family": "linear"},
+    )
+    bundle = train(project, tmp_path)
+    answers = HeldOutAnswers.read(bundle / BUNDLE_CROSS_VALIDATION)
+    splits = [
+        read_rows(project.rows_path, split, project.folder.dictionary, key=RowKey.MOMENT)
+        for split in ("train", "validation")
+    ]
+    rows = splits[0].joined(splits[1])
+    in_order = rows.target[np.argsort(rows.moments, kind="stable")]
+    size = len(rows) // 4
 
-    history = train_project(project, tmp_path)
-
-    assert "learning_curve are drawn by lot" in history.fold_warning
-    assert f"Warning: {history.fold_warning}" in capsys.readouterr().out
+    assert np.concatenate([fold.target for fold in answers.folds]).tolist() == in_order[-3 * size :].tolist()
+    assert [fold.fitted_rows for fold in answers.folds] == [len(rows) - left * size for left in (3, 2, 1)]
+    # Rows that stay on the disk have their times too.
+    stored = open_rows(project.rows_path, "train", project.folder.dictionary, 7, key=RowKey.MOMENT)
+    np.testing.assert_array_equal(stored.take(np.arange(len(stored))).moments, splits[0].moments)
+    evaluation, _ = evaluate(project, bundle, tmp_path)
+    assert (evaluation.cross_validation.folds, evaluation.cross_validation.repeats) == (3, 1)
 
 
 def test_numbers_are_scored_in_their_own_unit(tmp_path):

@@ -18,6 +18,7 @@ from components.train_model.comparison import choose_simplest, compare_families
 from components.train_model.core import make_learner, train_model
 from components.train_model.fit_transform import fit_transform
 from components.train_model.learners import Curve
+from components.train_model.progress import LocalProgress
 from mulgil.artifacts import CalibrationMap, Evaluation, FamilyScore, TrainingHistory, read_bundle
 from mulgil.contract import Task
 from mulgil.contract.learning import Family, Training
@@ -160,7 +161,7 @@ def test_a_time_budget_that_is_over_leaves_families_out_with_the_reason(binary, 
     ticks = iter(range(1000))
 
     scores = compare_families(
-        lambda family: make_learner(family, binary.folder, Checkpoints(tmp_path)),
+        lambda family: make_learner(family, binary.folder, Checkpoints(LocalProgress(tmp_path))),
         training,
         Task.BINARY_CLASSIFICATION,
         1,

@@ -17,6 +17,7 @@ from components.train_model.heads import Head, make_head
 from components.train_model.learners import Curve, Examples
 from components.train_model.network import NetworkBuilder
 from components.train_model.neural_network import NeuralNetwork
+from components.train_model.progress import LocalProgress
 from components.train_model.selection import _divide, select_features
 from mulgil.artifacts import FeatureSelection
 from mulgil.contract import DataDictionary, Task, load_project
@@ -78,7 +79,7 @@ def select(task, tmp_path, family=Family.RANDOM_FOREST, **selection):
     transform = fit_transform(SPECIFICATION, rows.tensors)
     folder = write_project(tmp_path).folder
     folder.project.__dict__["training"] = training
-    learner = make_learner(family, folder, Checkpoints(tmp_path / "checkpoints"))
+    learner = make_learner(family, folder, Checkpoints(LocalProgress(tmp_path / "checkpoints")))
     return select_features(training, learner, transform, make_head(task, width, rows), rows)
 
 
@@ -179,7 +180,9 @@ def test_no_entity_is_fitted_on_and_stops_the_fit_or_is_held_out(tmp_path):
     training = Training(
         hidden_units=(2,), max_epochs=2, selection={"method": "permutation_importance", "columns": 2}
     )
-    network = NotingNetwork(NetworkBuilder(training, None, tmp_path), Checkpoints(tmp_path / "checkpoints"))
+    network = NotingNetwork(
+        NetworkBuilder(training, None, tmp_path), Checkpoints(LocalProgress(tmp_path / "checkpoints"))
+    )
     specification = type(SPECIFICATION)(SPECIFICATION.columns[:2])
 
     fit_part(network, make_head(Task.SCALAR_REGRESSION, 1, rows), specification, rows, training)
@@ -200,7 +203,9 @@ def test_too_few_entities_to_choose_or_to_stop_by_are_told(tmp_path):
         ({}, "stop a fit"),
     ):
         training = Training(**settings)
-        network = NeuralNetwork(NetworkBuilder(training, None, tmp_path), Checkpoints(tmp_path))
+        network = NeuralNetwork(
+            NetworkBuilder(training, None, tmp_path), Checkpoints(LocalProgress(tmp_path))
+        )
         with pytest.raises(InputError, match=f"too few entities to {words}"):
             fit_part(network, head, specification, rows, training)
 

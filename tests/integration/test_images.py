@@ -20,6 +20,7 @@ from components.train_model.checkpoints import Checkpoints
 from components.train_model.core import make_learner
 from components.train_model.heads import Head
 from components.train_model.network import NetworkBuilder
+from components.train_model.progress import LocalProgress
 from mulgil.artifacts import Evaluation, TrainingHistory, WarmUpExample, read_bundle
 from mulgil.contract import Task, load_project
 from mulgil.contract.learning import Family
@@ -224,7 +225,7 @@ def test_an_image_is_not_explained_by_columns(application):
 
 def test_the_sign_language_network_has_as_many_weights_as_it_should(capsys, tmp_path):
     folder = load_project(SOURCE_ROOT / "projects" / "sign_language")
-    learner = make_learner(Family.NEURAL_NETWORK, folder, Checkpoints(tmp_path))
+    learner = make_learner(Family.NEURAL_NETWORK, folder, Checkpoints(LocalProgress(tmp_path)))
     network = learner.builder.build(28 * 28, Head(Task.MULTICLASS_CLASSIFICATION, 24))
     network.summary()
     assert "Total params: 226,840" in capsys.readouterr().out

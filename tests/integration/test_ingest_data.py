@@ -766,6 +766,19 @@ def test_a_data_frames_own_kinds_of_missing_and_of_number_are_read(trial):
     assert (rows["p9"]["code"], rows["p10"]["size"], rows["p11"]["count"]) == (None, 2.5, 7)
 
 
+@pytest.mark.parametrize("kind", ["int64", "decimal"])
+def test_whole_numbers_of_more_digits_than_a_float_tells_apart_are_read_as_text(trial, kind):
+    frame = typed_frame()
+    ids = [2**53 + place for place in range(len(frame))]
+    types = {"int64": pa.int64(), "decimal": pa.decimal128(20, 0)}
+    frame["id"] = pd.array(ids, dtype=pd.ArrowDtype(pa.int64())).astype(pd.ArrowDtype(types[kind]))
+    manifest = trial.ingest(project=typed_project(trial, frame))
+
+    parts = [pq.read_table(trial.dataset / f"{split}.parquet")["id"].to_pylist() for split in SPLITS]
+    assert manifest.rows_quarantined == 0
+    assert sorted(name for part in parts for name in part) == [str(one) for one in ids]
+
+
 def test_a_parquet_source_that_is_none_is_refused(trial):
     project = typed_project(trial, typed_frame())
     (project / "rows.parquet").write_text("a,b\n1,2\n")

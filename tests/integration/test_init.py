@@ -333,6 +333,35 @@ def test_a_file_of_another_kind_says_what_it_is_and_what_makes_a_table_of_it(ini
         assert expected in " ".join(printed.split())
 
 
+def test_an_index_without_a_name_is_ignored_and_ingested(init, tmp_path):
+    frame = pd.DataFrame(
+        {"x": [row % 7 + row / 100 for row in range(60)], "y": [row % 2 for row in range(60)]}
+    )
+    frame.to_csv(tmp_path / "rows.csv")
+
+    code, printed = init(tmp_path / "rows.csv", "--target", "y")
+
+    assert code == 0, printed
+    assert columns_of(tmp_path / "drafted")["column_1"]["source_name"] == ""
+    assert sum(ingest(tmp_path / "drafted").rows.values()) == 60
+
+
+def test_rows_that_chance_makes_alike_are_kept_and_copies_dropped(init, tmp_path):
+    draw = np.random.default_rng(0)
+    crew = pd.DataFrame({name: draw.choice(["a", "b"], 200) for name in ("class", "age", "sex", "y")})
+    crew.to_csv(tmp_path / "crew.csv", index=False)
+    homes = pd.DataFrame({"price": draw.normal(size=200).round(6), "y": draw.choice(["a", "b"], 200)})
+    pd.concat([homes, homes.head(90)]).to_csv(tmp_path / "homes.csv", index=False)
+
+    _, of_crew = init(tmp_path / "crew.csv", "--target", "y")
+    _, of_homes = init(tmp_path / "homes.csv", "--target", "y", folder=tmp_path / "homes")
+
+    assert "184 rows are like an earlier one in every column, as chance makes" in of_crew
+    assert ingest(tmp_path / "drafted").rows_deduplicated == 0
+    assert "90 rows are like an earlier one in every column, and dropped as copies" in of_homes
+    assert ingest(tmp_path / "homes").rows_deduplicated == 90
+
+
 def test_columns_that_a_spreadsheet_left_without_a_name_are_ignored_and_take_no_row(init, tmp_path):
     lines = ["x,y,,,"] + [f"{row * 1.5},{row % 2},,{'spilled' if row == 5 else ''}," for row in range(60)]
     (tmp_path / "rows.csv").write_text("\n".join(lines) + "\n")
@@ -673,11 +702,13 @@ def test_whole_numbers_that_a_float_rounds_are_asked_about_and_tell_rows_apart_a
     typed = tmp_path / "typed"
     code, printed = init(tmp_path / "rows.parquet", "--target", "y", folder=typed)
     assert code == 0, printed
-    assert columns_of(typed)["id"]["role"] == "ignore"
-    assert "identifier: 80 different values" in columns_of(typed)["id"]["description"]
+    assert (columns_of(typed)["id"]["role"], columns_of(typed)["id"]["type"]) == ("entity", "text")
     assert ingest(typed).rows_quarantined == 0
+
+    # What the source has rounded already is no identifier.
+    rows.astype({"id": float}).to_parquet(tmp_path / "rounded.parquet")
     code, printed = init(
-        tmp_path / "rows.parquet", "--target", "y", "--entity", "id", folder=tmp_path / "none"
+        tmp_path / "rounded.parquet", "--target", "y", "--entity", "id", folder=tmp_path / "none"
     )
     assert code == 2 and "CAST(id AS text)" in printed and "Traceback" not in printed
 

@@ -2,6 +2,7 @@
 
 import json
 from datetime import UTC, datetime, timedelta
+from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +23,8 @@ from feature_repo.layout import StoreLayout
 from mulgil.artifacts import SPLITS, Check, DatasetManifest, FeatureServiceReference, Verdict
 from mulgil.contract import ColumnType, load_project
 from mulgil.contract.learning import Family
+from mulgil.errors import InputError
+from mulgil.preprocessing import fitted
 from mulgil.preprocessing.rows import read_rows
 from mulgil.serving.application import Application
 from mulgil.serving.derivation import Derivation
@@ -227,7 +230,7 @@ def test_feast_computes_what_is_derived_as_training_and_the_server_do(late):
             np.testing.assert_array_equal(numbers, learned)
 
 
-def test_a_model_of_them_is_served_as_it_was_fitted_by_columns_and_by_entity(late, tmp_path):
+def test_a_model_of_them_is_served_as_it_was_fitted_by_columns_and_by_entity(late, tmp_path, monkeypatch):
     folder, expected = late
     project = LearningProject(load_project(folder), folder / "rows", folder / "service.json")
     check_served_as_fitted(project, Family.LINEAR, tmp_path / "bundle")
@@ -259,3 +262,9 @@ def test_a_model_of_them_is_served_as_it_was_fitted_by_columns_and_by_entity(lat
     for column in ("mean_week", "rise"):
         (line,) = [one for one in counted.splitlines() if f'column="{column}",outcome="refused"' in one]
         assert line.endswith(" 1.0") or line.endswith(" 1")
+
+    # By another version of the zones' database.
+    monkeypatch.setattr(fitted, "fingerprint_zone", lambda name: name)
+    with pytest.raises(InputError, match=r"The clocks of Asia/Seoul are not those .* was trained") as refused:
+        ServedModel(tmp_path / "bundle")
+    assert f"tzdata=={version('tzdata')}" in str(refused.value)

@@ -9,14 +9,28 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from learning_project import write_project, write_rows
+from sklearn.model_selection import KFold, train_test_split
 
 from components.ingest_data import core as ingestion
-from components.train_model import comparison, core, splits, tuning
+from components.train_model import (
+    comparison,
+    core,
+    cross_validation,
+    learning_curve,
+    selection,
+    splits,
+    tuning,
+)
 from components.train_model.learners import Curve
 from mulgil.artifacts import SPLITS
-from mulgil.contract import ColumnType, Task, load_project
+from mulgil.contract import ColumnType, MissingPolicy, Task, load_project
+from mulgil.contract.cross_validation import CrossValidation
 from mulgil.contract.learning import Training
-from mulgil.contract.specifications import specify_preprocessing
+from mulgil.contract.specifications import (
+    PreprocessingColumn,
+    PreprocessingSpecification,
+    specify_preprocessing,
+)
 from mulgil.preprocessing.rows import TrainingRows, read_rows
 
 
@@ -246,22 +260,95 @@ def test_test_rows_among_those_that_are_chosen_by_are_found(project, tmp_path, f
 
 def test_test_rows_in_tuning_alone_are_found(project, tmp_path, monkeypatch):
     # What is fitted in the end is right; only the settings' scores have seen them.
-    scoring, read = tuning.CrossValidation.score, {}
+    begin, read = tuning.CrossValidation.begin, {}
 
     def remember(path, split, dictionary, **asked):
         read.update(path=path, dictionary=dictionary)
         return read_rows(path, split, dictionary, **asked)
 
-    def leak(self, training, settings, best):
+    def leak(self, training):
         if (read["path"] / "test.parquet").exists():
             self = replace(self, rows=self.rows.joined(read_rows(read["path"], "test", read["dictionary"])))
-        return scoring(self, training, settings, best)
+        return begin(self, training)
 
     monkeypatch.setattr(splits, "read_rows", remember)
-    monkeypatch.setattr(tuning.CrossValidation, "score", leak)
+    monkeypatch.setattr(tuning.CrossValidation, "begin", leak)
 
     with pytest.raises(AssertionError):
         look_for_test_rows_in_training(project, tmp_path, "tuning")
+
+
+class Historian:
+    """A learner that takes the time for its one feature, and fails where it is shown what is to come."""
+
+    is_fitted_by_epochs = True
+
+    def __init__(self):
+        self.asked = 0
+
+    def look(self, head, train, validation):
+        assert train.numbers.max() < validation.numbers.min(), "stopped by what came before"
+        return Curve((1.0,), (1.0,))
+
+    def fit(self, head, examples, curve):
+        fitted = Historian()
+        fitted.latest, fitted.asked_of = examples.numbers.max(), self
+        return fitted
+
+    def predict(self, numbers):
+        # All of them after what it knows, or all of what it knows.
+        assert numbers.min() > self.latest or numbers.max() <= self.latest, "it knows the future"
+        self.asked_of.asked += 1
+        return np.full(len(numbers), 0.5)
+
+
+def look_for_the_future():
+    """Have every part that divides rows do so, of a table with times whose rows are in no order."""
+    moments = np.random.default_rng(0).permutation(90)
+    numbers = pa.table({"x": moments.astype(np.float32)})
+    rows = TrainingRows(numbers, moments % 2 == 0, 0, moments=moments)
+    column = PreprocessingColumn("x", False, MissingPolicy.REJECT, None, ())
+    specification = PreprocessingSpecification((column,))
+    asked = {
+        "selection": {"method": "permutation_importance"},
+        "learning_curve": {"shares": [0.5, 1.0]},
+        "folds": 3,
+    }
+    training = Training(**asked)
+    historian = Historian()
+    given = (Task.BINARY_CLASSIFICATION, 1, specification, rows)
+    compared = comparison.compare_families(lambda family: historian, training, *given)
+    assert not any(score.reason for score in compared)
+    assert learning_curve.trace_curve(historian, training, *given).points
+    cross_validation.cross_validate(historian, training, CrossValidation(folds=3), *given)
+    assert historian.asked > 3 * len(compared)
+
+
+def test_no_model_of_a_table_split_by_time_is_scored_or_stopped_by_what_came_before():
+    look_for_the_future()
+
+
+def by_lot(folds, moments, classes):
+    return list(KFold(folds, shuffle=True, random_state=0).split(moments))
+
+
+def by_a_lot(ratio, moments):
+    return train_test_split(np.arange(len(moments)), test_size=ratio, random_state=0)
+
+
+@pytest.mark.parametrize(
+    ("where", "name", "leak"),
+    [
+        (comparison, "divide_by_time", by_lot),
+        (comparison, "split_latest", by_a_lot),
+        (selection, "divide_by_time", by_lot),
+    ],
+)
+def test_the_future_among_what_is_fitted_on_is_found(monkeypatch, where, name, leak):
+    monkeypatch.setattr(where, name, leak)
+
+    with pytest.raises(AssertionError, match=r"what came before|the future"):
+        look_for_the_future()
 
 
 def ingest_repeated_rows(tmp_path):

@@ -12,6 +12,7 @@ from components.train_model.fitting import fit_network
 from components.train_model.heads import Head
 from components.train_model.learners import Examples
 from components.train_model.network import NetworkBuilder
+from components.train_model.progress import LocalProgress
 from mulgil.artifacts import read_bundle
 from mulgil.contract import Task
 from mulgil.contract.learning import Training
@@ -35,7 +36,9 @@ def test_a_network_that_is_fitted_in_half_precision_is_served_in_float32(tmp_pat
         while_fitted = builder.build(6, HEAD)
         assert while_fitted.layers[1].compute_dtype == asked.removeprefix("mixed_")
         assert while_fitted.output.dtype == "float32"
-        networks[asked] = fit_network(builder, HEAD, examples, 10, Checkpoints(tmp_path / asked))
+        networks[asked] = fit_network(
+            builder, HEAD, examples, 10, Checkpoints(LocalProgress(tmp_path / asked))
+        )
     plain, mixed = networks.values()
     assert all(layer.compute_dtype == "float32" for layer in mixed.layers)
     assert {weight.dtype for weight in mixed.weights} == {"float32"}
@@ -49,7 +52,7 @@ def test_a_fit_in_half_precision_is_taken_up_as_it_was_left(tmp_path, examples, 
     monkeypatch.setattr("components.train_model.checkpoints._EVERY_SECONDS", 0.0)
     training = Training(precision="mixed_float16", hidden_units=(8,), max_epochs=6)
     builder = NetworkBuilder(training, None, tmp_path)
-    undisturbed = fit_network(builder, HEAD, examples, 6, Checkpoints(tmp_path / "one"))
+    undisturbed = fit_network(builder, HEAD, examples, 6, Checkpoints(LocalProgress(tmp_path / "one")))
     save, saved = Checkpoints.find, []
 
     def give_up_after_three(self, *parts):
@@ -67,10 +70,10 @@ def test_a_fit_in_half_precision_is_taken_up_as_it_was_left(tmp_path, examples, 
 
     monkeypatch.setattr(Checkpoints, "find", give_up_after_three)
     with pytest.raises(KeyboardInterrupt):
-        fit_network(builder, HEAD, examples, 6, Checkpoints(tmp_path / "other"))
+        fit_network(builder, HEAD, examples, 6, Checkpoints(LocalProgress(tmp_path / "other")))
     monkeypatch.setattr(Checkpoints, "find", save)
     assert saved == [1, 2, 3]
-    resumed = fit_network(builder, HEAD, examples, 6, Checkpoints(tmp_path / "other"))
+    resumed = fit_network(builder, HEAD, examples, 6, Checkpoints(LocalProgress(tmp_path / "other")))
     for one, other in zip(undisturbed.get_weights(), resumed.get_weights(), strict=True):
         np.testing.assert_array_equal(one, other)
 

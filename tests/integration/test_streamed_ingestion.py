@@ -21,8 +21,9 @@ from components.ingest_data.core import ingest_data
 from components.ingest_data.identity import find_repetitions, identify_rows
 from mulgil.artifacts import SPLITS, DatasetManifest
 from mulgil.contract import ColumnRole, MissingPolicy, load_project
-from mulgil.contract.dictionary import ViolationPolicy, canonical_code
+from mulgil.contract.dictionary import canonical_code
 from mulgil.contract.values import ValueMismatchError, check_domain, read_text
+from mulgil.contract.violations import ViolationPolicy
 
 PROJECT = """\
 name: streamed

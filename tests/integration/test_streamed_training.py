@@ -1,11 +1,14 @@
 """Rows that are more than the memory is for are learned from as others are."""
 
+import shutil
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from learning_project import train_project, write_project, write_rows, write_task_project
 
+from components.evaluate_model import core as evaluation
 from components.train_model import stored_examples, summaries
 from components.train_model.batches import order_batches
 from components.train_model.fit_transform import fit_rows
@@ -17,10 +20,16 @@ from mulgil.contract import Task
 from mulgil.contract.answers import AnswerForm
 from mulgil.contract.learning import Training
 from mulgil.contract.specifications import specify_preprocessing
-from mulgil.errors import InputError
+from mulgil.errors import InputError, TemporaryError
 from mulgil.home import home
 from mulgil.preprocessing.rows import read_rows
-from mulgil.preprocessing.stored_rows import StoredRows, count_rows_in_memory, open_rows, read_some
+from mulgil.preprocessing.stored_rows import (
+    StoredRows,
+    count_numbers,
+    count_rows_in_memory,
+    open_rows,
+    read_some,
+)
 
 SMALL = {"hidden_units": [4], "learning_rate": 0.05, "max_epochs": 4, "patience": 3}
 # No table is as small as that.
@@ -149,6 +158,18 @@ def test_some_of_the_rows_on_the_disk_are_a_sample_of_a_table_in_any_order(
     np.testing.assert_array_equal(some.numbers, same.numbers)
 
 
+def test_rows_that_the_disk_has_no_room_for_are_refused_before_any_is_written(tmp_path, monkeypatch):
+    project = write_project(tmp_path, training={**SMALL, **ON_DISK})
+    full = shutil.disk_usage(tmp_path)._replace(free=1000)
+    monkeypatch.setattr(stored_examples.shutil, "disk_usage", lambda path: full)
+    monkeypatch.setattr(stored_examples, "_encode", None)
+    with pytest.raises(
+        TemporaryError, match=r"no room for the \d+ rows(.|\n)*MB at .*/examples\n.*0\.001 MB"
+    ):
+        train_project(project, tmp_path / "out")
+    assert not list((home() / "examples").iterdir())
+
+
 def test_rows_that_are_drawn_have_every_class_as_a_split_must(tmp_path):
     project = write_project(tmp_path)
     path = project.rows_path / "train.parquet"
@@ -248,6 +269,26 @@ def test_of_more_rows_than_may_be_some_are_read(tmp_path):
     assert (len(rows), of) == (20, len(whole))
     assert set(rows.tensors["float_reject"]) < set(whole.tensors["float_reject"])
     assert 0 < rows.target.sum() < 20
+
+
+def test_the_evaluation_sees_of_train_and_validation_together_as_many_rows_as_of_the_test(
+    tmp_path, monkeypatch, capsys
+):
+    project = write_project(tmp_path)
+    dictionary = project.folder.dictionary
+    whole = evaluation._read(project.rows_path, ("train", "validation"), dictionary)
+    assert "looked at" not in capsys.readouterr().out
+    room = count_rows_in_memory(count_numbers(dictionary), 0.01)
+    assert 20 < room < 60
+    monkeypatch.setattr(evaluation, "_MEGABYTES", 0.01)
+
+    train, validation = evaluation._read(project.rows_path, ("train", "validation"), dictionary)
+    [test] = evaluation._read(project.rows_path, ("test",), dictionary)
+
+    assert room - 2 <= len(train) + len(validation) <= room
+    assert abs(len(train) - len(validation)) <= 1
+    assert len(test) == room
+    assert f"{len(train)} of {len(whole[0])} rows of train are looked at" in capsys.readouterr().out
 
 
 def test_where_the_rows_are_is_decided_by_their_size():

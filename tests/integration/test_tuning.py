@@ -10,8 +10,16 @@ from learning_project import train_project, write_project, write_task_project
 
 from components.train_model import fold_workers, tuning
 from components.train_model.fit_transform import fit_transform
-from components.train_model.fold_workers import count_processes
-from components.train_model.tuning import CrossValidation, doubt_best, is_surely_worse, tune
+from components.train_model.fold_workers import BegunFolds, count_processes
+from components.train_model.progress import LocalProgress
+from components.train_model.tuning import (
+    CrossValidation,
+    Progress,
+    count_at_once,
+    doubt_best,
+    is_surely_worse,
+    tune,
+)
 from mulgil.artifacts import TuningTrial
 from mulgil.contract import MissingPolicy, Task
 from mulgil.contract.dictionary import Scaling
@@ -40,10 +48,13 @@ class Valley(CrossValidation):
         object.__setattr__(self, "asked", [])
         object.__setattr__(self, "dies_after", dies_after)
 
-    def score(self, training, settings, best):
+    def begin(self, training):
+        return BegunFolds(iter([(training.hyperparameters.get("max_depth", 50), 0.0)]))
+
+    def score(self, begun, settings, best):
         if len(self.asked) == self.dies_after:
             raise KeyboardInterrupt
-        depth = training.hyperparameters.get("max_depth", 50)
+        depth, _ = next(begun.losses)
         self.asked.append(depth)
         if depth == 13:
             raise InputError("of no luck")
@@ -58,10 +69,14 @@ def training(method="random", trials=12, **more):
     )
 
 
+def place(folder):
+    return Progress(LocalProgress(folder), "search.json")
+
+
 @pytest.mark.parametrize(("method", "trials"), [("random", 12), ("bayesian", 5)])
 def test_the_setting_of_the_least_loss_is_taken(method, trials, tmp_path):
     scoring = Valley()
-    tuned = tune(training(method, trials), scoring, tmp_path / "search")
+    tuned = tune(training(method, trials), scoring, place(tmp_path / "search"))
 
     assert tuned.trials[0].settings == {}
     assert len(tuned.trials) == trials + 1
@@ -73,7 +88,7 @@ def test_the_setting_of_the_least_loss_is_taken(method, trials, tmp_path):
 
 def test_the_greatest_seed_is_one_too(tmp_path):
     seeded = training("bayesian", 1).model_copy(update={"seed": SEEDS - 1})
-    one, other = (tune(seeded, Valley(), tmp_path / name) for name in ("one", "other"))
+    one, other = (tune(seeded, Valley(), place(tmp_path / name)) for name in ("one", "other"))
 
     assert [trial.settings for trial in one.trials] == [trial.settings for trial in other.trials]
 
@@ -82,7 +97,7 @@ def test_the_declared_setting_is_kept_where_no_other_is_better(tmp_path):
     declared = training().model_copy(update={"hyperparameters": {"max_depth": 7}})
     declared.tuning.space["max_depth"].__dict__.update(low=20.0)
 
-    tuned = tune(declared, Valley(), tmp_path / "search")
+    tuned = tune(declared, Valley(), place(tmp_path / "search"))
 
     assert tuned.settings == {}
     assert tuned.training.hyperparameters == {"max_depth": 7}
@@ -90,15 +105,12 @@ def test_the_declared_setting_is_kept_where_no_other_is_better(tmp_path):
 
 def test_a_search_that_was_killed_goes_on_and_tries_what_an_undisturbed_one_does(tmp_path):
     whole = Valley()
-    undisturbed = tune(training(), whole, tmp_path / "whole")
+    undisturbed = tune(training(), whole, place(tmp_path / "whole"))
     killed = Valley(dies_after=5)
     with pytest.raises(KeyboardInterrupt):
-        tune(training(), killed, tmp_path / "killed")
-    # As a kill leaves it that falls into the writing.
-    (tmp_path / "killed" / "search" / "oracle.json").write_text("")
-
+        tune(training(), killed, place(tmp_path / "killed"))
     rest = Valley()
-    resumed = tune(training(), rest, tmp_path / "killed")
+    resumed = tune(training(), rest, place(tmp_path / "killed"))
 
     assert len(killed.asked) == 5
     assert killed.asked + rest.asked == whole.asked
@@ -106,21 +118,81 @@ def test_a_search_that_was_killed_goes_on_and_tries_what_an_undisturbed_one_does
     assert resumed.settings == undisturbed.settings
 
 
+class SideBySide(Valley):
+    """As processes do it: what is begun may end in any order, and is only then asked for."""
+
+    def __init__(self):
+        super().__init__()
+        object.__setattr__(self, "begun", [])
+        object.__setattr__(self, "cancelled", [])
+
+    def begin(self, training):
+        [(depth, _)] = super().begin(training).losses
+        self.begun.append(depth)
+        return BegunFolds(iter([(depth, 0.0)]), [Cancelled(self.cancelled, depth)])
+
+
+class Cancelled:
+    def __init__(self, noted, depth):
+        self.cancel = lambda: noted.append(depth)
+
+
+@pytest.mark.parametrize("method", ["random", "bayesian"])
+def test_settings_proposed_at_once_are_begun_together_and_judged_in_their_order(tmp_path, method):
+    asked = training(method, 6, proposed_at_once=3)
+    one, several = Valley(), SideBySide()
+
+    expected, found = (
+        tune(asked, scoring, place(tmp_path / name)) for scoring, name in ((one, "1"), (several, "n"))
+    )
+
+    assert one.asked == several.asked == several.begun
+    assert found.settings == expected.settings
+    assert [trial.settings for trial in found.trials] == [trial.settings for trial in expected.trials]
+    # What is drawn hears of nothing; what is asked of a Gaussian process depends on what it has heard.
+    alone = tune(training(method, 6), Valley(), place(tmp_path / "alone"))
+    assert ([trial.settings for trial in alone.trials] == [trial.settings for trial in found.trials]) is (
+        method == "random"
+    )
+
+
+def test_as_many_settings_are_begun_as_are_proposed_at_once_and_those_left_over_are_given_up(tmp_path):
+    assert count_at_once(training("random", 7).tuning) == 7
+    assert count_at_once(training("bayesian", 7).tuning) == 1
+    several = SideBySide()
+
+    tune(training("bayesian", 6, proposed_at_once=3, time_budget_seconds=1e-9), several, place(tmp_path))
+
+    assert len(several.begun) == 4, "what is declared, and three at once"
+    assert several.asked == several.begun[:2]
+    assert several.cancelled == several.begun[2:]
+
+
+@pytest.mark.parametrize("content", [b"", b"[]", b'{"declared": {"loss": "no number"}}', b"\xff"])
+def test_what_a_search_left_that_cannot_be_read_is_searched_anew(tmp_path, content):
+    (tmp_path / "search.json").write_bytes(content)
+    scoring = Valley()
+
+    tune(training(trials=2), scoring, place(tmp_path))
+
+    assert len(scoring.asked) == 3
+
+
 def test_no_setting_is_begun_after_the_time_is_over(tmp_path):
-    tuned = tune(training(time_budget_seconds=1e-9), Valley(), tmp_path / "search")
+    tuned = tune(training(time_budget_seconds=1e-9), Valley(), place(tmp_path / "search"))
 
     assert len(tuned.trials) == 2
 
 
 def test_a_mistake_of_ours_ends_the_search(tmp_path):
     class Broken(Valley):
-        def score(self, training, settings, best):
+        def score(self, begun, settings, best):
             if settings:
                 raise ZeroDivisionError("ours")
-            return super().score(training, settings, best)
+            return super().score(begun, settings, best)
 
-    with pytest.raises(Exception, match="ours"):
-        tune(training(), Broken(), tmp_path / "search")
+    with pytest.raises(ZeroDivisionError, match="ours"):
+        tune(training(), Broken(), place(tmp_path / "search"))
 
 
 def test_losses_surely_greater_on_the_same_folds_end_a_trial_and_others_do_not():
@@ -264,9 +336,9 @@ def test_a_process_that_fits_folds_leaves_the_others_their_part_of_a_gpu(monkeyp
 def test_a_search_is_taken_up_with_another_number_of_processes(tmp_path, monkeypatch):
     places = []
 
-    def note(training, scoring, place):
-        places.append(place)
-        return tune(training, scoring, place)
+    def note(training, scoring, progress):
+        places.append(progress.name)
+        return tune(training, scoring, progress)
 
     monkeypatch.setattr(tuning, "tune", note)
     # One core, so that no process has to start here.
@@ -283,8 +355,8 @@ def test_a_search_is_taken_up_with_another_number_of_processes(tmp_path, monkeyp
 def test_a_search_is_not_taken_up_with_other_code_of_the_projects_or_other_versions(tmp_path, monkeypatch):
     places = []
 
-    def note(training, scoring, place):
-        places.append(place)
+    def note(training, scoring, progress):
+        places.append(progress.name)
         raise InputError("noted")
 
     monkeypatch.setattr(tuning, "tune", note)

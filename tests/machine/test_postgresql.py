@@ -51,6 +51,28 @@ def test_a_query_is_read_with_its_types(project, server):
     assert rows["p9"]["seen"].isoformat() == "2023-12-31T15:00:09+00:00"
 
 
+def test_a_query_is_asked_for_its_days_and_late_rows_are_read(project, server, capsys, monkeypatch):
+    monkeypatch.setenv("MULGIL_HOME", str(project / "home"))
+    server.execute("CREATE TABLE visits AS SELECT * FROM patients")
+    bounds = "seen >= :span_begin AND seen < :span_end"
+    source = (
+        f'{{kind: sql, url: "{server.url}", query: "SELECT who, seen, size, ill FROM visits WHERE {bounds}"'
+    )
+    write_project(project, f"{source}, spans: {{since: 2023-12-25, until: 2024-01-31}}}}")
+    completes(project, "")
+    assert "span 2023-12-31: read 1, took over 0" in capsys.readouterr().out
+    server.execute("INSERT INTO visits VALUES ('late', '2023-12-31 23:00+00', 1, true)")
+    server.execute("INSERT INTO visits VALUES ('next', '2024-01-02 00:00+00', 1, false)")
+    completes(project, "")
+    said = capsys.readouterr().out
+
+    assert "2 spans, 2023-12-31 to 2024-01-02: read 2, took over 0" in said
+    assert "new: 2024-01-02" in said
+    assert "changed, and read anew: 2023-12-31" in said
+    completes(project, "")
+    assert "read 0, took over 2" in capsys.readouterr().out
+
+
 def test_a_query_that_deletes_changes_nothing(project, server, capsys):
     completes(project, "")
     ask(project, server, "WITH gone AS (DELETE FROM patients RETURNING *) SELECT * FROM gone")

@@ -69,6 +69,52 @@ def two_fifths_missing(folder: Path) -> list[str]:
     return ["--from", str(folder / "rows.csv"), "--target", "y"]
 
 
+def survey(folder: Path) -> list[str]:
+    draw = np.random.default_rng(0)
+    rows = pd.DataFrame({f"Q{place}": draw.integers(1, 4, 900) for place in range(3)})
+    is_sure = (rows["Q0"] > 1) ^ (draw.random(900) < 0.15)
+    rows["Would you recommend us?"] = np.where(is_sure, "Sure", "No way")
+    rows.to_csv(folder / "rows.csv", index=False)
+    return ["--from", str(folder / "rows.csv"), "--target", "Would you recommend us?"]
+
+
+def accounts(folder: Path) -> list[str]:
+    draw = np.random.default_rng(0)
+    balance = draw.normal(0, 4_000, 600).round(2)
+    written = [f"{abs(b):,.2f}".translate(str.maketrans(",.", ".,")) for b in balance]
+    rows = pd.DataFrame(
+        {
+            "잔액": [f"({text})" if b < 0 else text for b, text in zip(balance, written, strict=True)],
+            "방문 횟수": np.where(draw.random(600) < 0.05, "모름", draw.poisson(9, 600).astype(str)),
+            "연체": np.where(balance + draw.normal(0, 2_000, 600) < 0, "예", "아니오"),
+            " ": "",
+            "  ": "",
+        }
+    )
+    rows.to_csv(folder / "rows.csv", sep=";", index=False, encoding="utf-8-sig", lineterminator="\r\n")
+    return ["--from", str(folder / "rows.csv"), "--target", "연체"]
+
+
+def visits_of_patients(folder: Path) -> list[str]:
+    draw = np.random.default_rng(0)
+    pressure = draw.normal(130, 15, 700).round()
+    pd.DataFrame(
+        {
+            "visitID": range(90_001, 90_701),
+            "patient_id": draw.integers(4_000, 4_090, 700),
+            "seen": [f"{1 + i % 12}/{1 + i % 28}/2023 {1 + i % 12}:{i % 60:02} PM" for i in range(700)],
+            "pressure": np.where(draw.random(700) < 0.1, 0, pressure),
+            "earlier visits": draw.poisson(1, 700),
+            "admitted": np.where(pressure + draw.normal(0, 8, 700) > 140, "Y", "N"),
+        }
+        # With its index, of which the name is empty.
+    ).to_csv(folder / "rows.csv")
+    return [
+        *("--from", str(folder / "rows.csv"), "--target", "admitted"),
+        *("--entity", "patient_id", "--event-timestamp", "seen"),
+    ]
+
+
 def one_million_rows(folder: Path) -> list[str]:
     draw = np.random.default_rng(0)
     numbers = draw.normal(size=(1_000_000, 6)).round(3)
@@ -90,7 +136,15 @@ def digits_in_folders(folder: Path) -> list[str]:
 
 @pytest.mark.parametrize(
     "write",
-    [kaggle_heart, three_hundred_columns, text_and_dates, two_fifths_missing],
+    [
+        kaggle_heart,
+        three_hundred_columns,
+        text_and_dates,
+        two_fifths_missing,
+        survey,
+        accounts,
+        visits_of_patients,
+    ],
 )
 def test_two_commands_bring_a_table_to_a_model_that_answers(tmp_path, mulgil, write: Callable):
     project = str(tmp_path / "drafted")

@@ -28,7 +28,13 @@ def search(root, family, processes, method="random", trials=4):
     training = {
         "family": family,
         "folds": 4,
-        "tuning": {"method": method, "trials": trials, "processes": processes, "space": SPACES[family]},
+        "tuning": {
+            "method": method,
+            "trials": trials,
+            "proposed_at_once": 2,
+            "processes": processes,
+            "space": SPACES[family],
+        },
     }
     if family == "neural_network":
         training |= {"max_epochs": 5, "patience": 2}
@@ -85,7 +91,12 @@ def is_running(pid):
 
 
 @pytest.mark.parametrize(
-    ("family", "method"), [("neural_network", "hyperband"), ("gradient_boosting", "bayesian")]
+    ("family", "method"),
+    [
+        ("neural_network", "hyperband"),
+        ("gradient_boosting", "bayesian"),
+        ("gradient_boosting", "random"),
+    ],
 )
 def test_a_search_in_two_processes_is_the_one_in_one(tmp_path, family, method):
     made = {}
@@ -107,7 +118,7 @@ def test_a_search_in_two_processes_that_is_killed_leaves_nobody_and_goes_on_as_i
     deadline, tried = time.monotonic() + 200, {}
     while len(tried) < 3 and time.monotonic() < deadline and process.poll() is None:
         time.sleep(0.01)
-        for path in (killed / "home" / "tuning").glob("*/trials.json"):
+        for path in (killed / "home" / "tuning").glob("*.json"):
             tried = json.loads(path.read_text())
     children = children_of(process.pid)
     process.send_signal(signal.SIGKILL)
@@ -129,7 +140,7 @@ def test_a_process_that_is_killed_is_told_and_no_traceback_is_shown(tmp_path):
     project = search(tmp_path, "neural_network", 2, trials=50)
     process = start(project, tmp_path)
     deadline = time.monotonic() + 200
-    while not list((tmp_path / "home" / "tuning").glob("*/trials.json")) and time.monotonic() < deadline:
+    while not list((tmp_path / "home" / "tuning").glob("*.json")) and time.monotonic() < deadline:
         time.sleep(0.05)
     # As the kernel does where memory is short; the greatest is a process that fits.
     sizes = {pid: int(Path(f"/proc/{pid}/statm").read_text().split()[1]) for pid in children_of(process.pid)}

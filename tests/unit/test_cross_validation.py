@@ -12,7 +12,7 @@ from components.evaluate_model.cross_validation import (
     score_folds,
     summarise_folds,
 )
-from components.train_model.comparison import divide_into, doubt_folds
+from components.train_model.comparison import divide_into
 from components.train_model.cross_validation import cross_validate
 from mulgil.artifacts import FoldAnswers, HeldOutAnswers
 from mulgil.contract import Metric, MissingPolicy, Task
@@ -104,25 +104,20 @@ def test_after_the_last_seed_comes_the_first():
     assert [list(fold.target) for fold in answers.folds] == [part.tolist() for part in held_out]
 
 
-@pytest.mark.parametrize(
-    ("training", "name"),
-    [
-        ({"family": "auto"}, "family: auto"),
-        ({"family": "linear", "tuning": {"space": {"C": {"choices": [1.0, 2.0]}}}}, "tuning"),
-        ({"learning_curve": {}}, "learning_curve"),
-    ],
-)
-def test_folds_by_lot_of_a_table_split_by_time_are_doubted(training, name):
-    assert f"folds of {name} are drawn by lot" in doubt_folds("time", Training(**training))
-    assert doubt_folds("stratified", Training(**training)) == ""
-    assert doubt_folds("time", Training(family="linear")) == ""
+def test_the_interval_goes_by_the_rows_held_out_over_those_fitted_on():
+    right, wrong = ((True, False, True), (0.9, 0.1, 0.8)), ((True, False), (0.2, 0.6))
+    asked = (Task.BINARY_CLASSIFICATION, answers_of(right, wrong), (Metric.ACCURACY,), 0.95, 0.5)
+
+    assert score_folds(*asked).metrics["accuracy"] == summarise_folds(Metric.ACCURACY, [1.0, 0.0], 0.25, 0.95)
 
 
 def answers_of(*folds, repeats=1):
     per_repeat = len(folds) // repeats
     return HeldOutAnswers(
         folds=tuple(
-            FoldAnswers(repeat=place // per_repeat, target=target, predicted=predicted)
+            FoldAnswers(
+                repeat=place // per_repeat, fitted_rows=4 * len(target), target=target, predicted=predicted
+            )
             for place, (target, predicted) in enumerate(folds)
         ),
         rows=sum(len(target) for target, _ in folds) // repeats,
@@ -156,13 +151,13 @@ def test_the_pinball_loss_of_a_fold_is_of_the_quantile_that_is_asked_for():
 
 def test_the_interval_is_wider_than_independent_folds_would_make_it_and_keeps_to_what_a_metric_can_be():
     values = [0.7, 0.75, 0.8, 0.72, 0.78, 0.7, 0.74, 0.79, 0.71, 0.76]
-    found = summarise_folds(Metric.ROC_AUC, values, 5, 0.95)
+    found = summarise_folds(Metric.ROC_AUC, values, 0.25, 0.95)
 
     # By hand: t(9) at 97.5 % is 2.262157; 1/10 + 1/4.
     margin = np.std(values, ddof=1) * np.sqrt(0.1 + 0.25) * 2.262157
     assert (found.low, found.high) == pytest.approx((found.mean - margin, found.mean + margin), rel=1e-6)
-    assert summarise_folds(Metric.ROC_AUC, [0.9, 1.0, 0.8], 3, 0.95).high == 1.0
-    assert summarise_folds(Metric.LOG_LOSS, [0.01, 0.3, 0.02], 3, 0.95).low == 0.0
+    assert summarise_folds(Metric.ROC_AUC, [0.9, 1.0, 0.8], 0.5, 0.95).high == 1.0
+    assert summarise_folds(Metric.LOG_LOSS, [0.01, 0.3, 0.02], 0.5, 0.95).low == 0.0
 
 
 def test_an_interval_of_repeated_folds_covers_the_truth_where_one_of_independent_folds_does_not():
@@ -173,7 +168,7 @@ def test_an_interval_of_repeated_folds_covers_the_truth_where_one_of_independent
         is_right = random.random(60) < 0.8
         orders = [random.permutation(60).reshape(5, 12) for _ in range(10)]
         values = [float(is_right[fold].mean()) for order in orders for fold in order]
-        found = summarise_folds(Metric.ACCURACY, values, 5, 0.95)
+        found = summarise_folds(Metric.ACCURACY, values, 0.25, 0.95)
         ours += found.low <= 0.8 <= found.high
         error = np.std(values, ddof=1) / np.sqrt(len(values))
         naive += abs(found.mean - 0.8) <= 2 * error
@@ -198,7 +193,7 @@ def test_a_floor_is_held_against_the_mean_and_what_was_not_measured_is_a_no():
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"cross_validation": {"folds": 3}, "split": {"kind": "time"}}, "learn from the future"),
+        ({"cross_validation": {"repeats": 2}, "split": {"kind": "time"}}, "the same whenever they are made"),
         ({"gates": {"cross_validated_floors": {"roc_auc": 0.7}}}, "goes with the section cross_validation"),
         (
             {"cross_validation": {}, "gates": {"cross_validated_floors": {"r2": 0.7}}},

@@ -16,7 +16,8 @@ from components.ingest_data.cells import TextCells, read_typed_cell
 from components.ingest_data.columns import read_column
 from mulgil.contract import Column, DataDictionary
 from mulgil.contract.expressions import parse_expression
-from mulgil.contract.moments import PARTS, find_zone, seconds_of
+from mulgil.contract.moments import PARTS, find_zone, fingerprint_zone, seconds_of
+from mulgil.preprocessing import FittedTransform
 from mulgil.preprocessing.derived import derive_values
 from mulgil.serving.derivation import Derivation
 
@@ -203,3 +204,16 @@ def test_the_time_of_the_event_is_sent_where_a_derived_column_reads_it_and_store
     assert [column.name for column in read.inputs] == ["at", "debt"]
     assert [column.name for column in unread.inputs] == ["debt"]
     assert [column.name for column in read.stored] == ["debt"]
+
+
+def test_an_expression_names_the_zones_whose_clocks_it_reads_and_each_has_a_fingerprint_of_them():
+    text = 'cross(code(hour(since, "Europe/Paris")), code(month(at, "Asia/Seoul")), code(weekday(since)))'
+    assert parse_expression(text).zones == {"Europe/Paris", "Asia/Seoul"}
+    # By a link of the database the same clocks have another name.
+    assert fingerprint_zone("Asia/Seoul") == fingerprint_zone("ROK") != fingerprint_zone("Europe/Paris")
+
+
+def test_a_transform_tells_zones_that_have_changed_and_those_that_are_here_no_longer():
+    here = {"Asia/Seoul": fingerprint_zone("Asia/Seoul")}
+    fitted = FittedTransform(columns=(), zones={**here, "Europe/Paris": "before", "Asia/Atlantis": "before"})
+    assert fitted.changed_zones == ("Europe/Paris", "Asia/Atlantis")

@@ -96,6 +96,32 @@ def test_a_source_that_replaces_the_projects_is_seen_in_its_place(source, place)
     assert needs.stores == ({"spans"} if "{date}" in source else set())
 
 
+@pytest.mark.parametrize(
+    ("source", "is_networked", "is_in_spans"),
+    [
+        ({"kind": "sql", "url": "sqlite:////data/shop.db"}, False, True),
+        ({"kind": "sql", "url": "postgresql://me@host/shop"}, True, True),
+        ({"kind": "image_folder", "location": "/data/{date}"}, False, True),
+        ({"kind": "image_folder", "location": "/data"}, False, False),
+        ({"kind": "csv", "location": "https://example.com/{date}.csv"}, True, True),
+    ],
+)
+def test_a_step_gets_the_kept_spans_of_whatever_kind_they_are(tmp_path, source, is_networked, is_in_spans):
+    project = shutil.copytree(PROJECT.with_name("heart_disease"), tmp_path / "project")
+    written = yaml.safe_load((project / "project.yaml").read_text(encoding="utf-8"))
+    if source["kind"] == "sql":
+        source = {**source, "query": "SELECT * FROM sales WHERE seen >= :span_begin AND seen < :span_end"}
+    if source["kind"] != "image_folder":
+        source = {**source, "spans": {"since": "2026-11-01"}}
+    (project / "project.yaml").write_text(yaml.safe_dump({**written, "source": source}), encoding="utf-8")
+    needs = needs_of("ingest_data", context(project_path=str(project), source=""), {})
+
+    assert (needs.is_networked, "spans" in needs.stores) == (is_networked, is_in_spans)
+    assert is_networked or needs.read[-1] == (
+        Path("/data/shop.db") if source["kind"] == "sql" else Path("/data")
+    )
+
+
 def test_spans_that_are_kept_elsewhere_are_reached_by_network():
     needs = needs_of(
         "ingest_data",
@@ -126,10 +152,18 @@ def test_a_step_reaches_the_network_where_what_it_needs_is_there(component, sour
     assert needs.told == told
 
 
-def test_training_reaches_nothing_and_keeps_nothing_outside_its_outputs():
+def test_training_reaches_nothing_and_keeps_only_how_far_it_has_come():
     needs = needs_of("train_model", context(project_path=str(PROJECT)), dict.fromkeys(["AWS_PROFILE"], "x"))
 
-    assert (needs.is_networked, needs.told, stores_of("train_model")) == (False, (), frozenset())
+    assert (needs.is_networked, needs.told) == (False, ())
+    assert needs.stores == stores_of("train_model") == {"checkpoints", "examples", "tuning"}
+
+
+def test_how_far_a_training_has_come_is_kept_by_network_where_it_is_kept_elsewhere():
+    environment = {"MULGIL_TRAINING_URI": "s3://mulgil/training", "AWS_PROFILE": "mine"}
+    needs = needs_of("train_model", context(project_path=str(PROJECT)), environment)
+
+    assert (needs.is_networked, needs.told) == (True, ("AWS_PROFILE", "MULGIL_TRAINING_URI"))
 
 
 @pytest.mark.parametrize(

@@ -144,12 +144,12 @@ def test_what_stands_for_missing_among_numbers_is_a_value_of_another_column():
     ],
 )
 def test_whole_numbers_are_amounts_or_classes(target, task):
-    x = [float(place % 7) for place in range(len(target))]
+    x = [place * 1.5 for place in range(len(target))]
     assert decisions_of(target, x=x)[0] == task
 
 
 def test_whole_numbers_that_are_learned_as_classes_are_asked_about():
-    _, (asked,) = decisions_of([3 + place % 6 for place in range(120)], x=[float(n % 7) for n in range(120)])
+    _, (asked,) = decisions_of([3 + place % 6 for place in range(120)], x=[n * 1.5 for n in range(120)])
 
     assert "y is learned as 6 classes" in asked
     assert "--task scalar_regression" in asked
@@ -158,16 +158,14 @@ def test_whole_numbers_that_are_learned_as_classes_are_asked_about():
 
 def test_classes_that_differ_in_case_alone_are_asked_about():
     target = [("Left", "left", "stays", "STAYS")[place % 4] for place in range(120)]
-    _, (asked,) = decisions_of(target, x=[float(n % 7) for n in range(120)])
+    _, (asked,) = decisions_of(target, x=[n * 1.5 for n in range(120)])
 
     assert "'Left', 'left'" in asked and "'stays', 'STAYS'" in asked
 
 
 def test_rows_that_have_a_time_are_asked_about():
     days = [f"2020-01-{1 + place % 28:02}" for place in range(120)]
-    _, (asked,) = decisions_of(
-        [place % 2 for place in range(120)], day=days, x=[float(n % 7) for n in range(120)]
-    )
+    _, (asked,) = decisions_of([place % 2 for place in range(120)], day=days, x=[n * 1.5 for n in range(120)])
 
     assert "`split: {kind: time}`" in asked
 

@@ -154,6 +154,19 @@ def test_an_aggregate_is_sent_stored_and_an_operand_like_a_feature_of_the_source
         dictionary(ratio)
 
 
+def test_what_is_derived_of_a_count_is_no_less_known_than_the_count():
+    count = {"aggregate": {"function": "count", "over": "7 days"}}
+    often = {"name": "often", "type": "float", "derived": "sqrt(made)", "missing": "mean"}
+    often |= {"description": "Often."}
+    with pytest.raises(ValueError, match="give made missing=reject; received missing=constant"):
+        dictionary(often, **count, missing="constant", missing_constant=0)
+
+    # Else a null would be filled with 0, and what is derived of it with a mean that training never had.
+    check = ContractCheck(dictionary(often, **count, missing="reject"))
+    with pytest.raises(ContractViolationError, match=r"column made: .* a count is 0 where there is no past"):
+        check.check({"spend": [1.0], "kind": ["a"], "made": [None]}, 1)
+
+
 def test_a_request_that_forgets_an_entitys_past_is_refused_and_null_is_none():
     made = dictionary()
     by_name, _ = row_types(made.inputs)

@@ -20,6 +20,7 @@ SERVING, SPANS = "serving", "spans"
 # A store that one of these variables places elsewhere is reached by network.
 _PLACES: Mapping[str, tuple[str, ...]] = {
     SPANS: ("MULGIL_SPANS_URI",),
+    "checkpoints": ("MULGIL_TRAINING_URI",),
     "feature_store": (URL_VARIABLE, ADDRESS_VARIABLE, REGISTRY_VARIABLE),
     "mlflow": ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI"),
 }
