@@ -688,7 +688,7 @@ class FamilyScore(Record):
     Attributes:
         family: Its name.
         loss: Mean over the folds: log loss, or of a number the mean squared error in squares of its standard
-            deviation; `None` where it was not compared.
+            deviation, of its quantile the pinball loss; `None` where it was not compared.
         standard_error: Of that mean.
         seconds: How long it took.
         reason: Why it was not compared.
@@ -790,8 +790,8 @@ class TrainingHistory(Record):
         selection: Which features were chosen; `None` where the model reads all.
         loss: Mean loss on the training rows in each epoch, dropout and penalty included. A model that is not
             fitted by epochs has one.
-        val_loss: Log loss, or of a number the mean squared error in squares of its standard deviation, on the
-            validation rows after each epoch.
+        val_loss: Log loss, or of a number the mean squared error in squares of its standard deviation, of its
+            quantile the pinball loss, on the validation rows after each epoch.
         best_epoch: The epoch, from 1, with the least `val_loss`; the final fit has as many.
         rows: Rows of the final fit, by split.
         parameters: Numbers that the model learned.
