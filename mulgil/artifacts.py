@@ -230,7 +230,8 @@ class DatasetManifest(Record):
         """Say which spans there are and what became of them since the last ingestion; nothing without spans.
 
         Args:
-            news: What became of them; `None` where an earlier run's dataset is taken as it is.
+            news: What became of them, nothing where an earlier run's dataset is taken as it is; `None` where
+                that is not known.
         """
         if not self.spans:
             return ()
@@ -238,7 +239,8 @@ class DatasetManifest(Record):
         all_of_them = (
             f"{len(self.spans)} spans, {first} to {last}" if len(self.spans) > 1 else f"span {first}"
         )
-        news = news or SpanNews()
+        if news is None:
+            return all_of_them, "which of them are new is not recorded"
         facts = {
             "new": news.new,
             "changed, and read anew": news.changed,
