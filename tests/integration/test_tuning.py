@@ -86,6 +86,19 @@ def test_the_setting_of_the_least_loss_is_taken(method, trials, tmp_path):
     assert abs(best - 7) < abs(scoring.asked[0] - 7)
 
 
+def test_the_folds_of_what_is_not_tried_yet_take_no_memory(monkeypatch):
+    divided = []
+    monkeypatch.setattr(tuning, "divide", lambda *given: divided.append(given) or iter([(None, None)] * 3))
+    monkeypatch.setattr(tuning, "score_fold", lambda *given: 0.5)
+    scoring = CrossValidation(lambda tried: None, Task.BINARY_CLASSIFICATION, 1, None, None)
+
+    begun = [scoring.begin(training()) for _ in range(1000)]
+
+    assert divided == []
+    assert scoring.score(begun[0], {}, None).losses == (0.5, 0.5, 0.5)
+    assert len(divided) == 1
+
+
 def test_the_greatest_seed_is_one_too(tmp_path):
     seeded = training("bayesian", 1).model_copy(update={"seed": SEEDS - 1})
     one, other = (tune(seeded, Valley(), place(tmp_path / name)) for name in ("one", "other"))
