@@ -95,7 +95,11 @@ class PointInTimeOfflineStore(DaskOfflineStore):
         )
 
         def answer(batch_rows: int | None) -> Iterator[pa.Table]:
-            asked = pa.Table.from_pandas(entity_df.assign(**{asked_at: times}), preserve_index=False)
+            # Not of a frame with other times, which would be one more copy of all.
+            asked = pa.Table.from_pandas(entity_df, preserve_index=False)
+            place = asked.schema.get_field_index(asked_at)
+            moments = pa.Table.from_pandas(times.to_frame(), preserve_index=False).column(0)
+            asked = asked.set_column(place, asked_at, moments)
             yield from _answer(
                 asked.replace_schema_metadata(None),
                 asked_at,
@@ -212,10 +216,10 @@ def _answer(
     # Without a row there still is a table.
     for start in range(0, max(1, asked.num_rows), batch_rows):
         rows = asked.slice(start, batch_rows)
+        columns = dict(zip(rows.column_names, rows.columns, strict=True))
         for names, tables in parts:
-            for name, column in zip(names, next(tables).columns, strict=True):
-                rows = rows.append_column(name, column)
-        yield rows
+            columns |= zip(names, next(tables).columns, strict=True)
+        yield pa.table(columns)
 
 
 def _find_known_places(history: StoredHistory, asked: pa.Table, asked_at: str, view: FeatureView) -> Integers:
@@ -223,12 +227,15 @@ def _find_known_places(history: StoredHistory, asked: pa.Table, asked_at: str, v
     created = source.created_timestamp_column
     rows, here = _read_keys(history, keys, [source.timestamp_field, *([created] if created else [])])
     names = [view.projection.join_key_map.get(key, key) for key in keys]
+    known_at = _microseconds(rows[source.timestamp_field])
+    created_at = _microseconds(rows[created]) if created else None
+    rows = rows.select(keys)
     places = find_known(
         [asked[name].cast(history.type_of(key)) for name, key in zip(names, keys, strict=True)],
         _microseconds(asked[asked_at]),
-        [rows[key] for key in keys],
-        _microseconds(rows[source.timestamp_field]),
-        created_at=_microseconds(rows[created]) if created else None,
+        rows.columns,
+        known_at,
+        created_at=created_at,
         greatest_age=view.ttl // _MICROSECOND if view.ttl else None,
     )
     return places if here is None else np.where(places == NONE, NONE, here[places])

@@ -230,7 +230,8 @@ class DatasetManifest(Record):
         """Say which spans there are and what became of them since the last ingestion; nothing without spans.
 
         Args:
-            news: What became of them; `None` where an earlier run's dataset is taken as it is.
+            news: What became of them, nothing where an earlier run's dataset is taken as it is; `None` where
+                that is not known.
         """
         if not self.spans:
             return ()
@@ -238,7 +239,8 @@ class DatasetManifest(Record):
         all_of_them = (
             f"{len(self.spans)} spans, {first} to {last}" if len(self.spans) > 1 else f"span {first}"
         )
-        news = news or SpanNews()
+        if news is None:
+            return all_of_them, "which of them are new is not recorded"
         facts = {
             "new": news.new,
             "changed, and read anew": news.changed,
@@ -686,7 +688,7 @@ class FamilyScore(Record):
     Attributes:
         family: Its name.
         loss: Mean over the folds: log loss, or of a number the mean squared error in squares of its standard
-            deviation; `None` where it was not compared.
+            deviation, of its quantile the pinball loss; `None` where it was not compared.
         standard_error: Of that mean.
         seconds: How long it took.
         reason: Why it was not compared.
@@ -788,8 +790,8 @@ class TrainingHistory(Record):
         selection: Which features were chosen; `None` where the model reads all.
         loss: Mean loss on the training rows in each epoch, dropout and penalty included. A model that is not
             fitted by epochs has one.
-        val_loss: Log loss, or of a number the mean squared error in squares of its standard deviation, on the
-            validation rows after each epoch.
+        val_loss: Log loss, or of a number the mean squared error in squares of its standard deviation, of its
+            quantile the pinball loss, on the validation rows after each epoch.
         best_epoch: The epoch, from 1, with the least `val_loss`; the final fit has as many.
         rows: Rows of the final fit, by split.
         parameters: Numbers that the model learned.

@@ -1,25 +1,30 @@
 """Every family, task and missing policy, and every operation that the contract lets a column be derived by.
 
 Nothing here names an operation or a policy: both are read from the contract, and what an operation takes is
-found by asking the contract what it accepts. What is new there is in the matrix of itself.
+found by asking the contract what it accepts. What is new there is in the matrix of itself. What else changes
+a model's numbers (calibration, a quantile, a choice of features, scaling, outliers) is dealt out among the
+cases, so that every two of them meet without a case more.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from itertools import combinations, product
 from pathlib import Path
+from typing import get_args
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
+from fitted_families import check_served_as_fitted
 from learning_project import TARGETS, LearningProject, project, write_rows
 from pydantic import ValidationError
 
 from mulgil.artifacts import SPLITS, FeatureServiceReference
 from mulgil.contract import Column, ColumnType, DataDictionary, MissingPolicy, ProjectFolder, Task
+from mulgil.contract.dictionary import OutlierPolicy, Scaling
 from mulgil.contract.expressions import OPERATIONS, Kind, parse_expression
-from mulgil.contract.learning import Family
+from mulgil.contract.learning import QUANTILE_FAMILIES, Family, Training
 from mulgil.contract.project import Project
 from mulgil.contract.specifications import specify_features
 from mulgil.preprocessing.rows import derive_array
@@ -43,6 +48,13 @@ _KEYS = (
 )
 # Of no use to a model but through what is derived of it, so that it is there where something is.
 _SINCE = {"name": "since", "role": "input", "type": "timestamp", "missing": "keep", "description": "Since."}
+# An input like others once ingestion has made it.
+_PAST = {
+    "name": "past",
+    "type": "float",
+    "aggregate": {"function": "mean", "of": "length", "over": "7 days"},
+    "description": "Past.",
+}
 _OPERANDS = (*(name for name, _ in _INPUTS), "at", "since", "4.5", '"3"')
 _KIND_OF_TYPE = {
     ColumnType.FLOAT: Kind.NUMBER,
@@ -50,6 +62,7 @@ _KIND_OF_TYPE = {
     ColumnType.BOOLEAN: Kind.TRUTH,
     ColumnType.CATEGORY: Kind.TEXT,
 }
+_NUMBERS = (ColumnType.FLOAT, ColumnType.INTEGER)
 _KINDS_OF = {**{name: _KIND_OF_TYPE[kind] for name, kind in _INPUTS}, "at": Kind.MOMENT, "since": Kind.MOMENT}
 _TYPES_MADE = {
     Kind.NUMBER: ColumnType.FLOAT,
@@ -59,6 +72,12 @@ _TYPES_MADE = {
 _TARGET = {"name": "answer", "role": "target", "type": "boolean", "description": "Whether."}
 # Of a column that cannot have a policy.
 _FALLBACK = "most_frequent"
+_CALIBRATIONS = tuple(
+    method for part in get_args(Training.model_fields["calibration"].annotation) for method in get_args(part)
+)
+_QUANTILE = 0.8
+# What scikit-learn says of numbers that are not scaled; how well they are fitted is not what is compared.
+UNSCALED = ("ignore:lbfgs failed to converge", "ignore:Singular matrix in solving dual problem")
 
 
 @dataclass(frozen=True)
@@ -77,6 +96,30 @@ class Way:
 
 
 @dataclass(frozen=True)
+class Options:
+    """What else changes the numbers of a case.
+
+    Attributes:
+        calibration: How probabilities are mapped, if at all.
+        quantile: What is fitted to, if not the mean.
+        is_selected: Whether the model reads some features only.
+        scaling: Of every number.
+        outliers: Of every number.
+    """
+
+    calibration: str | None = None
+    quantile: float | None = None
+    is_selected: bool = False
+    scaling: Scaling = Scaling.STANDARD
+    outliers: OutlierPolicy = OutlierPolicy.KEEP
+
+    @property
+    def factors(self) -> tuple[object, ...]:
+        """What must meet each other, and what the case is of."""
+        return tuple(vars(self).items())
+
+
+@dataclass(frozen=True)
 class Case:
     """What is fitted and served.
 
@@ -85,12 +128,14 @@ class Case:
         task: What it predicts.
         policy: Of every column that can have it.
         ways: How columns are derived.
+        options: What else it has.
     """
 
     family: Family
     task: Task
     policy: MissingPolicy
     ways: tuple[Way, ...]
+    options: Options = Options()
 
     @property
     def factors(self) -> tuple[object, ...]:
@@ -176,6 +221,10 @@ def _moments(made: Sequence[dict[str, object]]) -> list[dict[str, object]]:
 
 
 def _columns(policy: MissingPolicy) -> list[dict[str, object]]:
+    return [*_of_source(policy), _with_policy(_PAST, policy)]
+
+
+def _of_source(policy: MissingPolicy) -> list[dict[str, object]]:
     described = [
         {
             "name": name,
@@ -207,7 +256,8 @@ def _with_policy(column: dict[str, object], policy: MissingPolicy) -> dict[str, 
     given = {**column, "missing": policy}
     if policy is MissingPolicy.CONSTANT:
         given["missing_constant"] = constant
-    plain = [*_columns(MissingPolicy.REJECT), *_moments([column])] if "derived" in column else [*_KEYS]
+    is_made = not column.keys().isdisjoint({"derived", "aggregate"})
+    plain = [*_of_source(MissingPolicy.REJECT), *_moments([column])] if is_made else [*_KEYS]
     try:
         DataDictionary.model_validate({"columns": [*plain, given, _TARGET]})
     except ValidationError:
@@ -217,7 +267,36 @@ def _with_policy(column: dict[str, object], policy: MissingPolicy) -> dict[str, 
 
 def every_case() -> list[Case]:
     """Give every family on every task with every policy that a feature can have, each with every way."""
-    return [Case(*factors, every_way()) for factors in product(FAMILIES, Task, policies())]
+    return _deal_options([Case(*factors, every_way()) for factors in product(FAMILIES, Task, policies())])
+
+
+def _deal_options(cases: Sequence[Case]) -> list[Case]:
+    """Give each case the options that bring the most of what has not met so far."""
+    unmet = {pair for case in cases for options in possible_options(case) for pair in meetings(case, options)}
+    dealt = []
+    for case in cases:
+        best = max(
+            possible_options(case), key=lambda options: len(unmet.intersection(meetings(case, options)))
+        )
+        unmet.difference_update(meetings(case, best))
+        dealt.append(replace(case, options=best))
+    return dealt
+
+
+def possible_options(case: Case) -> list[Options]:
+    """Give every option that a case can have."""
+    calibrations = (None, *_CALIBRATIONS) if case.task.is_classification else (None,)
+    is_of_quantile = not case.task.is_classification and case.family in QUANTILE_FAMILIES
+    quantiles = (None, _QUANTILE) if is_of_quantile else (None,)
+    return [
+        Options(*values) for values in product(calibrations, quantiles, (False, True), Scaling, OutlierPolicy)
+    ]
+
+
+def meetings(case: Case, options: Options) -> set[tuple[object, ...]]:
+    """Give every two that meet by a case's options, of which one at least is an option."""
+    own = options.factors
+    return {*combinations(own, 2), *product(case.factors, own)}
 
 
 def policies() -> tuple[MissingPolicy, ...]:
@@ -246,7 +325,7 @@ def pairwise_cases() -> list[Case]:
             best = max(chosen, key=lambda factors: (len(unmet.intersection(factors)), -len(of_case[factors])))
             unmet.difference_update(best)
             of_case[best].append(way)
-    return [Case(*factors, tuple(of_case[factors])) for factors in chosen]
+    return _deal_options([Case(*factors, tuple(of_case[factors])) for factors in chosen])
 
 
 def write_case_project(root: Path, case: Case) -> LearningProject:
@@ -257,7 +336,7 @@ def write_case_project(root: Path, case: Case) -> LearningProject:
         for place, way in enumerate(case.ways)
     ]
     described = Project.model_validate(project(task=task, gates={}))
-    drawn = _dictionary(task, policy, [{**column, "missing": _FALLBACK} for column in made])
+    drawn = _dictionary(case, [{**column, "missing": _FALLBACK} for column in made])
     for seed, split in enumerate(SPLITS):
         path = root / "rows" / f"{split}.parquet"
         write_rows(path, ProjectFolder(root, described, drawn), rows=120, seed=seed)
@@ -265,8 +344,7 @@ def write_case_project(root: Path, case: Case) -> LearningProject:
             _make_positive(path, drawn)
     values = _share_of_values(root / "rows" / "train.parquet", drawn)
     dictionary = _dictionary(
-        task,
-        policy,
+        case,
         [
             # Whoever requires a value requires one that most rows have.
             {**column, "missing": _FALLBACK}
@@ -290,9 +368,29 @@ def write_case_project(root: Path, case: Case) -> LearningProject:
     return LearningProject(folder, root / "rows", root / "feature_service.json")
 
 
-def _dictionary(task: Task, policy: MissingPolicy, made: list[dict[str, object]]) -> DataDictionary:
-    targets = ({**target, "role": "target", "description": "What."} for target in TARGETS[task])
-    return DataDictionary.model_validate({"columns": [*_columns(policy), *_moments(made), *made, *targets]})
+def check_case(case: Case, root: Path) -> None:
+    """Fit and export a case's model; what is served must answer as it."""
+    options = case.options
+    check_served_as_fitted(
+        write_case_project(root, case),
+        case.family,
+        root / "bundle",
+        options.calibration,
+        quantile=options.quantile,
+        is_selected=options.is_selected,
+        is_explained=False,
+    )
+
+
+def _dictionary(case: Case, made: list[dict[str, object]]) -> DataDictionary:
+    targets = ({**target, "role": "target", "description": "What."} for target in TARGETS[case.task])
+    features = [*_columns(case.policy), *_moments(made), *made]
+    of_numbers = {"scaling": case.options.scaling, "outliers": case.options.outliers}
+    scaled = [
+        {**column, **of_numbers} if column["type"] in _NUMBERS and "role" not in column else column
+        for column in features
+    ]
+    return DataDictionary.model_validate({"columns": [*scaled, *targets]})
 
 
 def _make_positive(path: Path, dictionary: DataDictionary) -> None:

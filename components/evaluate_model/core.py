@@ -101,10 +101,11 @@ def evaluate_model(
     form = AnswerForm.of(task, dictionary)
     champion = ask_champion(bundle.name, bundle.fingerprint, dictionary, test)
     ask = open_model(bundle_path, bundle, form.width)
+    quantile = project.judged_quantile
     predicted = {
         MODEL: ask(test.tensors),
-        BASELINE: predict_prior(task, fitted, test),
-        REFERENCE: predict_linear_model(task, specify_preprocessing(dictionary), fitted, test),
+        BASELINE: predict_prior(task, fitted, test, quantile),
+        REFERENCE: predict_linear_model(task, specify_preprocessing(dictionary), fitted, test, quantile),
     }
     if champion.predicted is not None:
         predicted[CHAMPION] = champion.predicted
@@ -130,6 +131,7 @@ def evaluate_model(
                 test.target,
                 scores_for(metric, predicted, threshold)[model],
                 project.gates.confidence,
+                project.gates.pinball_quantile,
             )
             for metric, measured in of_model.items()
         }

@@ -123,7 +123,7 @@ def _measure(
     task: Task, metric: Metric, target: Truth, predicted: Floats, confidence: float, quantile: float
 ) -> Interval:
     measured = replicate(task, target, {"model": predicted}, (metric,), quantile=quantile)["model"][metric]
-    return find_interval(measured, task, metric, target, predicted, confidence)
+    return find_interval(measured, task, metric, target, predicted, confidence, quantile)
 
 
 def _explain(task: Task, target: Truth, is_in: Booleans) -> str | None:

@@ -85,8 +85,9 @@ def ingest_data(
         manifest.write(staged / DATASET_MANIFEST)
     _report(manifest, quarantine.summarise(), missing)
     if taken is not None:
-        taken.remember()
+        # First: what is remembered is told by no later ingestion.
         taken.news.write(quarantine_path / SpanNews.FILE)
+        taken.remember()
         _report_spans(manifest, taken)
         if cut is not None:
             print(f"  warning: {cut}; {taken.older} older spans are not read: widen `source.spans`")

@@ -11,7 +11,13 @@ from typing import Any
 import sqlalchemy as sa
 
 from components.ingest_data.span_source import FoundSpans, look_back
-from components.ingest_data.sql_source import connectable, describe_failure, read_sql, statement_of
+from components.ingest_data.sql_source import (
+    connectable,
+    describe_failure,
+    name_database,
+    read_sql,
+    statement_of,
+)
 from components.ingest_data.table import RawTable
 from mulgil.contract import DataDictionary
 from mulgil.contract.periods import begin_of, end_of, periods_between
@@ -24,18 +30,23 @@ from mulgil.errors import InputError, describe
 class QuerySpans:
     """The answers to a query for one period after the other.
 
-    A database is asked how many rows a period has, and which are the latest times in them; from that is told
-    whether anything came later.
+    A database is asked how many rows a period has, for the earliest and latest times in them, and for what
+    the window has as their `checksum`; from that is told whether anything changed.
 
     Args:
         source: The database and the query.
         folder: Of the project.
         dictionary: Which columns are the rows' times.
+
+    Raises:
+        InputError: The database's URL or its environment is wrong.
     """
 
     def __init__(self, source: SqlSource, folder: Path, dictionary: DataDictionary) -> None:
         assert source.spans is not None
-        self.location = f"{source.url} {source.query}"
+        # By the URL as it is written, databases of two folders or of two values of a variable are one.
+        self._database = name_database(source, folder)
+        self.location = f"{self._database} {source.query}"
         self._source = source
         self._window: QueryWindow = source.spans
         self._folder = folder
@@ -53,7 +64,10 @@ class QuerySpans:
             with engine.connect() as connection:
                 found = look_back(periods, self._window.newest, lambda span: self._look(connection, span))
         except (sa.exc.SQLAlchemyError, ValueError) as exc:
-            raise describe_failure(engine, exc, f"url={self._source.url} query={self._source.query}") from exc
+            received = f"url={self._source.url} query={self._source.query}"
+            if self._window.checksum is not None:
+                received += f" checksum={self._window.checksum}"
+            raise describe_failure(engine, exc, received) from exc
         finally:
             engine.dispose()
         if not found.chosen:
@@ -87,8 +101,14 @@ class QuerySpans:
     def _look(self, connection: sa.Connection, span: Span) -> Mapping[str, str] | None:
         bounds = self._bounds_of(span)
         answer = statement_of(self._source, bounds).columns().subquery("span_of_rows")
-        latest: list[sa.ColumnElement[Any]] = [sa.func.max(sa.column(name)) for name in self._times]
-        rows, *times = connection.execute(sa.select(sa.func.count(), *latest).select_from(answer)).one()
+        asked: list[sa.ColumnElement[Any]] = [
+            bound(sa.column(name)) for name in self._times for bound in (sa.func.min, sa.func.max)
+        ]
+        if self._window.checksum is not None:
+            asked.append(sa.literal_column(self._window.checksum))
+        rows, *facts = connection.execute(sa.select(sa.func.count(), *asked).select_from(answer)).one()
         if not rows:
             return None
-        return {" to ".join(map(str, bounds.values())): " ".join(map(str, (rows, *times)))}
+        return {
+            f"{self._database} {' to '.join(map(str, bounds.values()))}": " ".join(map(str, (rows, *facts)))
+        }

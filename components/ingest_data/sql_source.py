@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 from collections.abc import Iterator, Mapping
@@ -15,6 +16,7 @@ import sqlalchemy as sa
 from components.ingest_data.cells import read_typed_cell
 from components.ingest_data.table import BATCH_ROWS, Cells, RawTable, number_batches
 from components.ingest_data.typed_cells import plain
+from mulgil.contract.queries import without_end
 from mulgil.contract.sources import SqlSource
 from mulgil.errors import InputError, TemporaryError, describe
 
@@ -23,6 +25,8 @@ _PASSWORD = re.compile(r"(?<=:)\$\{(\w+)\}(?=@)")
 
 # SQLAlchemy's own choice is psycopg2; ours is its successor, which is installed.
 _DRIVERS = {"postgresql": "postgresql+psycopg"}
+# By these PostgreSQL's library finds what a URL leaves out.
+_LIBPQ = ("PGHOST", "PGHOSTADDR", "PGPORT", "PGDATABASE", "PGUSER", "PGSERVICE", "PGOPTIONS")
 
 # What PostgreSQL and MySQL say of a user or a database that they do not know; waiting helps with neither.
 # Of what happens before anybody is let in, PostgreSQL's library hands on the text alone.
@@ -79,8 +83,9 @@ def _results(
 
 def statement_of(source: SqlSource, bounds: Mapping[str, date] | None = None) -> sa.TextClause:
     """Return a source's query, with the bounds of a span as its parameters."""
-    # It may stand within another one, where no semicolon and no comment may end it.
-    statement = sa.text(source.query.rstrip().rstrip(";") + "\n")
+    # It may stand within another one, where no semicolon and no comment may end it. Of spans' queries,
+    # `explain_bounds` lets none through that has another semicolon.
+    statement = sa.text(without_end(source.query) + "\n")
     # Each database is sent a date as it has dates; SQLite, which has none, as text.
     dates = [sa.bindparam(name, day, sa.Date()) for name, day in (bounds or {}).items()]
     return statement.bindparams(*dates)
@@ -119,12 +124,51 @@ def describe_failure(engine: sa.Engine, exc: Exception, received: str) -> InputE
     )
 
 
+def name_database(source: SqlSource, folder: Path) -> str:
+    """Return what no other database has, nor another user of it, whatever names stand in a source's URL.
+
+    A password is no part of it: it changes, and the rows stay.
+
+    Raises:
+        InputError: The URL or its environment is wrong.
+    """
+    url = _url_of(source)
+    backend, database = url.get_backend_name(), url.database
+    if backend == "sqlite" and database:
+        database = str((folder / database).resolve())
+    options = {name: value for name, value in url.query.items() if "pass" not in name and "pwd" not in name}
+    by_library = {name: os.environ.get(name) for name in _LIBPQ} if backend == "postgresql" else {}
+    return json.dumps([backend, url.host, url.port, database, url.username, options, by_library])
+
+
 def connectable(source: SqlSource, folder: Path) -> sa.Engine:
     """Return what connects to a source's database; a file of SQLite is only read.
 
     Raises:
         InputError: The URL or its environment is wrong, or the file is not there.
     """
+    url = _url_of(source)
+    if url.get_backend_name() == "sqlite" and url.database:
+        path = folder / url.database
+        # SQLite makes a database where there is none.
+        if not path.is_file():
+            raise InputError(
+                describe(
+                    "The source cannot be read: No such file or directory",
+                    expected="a database of SQLite",
+                    received=str(path),
+                )
+            )
+        # Read only: of a change to its tables SQLite would not wait for a commit.
+        url = url.set(database=f"file:{quote(str(path))}", query={"mode": "ro", "uri": "true"})
+    try:
+        return sa.create_engine(url.set(drivername=_DRIVERS.get(url.drivername, url.drivername)))
+    except (sa.exc.ArgumentError, sa.exc.NoSuchModuleError, ImportError) as exc:
+        raise _describe_url(source, exc) from exc
+
+
+def _url_of(source: SqlSource) -> sa.URL:
+    """Return a source's URL, with what the environment has for the names in it."""
     unset = [name for name in _NAME.findall(source.url) if name not in os.environ]
     if unset:
         raise InputError(
@@ -137,26 +181,17 @@ def connectable(source: SqlSource, folder: Path) -> sa.Engine:
     try:
         # A password may have signs that divide a URL; a part of it would be shown as the host.
         quoted = _PASSWORD.sub(lambda name: quote(os.environ[name[1]], safe=""), source.url)
-        url = sa.make_url(_NAME.sub(lambda name: os.environ[name[1]], quoted))
-        if url.get_backend_name() == "sqlite" and url.database:
-            path = folder / url.database
-            # SQLite makes a database where there is none.
-            if not path.is_file():
-                raise InputError(
-                    describe(
-                        "The source cannot be read: No such file or directory",
-                        expected="a database of SQLite",
-                        received=str(path),
-                    )
-                )
-            # Read only: of a change to its tables SQLite would not wait for a commit.
-            url = url.set(database=f"file:{quote(str(path))}", query={"mode": "ro", "uri": "true"})
-        return sa.create_engine(url.set(drivername=_DRIVERS.get(url.drivername, url.drivername)))
-    except (sa.exc.ArgumentError, sa.exc.NoSuchModuleError, ImportError) as exc:
-        raise InputError(
-            describe(
-                f"The source's URL cannot be used: {exc}",
-                expected="such as sqlite:///rows.db; for other databases, with their driver installed",
-                received=source.url,
-            )
-        ) from exc
+        return sa.make_url(_NAME.sub(lambda name: os.environ[name[1]], quoted))
+    # SQLAlchemy's own, and of a port that is no number Python's.
+    except (sa.exc.ArgumentError, ValueError) as exc:
+        raise _describe_url(source, exc) from exc
+
+
+def _describe_url(source: SqlSource, exc: Exception) -> InputError:
+    return InputError(
+        describe(
+            f"The source's URL cannot be used: {exc}",
+            expected="such as sqlite:///rows.db; for other databases, with their driver installed",
+            received=source.url,
+        )
+    )

@@ -143,12 +143,14 @@ def turns_by_step(before: Sequence[tuple[float, float]], curve: Curve) -> bool:
 def measure_baseline(head: Head, train: Examples, validation: Examples) -> tuple[float, float]:
     """Return the losses of training and validation rows where every row is told the training rows' shares.
 
-    Of a number it is their mean.
+    Of a number it is their mean, or the quantile that is fitted to.
     """
     weights = head.weigh(train.target)
     if head.task is Task.MULTICLASS_CLASSIFICATION:
         counts = np.bincount(train.target, weights, minlength=head.width)
         constant = counts / counts.sum()
+    elif head.quantile is not None:
+        constant = np.quantile(train.target, head.quantile, axis=0)
     else:
         constant = np.average(train.target, axis=0, weights=weights)
     losses = [

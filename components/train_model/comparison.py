@@ -196,7 +196,7 @@ def answer_fold(
 ) -> tuple[Head, TrainingRows, npt.NDArray[Any]]:
     """Fit on one part, stop by a part of it, and predict the one held out, in the head's own numbers."""
     train, held_out = (rows.take(places) for places in fold)
-    head = make_head(task, answer_width, train, training.class_weights)
+    head = make_head(task, answer_width, train, training.class_weights, training.quantile)
     fitted, transform = fit_part(learner, head, specification, train, training)
     return head, held_out, fitted.predict(TransformExecutor(transform).apply(held_out.tensors))
 

@@ -143,7 +143,7 @@ def train_model(
     train, validation = splits.train, splits.validation
     with ExampleStore(home() / "examples", training) as store:
         first = fit_rows(specification, train)
-        head = make_head(task, answer_width, train, training.class_weights)
+        head = make_head(task, answer_width, train, training.class_weights, training.quantile)
         selected = select_features(training, learner, first, head, train)
         if selected is not None:
             first = first.restricted_to(selected.kept)
@@ -185,7 +185,7 @@ def train_model(
             transform = fit_rows(specification, fitted)
             if selected is not None:
                 transform = transform.restricted_to(selected.kept)
-            head = make_head(task, answer_width, fitted, training.class_weights)
+            head = make_head(task, answer_width, fitted, training.class_weights, training.quantile)
             model = learner.fit(head, store.encode(transform, head, fitted), curve)
             if calibration is not None:
                 model = model.calibrated(calibration)

@@ -27,6 +27,7 @@ class Head:
         offset: Of a number to be predicted, its mean over the rows that the head was made for.
         scale: Its standard deviation; the network itself learns the standardised number.
         class_weights: What a row of each class counts in the loss; empty where all count the same.
+        quantile: Of a number that is not to be its mean.
     """
 
     task: Task
@@ -34,6 +35,7 @@ class Head:
     offset: tuple[float, ...] = ()
     scale: tuple[float, ...] = ()
     class_weights: tuple[float, ...] = ()
+    quantile: float | None = None
 
     @property
     def activation(self) -> str | None:
@@ -51,6 +53,8 @@ class Head:
             return LossByRow()
         if self.task.is_classification:
             return keras.losses.BinaryCrossentropy()
+        if self.quantile is not None:
+            return PinballLoss(self.quantile)
         return keras.losses.MeanSquaredError()
 
     @property
@@ -116,11 +120,34 @@ class LossByRow(keras.losses.Loss):  # type: ignore[misc]
         return keras.losses.binary_crossentropy(*rows)
 
 
+class PinballLoss(keras.losses.Loss):  # type: ignore[misc]
+    """The loss that is least at a quantile: a miss below costs by it, one above by what is left to 1.
+
+    Source:
+        Koenker & Bassett (1978), Regression quantiles, Econometrica 46.
+    """
+
+    def __init__(self, quantile: float) -> None:
+        super().__init__(name="pinball")
+        self._quantile = quantile
+
+    def call(self, y_true: Any, y_pred: Any) -> Any:
+        """Compute it.
+
+        Shapes:
+            As Keras's own: the mean over the last axis.
+        """
+        missing = y_true - y_pred
+        losses = keras.ops.maximum(self._quantile * missing, (self._quantile - 1) * missing)
+        return keras.ops.mean(losses, axis=-1)
+
+
 def make_head(
     task: Task,
     width: int,
     rows: TrainingRows | StoredRows,
     class_weights: str | tuple[float, ...] | None = None,
+    quantile: float | None = None,
 ) -> Head:
     """Make the head for rows.
 
@@ -129,6 +156,7 @@ def make_head(
         width: How many numbers the model gives for a row.
         rows: What the network is fitted on.
         class_weights: As `training` has them, of one target that is a class.
+        quantile: As `training` has it, of numbers.
     """
     targets = rows.targets() if isinstance(rows, StoredRows) else [rows.target]
     if class_weights is not None:
@@ -142,7 +170,7 @@ def make_head(
         moments.add(part.reshape(len(part), -1))
     # A split's target varies, but that of a fold of it may not.
     deviations = [deviation or 1.0 for deviation in moments.deviation.tolist()]
-    return Head(task, width, tuple(moments.mean.tolist()), tuple(deviations))
+    return Head(task, width, tuple(moments.mean.tolist()), tuple(deviations), quantile=quantile)
 
 
 def _weigh_classes(given: str | tuple[float, ...], counts: npt.NDArray[np.intp]) -> tuple[float, ...]:

@@ -92,7 +92,8 @@ class Curve:
     Attributes:
         loss: On the training rows by epoch, dropout and penalty included.
         val_loss: The plain loss on the validation rows: log loss, or of a number the mean squared error in
-            squares of its standard deviation. A model that is not fitted by epochs has one.
+            squares of its standard deviation, or of its quantile the pinball loss in standard deviations. A
+            model that is not fitted by epochs has one.
         parameters: Numbers that the model learned which was fitted for it.
     """
 
@@ -162,6 +163,9 @@ def measure_losses(
     elif head.task.is_classification:
         clipped = np.clip(predicted, _LEAST_PROBABILITY, 1 - _LEAST_PROBABILITY)
         losses = -np.log(np.where(target > 0.5, clipped, 1 - clipped))
+    elif head.quantile is not None:
+        missing = target - predicted
+        losses = np.maximum(head.quantile * missing, (head.quantile - 1) * missing)
     else:
         losses = (predicted - target) ** 2
     weights = head.weigh(target)

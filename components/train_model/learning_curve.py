@@ -67,7 +67,7 @@ def trace_curve(
             break
         whole, judges = rows.take(fitted_on), rows.take(held_out)
         # One for all numbers of rows: of a number to be predicted it is the loss's unit.
-        head = make_head(task, answer_width, whole, training.class_weights)
+        head = make_head(task, answer_width, whole, training.class_weights, training.quantile)
         order = order_rows(task, whole.target, training.seed)
         for share in sorted(set(asked.shares)):
             part = whole.take(order[: round(share * len(whole))])

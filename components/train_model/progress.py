@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import io
 import os
+import shutil
 import time
 import uuid
 from collections.abc import Callable, Iterator
@@ -89,13 +90,18 @@ class LocalProgress:
         (self.folder / name).unlink(missing_ok=True)
 
     def tidy(self) -> None:
-        """Remove files that are a week old."""
+        """Remove what is a week old."""
         if not self.folder.is_dir():
             return
         for entry in os.scandir(self.folder):
             # Another training may be removing the same.
             with contextlib.suppress(FileNotFoundError):
-                if time.time() - entry.stat().st_mtime > _KEPT_SECONDS:
+                if time.time() - entry.stat().st_mtime <= _KEPT_SECONDS:
+                    continue
+                if entry.is_dir():
+                    # As a search was kept before it was one file.
+                    shutil.rmtree(entry.path, ignore_errors=True)
+                else:
                     Path(entry.path).unlink()
 
 

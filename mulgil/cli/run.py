@@ -219,9 +219,9 @@ def _tell_spans(run: FinishedRun) -> tuple[str, ...]:
     is_reused = states.get("ingest-data") is State.CACHED
     aside = run.result.find_artifact("ingest-data", "quarantine")
     manifest = DatasetManifest.read(dataset / DATASET_MANIFEST)
-    if not manifest.spans or aside is None or is_reused:
-        return manifest.tell_spans(None)
-    return manifest.tell_spans(SpanNews.read(aside / SpanNews.FILE))
+    if not manifest.spans or is_reused:
+        return manifest.tell_spans(SpanNews())
+    return manifest.tell_spans(SpanNews.read(aside / SpanNews.FILE) if aside else None)
 
 
 def _summarise(run: FinishedRun, report: Path | None) -> None:

@@ -214,6 +214,9 @@ HYPERPARAMETERS: dict[Family, dict[str, Domain]] = {
 }
 
 
+# A quantile is what the least pinball loss gives; the others' losses are of means or of neighbours.
+QUANTILE_FAMILIES = (Family.LINEAR, Family.GRADIENT_BOOSTING, Family.NEURAL_NETWORK)
+
 # What of `training` may be tuned: of any family, of any network, and of one that is described here.
 TUNED_OF_PREPROCESSING = frozenset({"imputation", "scaling"})
 TUNED_OF_A_FIT = frozenset({"batch_size", "learning_rate", "schedule"})
@@ -311,6 +314,11 @@ class Training(Contract):
         "same together; or a number a class, in the order of the target's categories, or first no, then yes. "
         "Only their ratios count.",
     )
+    quantile: Ratio | None = Field(
+        default=None,
+        description="Of a number: what is predicted is this quantile and not the mean, by the pinball loss. "
+        "At 0.9 nine of ten true values lie below the prediction. The gates then go by `pinball` of it.",
+    )
     calibration: Literal["isotonic", "platt", "temperature"] | None = Field(
         default=None,
         description="How probabilities are mapped to what comes true, fitted on the validation rows; not at "
@@ -375,6 +383,15 @@ class Training(Contract):
         if self.class_weights is not None and self.family is Family.NEAREST_NEIGHBORS:
             raise ValueError(
                 f"`class_weights`: family={self.family} takes no weights; nothing in it is fitted"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _fits_a_quantile_by_what_can(self) -> Self:
+        if self.quantile is not None and self.family not in (*QUANTILE_FAMILIES, Family.AUTO):
+            raise ValueError(
+                f"`quantile` goes with family={', '.join(QUANTILE_FAMILIES)} or auto; received "
+                f"family={self.family}, quantile={self.quantile:g}"
             )
         return self
 
@@ -515,8 +532,8 @@ class Gates(Contract):
     confidence: Ratio = Field(default=0.95, description="Of the bootstrap intervals.")
     quantile: Ratio | None = Field(
         default=None,
-        description="Of the metric `pinball`, 0.5 if not given: at 0.9 a prediction that is too low costs "
-        "nine times as much as one that is as much too high.",
+        description="Of the metric `pinball`, that of `training` or 0.5 if not given: at 0.9 a prediction "
+        "that is too low costs nine times as much as one that is as much too high.",
     )
 
     @property

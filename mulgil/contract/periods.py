@@ -45,6 +45,8 @@ def periods_between(every: Every, since: date, until: date) -> Iterator[Span]:
     begin = begin_of(every, until)
     while begin >= since:
         yield span_of_day(begin)
+        if begin == date.min:
+            return
         begin = begin_of(every, begin - timedelta(days=1))
 
 

@@ -110,6 +110,29 @@ class Project(Contract):
             raise ValidationError.from_exception_data("Project", mistakes)
         return self
 
+    @model_validator(mode="after")
+    def _judges_the_quantile_that_is_fitted(self) -> Self:
+        fitted, gates = self.training.quantile, self.gates
+        if fitted is None:
+            if gates.primary_metric is Metric.PINBALL and gates.quantile not in (None, 0.5):
+                text = (
+                    f"a model that is judged by this quantile has to be fitted to it: expected "
+                    f"training.quantile={gates.quantile:g}; received none"
+                )
+                raise ValidationError.from_exception_data("Project", [mistake(text, "gates", "quantile")])
+            return self
+        if self.task.is_classification:
+            text = f"a quantile is of numbers, and {self.task} predicts none"
+            raise ValidationError.from_exception_data("Project", [mistake(text, "training", "quantile")])
+        if gates.quantile not in (None, fitted):
+            text = f"expected training.quantile={fitted:g}, which is fitted; received {gates.quantile:g}"
+            raise ValidationError.from_exception_data("Project", [mistake(text, "gates", "quantile")])
+        # Written once, and read by a step that does not see `training`.
+        primary = gates.primary_metric or Metric.PINBALL
+        settled = gates.model_copy(update={"quantile": fitted, "primary_metric": primary})
+        object.__setattr__(self, "gates", settled)
+        return self
+
     def _has_folds_for_what_is_asked(self) -> None:
         metrics = TASK_FORMS[self.task].metrics
         wrong = []
@@ -140,6 +163,11 @@ class Project(Contract):
     def primary_metric(self) -> Metric:
         """The metric that comparisons use."""
         return self.gates.primary_metric or TASK_FORMS[self.task].primary_metric
+
+    @property
+    def judged_quantile(self) -> float | None:
+        """The quantile that predictions are compared as; `None` where comparisons use another metric."""
+        return self.gates.pinball_quantile if self.primary_metric is Metric.PINBALL else None
 
     def restricted_to(self, sections: Collection[str] | None) -> Self:
         """Return a copy that has these keys alone; reading another is an AttributeError."""

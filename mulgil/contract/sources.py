@@ -149,7 +149,8 @@ class SqlSource(RowsSource):
 
     @model_validator(mode="after")
     def _is_asked_by_its_bounds(self) -> Self:
-        wrong = explain_bounds(self.query, self.spans)
+        is_mysql = self.url.startswith(("mysql", "mariadb"))
+        wrong = explain_bounds(self.query, self.spans, is_mysql=is_mysql)
         if wrong is not None:
             raise ValueError(wrong)
         return self

@@ -7,13 +7,12 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from mulgil.artifacts import ClassConfusion, Confusion, Evaluation, NumberFit
-from mulgil.contract import Task
+from mulgil.contract import Metric, Task
 from mulgil.reports.charts import Axis, Line, axis_around, draw_bars, draw_lines
 from mulgil.reports.figures import Figure
 from mulgil.reports.page import format_number
 
-# What the page says of the models that a task's model stands beside.
-BESIDE = {
+_BESIDE = {
     Task.BINARY_CLASSIFICATION: ("always gives the share of yes", "logistic regression"),
     Task.MULTICLASS_CLASSIFICATION: ("always gives the classes' shares", "logistic regression"),
     Task.MULTILABEL_CLASSIFICATION: (
@@ -23,6 +22,7 @@ BESIDE = {
     Task.SCALAR_REGRESSION: ("always gives the mean", "ridge regression"),
     Task.VECTOR_REGRESSION: ("always gives the means", "ridge regression"),
 }
+_BESIDE_A_QUANTILE = ("always gives the rows' quantile", "quantile regression without a penalty")
 
 
 @dataclass(frozen=True)
@@ -40,6 +40,13 @@ class CallTable:
     note: str
     called: tuple[str, ...]
     rows: tuple[tuple[str, tuple[int, ...]], ...]
+
+
+def describe_others(evaluation: Evaluation) -> tuple[str, str]:
+    """Say what the baseline does, and what the reference is."""
+    if evaluation.primary_metric == Metric.PINBALL:
+        return _BESIDE_A_QUANTILE
+    return _BESIDE[Task(evaluation.task)]
 
 
 def tabulate_calls(evaluation: Evaluation, names: Mapping[str, str]) -> list[CallTable]:

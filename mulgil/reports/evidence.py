@@ -138,7 +138,7 @@ class RunEvidence:
             return ()
         states = {_name_of(step.path): step.state for step in self.steps}
         is_reused = states.get("ingest-data") is State.CACHED
-        return self.dataset.tell_spans(None if is_reused else self.span_news)
+        return self.dataset.tell_spans(SpanNews() if is_reused else self.span_news)
 
     @property
     def verdicts(self) -> tuple[Verdict, ...]:

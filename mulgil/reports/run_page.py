@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from markupsafe import Markup
 
 from mulgil.artifacts import SPLITS, Check, Evaluation, Interval, ScoreCurves
-from mulgil.contract import Metric, Task
+from mulgil.contract import Metric
 from mulgil.exploration.columns import Explored
 from mulgil.local.run_store import State
-from mulgil.reports.answer_figures import BESIDE, draw_fits, tabulate_calls
+from mulgil.reports.answer_figures import describe_others, draw_fits, tabulate_calls
 from mulgil.reports.charts import (
     Axis,
     IntervalRow,
@@ -97,7 +97,7 @@ def render_run_page(evidence: RunEvidence, explored: Explored | None = None) -> 
             slices=draw_slices(evaluation) if evaluation else [],
             worst=tabulate_worst_rows(evaluation) if evaluation else None,
             calls=tabulate_calls(evaluation, _NAMES) if evaluation else [],
-            beside=BESIDE[Task(evaluation.task)] if evaluation else None,
+            beside=describe_others(evaluation) if evaluation else None,
             training=draw_training(evidence.history, evaluation) if evidence.history else None,
             selection=draw_selection(evidence.history.selection)
             if evidence.history and evidence.history.selection

@@ -45,9 +45,11 @@ def test_what_nobody_came_back_for_is_removed_in_the_end(tmp_path):
     )
     for one in (own, others, old):
         one.save(FitState({"loss": [1.0]}, []))
-    os.utime(tmp_path / old.name, (1, 1))
+    (tmp_path / "search").mkdir()
+    for name in (old.name, "search"):
+        os.utime(tmp_path / name, (1, 1))
     checkpoints.clear()
-    assert [(tmp_path / one.name).exists() for one in (own, others, old)] == [False, True, False]
+    assert [entry.name for entry in tmp_path.iterdir()] == [others.name]
 
 
 def test_a_disk_that_takes_no_checkpoint_does_not_stop_the_fit(tmp_path, capsys):

@@ -551,7 +551,7 @@ def test_an_online_value_that_differs_is_an_error_naming_column_and_entity(
     reference = case.run()
     dictionary = load_project(case.paths["project_path"]).dictionary
     splits = open_splits(case.paths["dataset_path"], dictionary)
-    latest = splits.take(sample_latest(splits.read(["key", "seen_at"])))
+    latest = splits.take(sample_latest(splits.read(["key", "seen_at"]), 200))
     victim = next(row for row in latest if row[column] not in (None, False))
     store = open_feature_store(layout.registry, Path(reference.online_store))
     service = store.get_feature_service(reference.name)

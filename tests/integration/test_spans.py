@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from datetime import UTC, datetime, timedelta
+from unittest.mock import Mock
 
 import fsspec
 import pyarrow.parquet as pq
@@ -17,7 +18,7 @@ from hypothesis import strategies as st
 
 from components.ingest_data import rows as rows_module
 from components.ingest_data import span_store
-from mulgil.artifacts import SPLITS, SUMMARY, QuarantineSummary
+from mulgil.artifacts import SPLITS, SUMMARY, QuarantineSummary, SpanNews
 from mulgil.contract.spans import ROWS_OF_SPAN
 from mulgil.errors import InputError
 from mulgil.home import SOURCE_ROOT
@@ -124,6 +125,16 @@ def test_the_spans_that_were_read_survive_that_the_step_is_killed(shop, home, ca
     assert set(shop.statuses(manifest).values()) == {"new"}
     shop.declare("sales/*.csv")
     assert shop.ingest().fingerprint == manifest.fingerprint
+
+
+def test_an_ingestion_that_ends_before_it_told_what_is_new_tells_it_the_next_time(shop, monkeypatch):
+    shop.write(DAYS[0])
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(SpanNews, "write", Mock(side_effect=KeyboardInterrupt))
+        shop.ingest()
+    shop.ingest()
+
+    assert shop.news().new == (DAYS[0],)
 
 
 def kept(home):

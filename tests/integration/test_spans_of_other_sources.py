@@ -15,8 +15,12 @@ from image_projects import columns, draw
 
 from components.ingest_data.core import ingest_data
 from components.ingest_data.described import read_described
+from components.ingest_data.sql_source import name_database
 from mulgil.artifacts import SPLITS, SpanNews, fingerprint_files
 from mulgil.contract import load_project
+from mulgil.contract.periods import periods_between
+from mulgil.contract.queries import QueryWindow
+from mulgil.contract.sources import SqlSource
 from mulgil.errors import InputError, TemporaryError
 from mulgil.images import encode_png
 from mulgil.local.cache.project_inputs import read_project_inputs
@@ -43,8 +47,8 @@ def insert(shop, rows, table="sales"):
         base.executemany(f"INSERT INTO {table} VALUES (?, ?, ?, ?, ?)", [row.split(",") for row in rows])
 
 
-def ask(shop, window, query=f"SELECT * FROM sales WHERE {BOUNDS}; "):
-    shop.declare_source(f'{{kind: sql, url: "sqlite:///shop.db", query: "{query}", spans: {window}}}')
+def ask(shop, window, query=f"SELECT * FROM sales WHERE {BOUNDS}; ", url="sqlite:///shop.db"):
+    shop.declare_source(f'{{kind: sql, url: "{url}", query: "{query}", spans: {window}}}')
 
 
 def test_of_a_query_only_the_periods_that_are_new_are_read_and_late_rows_are_told(shop, capsys):
@@ -66,6 +70,73 @@ def test_of_a_query_only_the_periods_that_are_new_are_read_and_late_rows_are_tol
     # What all of them at once give.
     shop.declare_source('{kind: sql, url: "sqlite:///shop.db", query: "SELECT * FROM sales ORDER BY seen"}')
     assert shop.ingest().fingerprint == grown.fingerprint
+
+
+@pytest.mark.parametrize("url", ["sqlite:///shop.db", "sqlite:///${SHOP_BASE}"])
+def test_rows_of_another_database_are_not_taken_over_whatever_the_url_says(shop, tmp_path, monkeypatch, url):
+    other = Shop(tmp_path / "other")
+    insert(shop, rows_of(1)[:-1])
+    # As many, and of the same times.
+    insert(other, [row.replace("c1-", "other-") for row in rows_of(1)[:-1]])
+    read = []
+    for one in (shop, other):
+        monkeypatch.setenv("SHOP_BASE", str(one.folder / "shop.db"))
+        asking = shop if "SHOP_BASE" in url else one
+        ask(asking, "{since: 2026-11-01}", url=url)
+        read.append(asking.ingest().fingerprint)
+        assert asking.news().new == ("2026-11-01",)
+
+    assert read[0] != read[1]
+
+
+def test_a_database_is_another_one_by_all_but_its_password(tmp_path, monkeypatch):
+    for name in ("PGHOST", "PGDATABASE"):
+        monkeypatch.delenv(name, raising=False)
+
+    def name(url, **environment):
+        with monkeypatch.context() as patch:
+            for key, value in environment.items():
+                patch.setenv(key, value)
+            return name_database(SqlSource(kind="sql", url=url, query="SELECT 1"), tmp_path)
+
+    url = "postgresql://me:${WORD}@${HOST}/shop"
+    named = name(url, HOST="a", WORD="secret")
+    assert named == name("postgresql+psycopg://me:${WORD}@a/shop", WORD="an/other")
+    assert "secret" not in named
+    others = [name(url.replace(*change), HOST="a", WORD="") for change in (("me", "you"), ("shop", "stage"))]
+    others += [name(url, HOST="b", WORD=""), name(url, HOST="a:5433", WORD="")]
+    others += [name("postgresql:///shop", PGHOST=host) for host in ("a", "b")]
+    assert len({named, *others}) == 7
+    with pytest.raises(InputError, match=r"URL cannot be used(?s:.*)\$\{PORT\}"):
+        name("postgresql://me@a:${PORT}/shop", PORT="none")
+
+
+def test_the_first_day_that_there_is_may_begin_a_window():
+    window = QueryWindow(since="0001-01-01", until="0001-12-31", every="year")
+    assert [span.name for span in periods_between("year", window.first_day, window.until)] == ["0001-01-01"]
+
+
+def test_a_checksum_tells_of_rows_that_are_others_where_their_number_and_times_are_not(shop):
+    insert(shop, rows_of(1)[:-1])
+    ask(shop, "{since: 2026-11-01, checksum: sum(size)}")
+    shop.ingest()
+    with closing(sqlite3.connect(shop.folder / "shop.db")) as base, base:
+        base.execute("UPDATE sales SET size = size + 1 WHERE who = 'c1-7'")
+    shop.ingest()
+    assert shop.news().changed == ("2026-11-01",)
+    ask(shop, "{since: 2026-11-01, checksum: sum(weight)}")
+    with pytest.raises(InputError, match=r"no such column: weight(?s:.*)checksum=sum\(weight\)"):
+        shop.ingest()
+
+
+def test_the_earliest_time_of_a_period_tells_of_a_late_row_too(shop):
+    insert(shop, rows_of(1)[:-1])
+    ask(shop, "{since: 2026-11-01}")
+    shop.ingest()
+    with closing(sqlite3.connect(shop.folder / "shop.db")) as base, base:
+        base.execute("UPDATE sales SET seen = '2026-11-01T00:07:30' WHERE seen = '2026-11-01T00:00:00'")
+    shop.ingest()
+    assert shop.news().changed == ("2026-11-01",)
 
 
 def test_where_nothing_is_new_a_source_elsewhere_gives_the_very_same_dataset(shop):
@@ -119,6 +190,20 @@ def test_a_query_in_spans_is_explored_with_its_newest_one(shop, tmp_path):
         ("{since: 3}", f"SELECT * FROM sales WHERE {BOUNDS}", "received since=3"),
         ("{since: 2026-10-02, every: month}", f"SELECT * FROM sales WHERE {BOUNDS}", "expected 2026-10-01"),
         ("{since: 2026-10-01, every: week}", f"SELECT * FROM sales WHERE {BOUNDS}", "expected 2026-09-28"),
+        ("{since: 2026-10-01, until: 2026-11-15, every: month}", "SELECT 1", "2026-10-31 or 2026-11-30"),
+        ("{since: 2026-10-01, until: 2026-10-15, every: month}", "SELECT 1", "expected 2026-10-31; received"),
+        ("{since: 2026-10-05, until: 2026-10-17, every: week}", "SELECT 1", "2026-10-11 or 2026-10-18"),
+        ("{since: 2025-01-01, until: 2026-10-31, every: year}", "SELECT 1", "2025-12-31 or 2026-12-31"),
+        ("{since: 2026-10-01}", f"SELECT * FROM sales WHERE {BOUNDS}; -- all", "received ; -- all"),
+        ("{since: 2026-10-01}", f"SELECT ';' FROM sales WHERE {BOUNDS}; SELECT 1;", "received ; SELECT 1"),
+        (
+            "{since: 2026-10-01}",
+            "SELECT * FROM sales WHERE seen >= ':span_begin' AND seen < :span_end",
+            "in quotes or in a comment is no bound; expected it without quotes, and in a comment without its "
+            "colon; received there :span_begin",
+        ),
+        ("{since: 2026-10-01}", f"SELECT * FROM sales -- {BOUNDS}", "received there :span_begin :span_end"),
+        ("{since: 2026-10-01}", f"SELECT 1 /* {BOUNDS} */", "received there :span_begin :span_end"),
         ("{since: 2026-10-01}", "SELECT * FROM sales", "received neither"),
         ("{since: 2026-10-01}", "SELECT * FROM sales WHERE seen > :span_begin", "received :span_begin"),
         ("null", f"SELECT * FROM sales WHERE {BOUNDS}", "stand for the bounds of a span"),
@@ -129,6 +214,19 @@ def test_a_query_that_cannot_be_asked_in_spans_is_refused_in_words(shop, window,
     with pytest.raises(InputError) as told:
         load_project(shop.folder)
     assert words in str(told.value)
+
+
+@pytest.mark.parametrize(
+    ("url", "query"),
+    [
+        ("sqlite:///shop.db", f"SELECT 'it''s; --', \"a;b\" FROM sales -- all; of them\nWHERE {BOUNDS};"),
+        ("postgresql:///shop", f"SELECT E'it\\'s;', 'a\\', seen::date /* ; */ FROM sales WHERE {BOUNDS};"),
+        ("mysql:///shop", f"SELECT 'it\\'s; ' # ;\nFROM sales WHERE {BOUNDS} AND part <> ''"),
+    ],
+)
+def test_quotes_and_comments_may_hold_any_sign_in_a_query_of_spans(url, query):
+    window = QueryWindow(since="2026-10-05", until="9999-12-31", every="week")
+    assert SqlSource(kind="sql", url=url, query=query, spans=window).query == query
 
 
 class Files(SimpleHTTPRequestHandler):

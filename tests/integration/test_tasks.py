@@ -165,8 +165,8 @@ def test_a_good_model_is_approved_on_the_tasks_metrics_and_registered(run, tmp_p
 
 
 def test_a_quantile_says_what_too_little_costs_and_its_loss_has_a_floor(tmp_path):
-    gates = {"quantile": 0.9, "primary_metric": "pinball", "floors": {"pinball": 1e9}}
-    training = {"family": "linear"}
+    gates = {"floors": {"pinball": 1e9}}
+    training = {"family": "linear", "quantile": 0.9}
     run = TaskRun(tmp_path / "regression", Task.SCALAR_REGRESSION, training=training, gates=gates)
 
     assert run.evaluate().is_approved
@@ -178,7 +178,15 @@ def test_a_quantile_says_what_too_little_costs_and_its_loss_has_a_floor(tmp_path
     predicted = ServedModel(run.root / "bundle").predict(columns, len(rows))
     expected = mean_pinball_loss(rows.target, predicted, alpha=0.9)
     assert evaluation.metrics["pinball"].value == pytest.approx(expected, rel=1e-5)
+    assert evaluation.primary_metric == "pinball"
     assert evaluation.improvements["baseline"].low > 0, "less is better"
+    fitted = np.concatenate(
+        [read_rows(run.project.rows_path, split, run.dictionary).target for split in ("train", "validation")]
+    )
+    without_columns = np.full(len(rows), np.quantile(fitted, 0.9))
+    theirs = mean_pinball_loss(rows.target, without_columns, alpha=0.9)
+    assert evaluation.baseline["pinball"].value == pytest.approx(theirs)
+    assert evaluation.reference["pinball"].value < theirs
     with pytest.raises(ContractError, match=r"gates.quantile: a quantile is of numbers"):
         write_task_project(tmp_path / "binary", Task.BINARY_CLASSIFICATION, gates={"quantile": 0.9})
 

@@ -58,7 +58,9 @@ def test_a_query_is_asked_for_its_days_and_late_rows_are_read(project, server, c
     source = (
         f'{{kind: sql, url: "{server.url}", query: "SELECT who, seen, size, ill FROM visits WHERE {bounds}"'
     )
-    write_project(project, f"{source}, spans: {{since: 2023-12-25, until: 2024-01-31}}}}")
+    checksum = "count(*) FILTER (WHERE size::text LIKE '7%')"
+    window = f'{{since: 2023-12-25, until: 2024-01-31, checksum: "{checksum}"}}'
+    write_project(project, f"{source}, spans: {window}}}")
     completes(project, "")
     assert "span 2023-12-31: read 1, took over 0" in capsys.readouterr().out
     server.execute("INSERT INTO visits VALUES ('late', '2023-12-31 23:00+00', 1, true)")
@@ -71,6 +73,9 @@ def test_a_query_is_asked_for_its_days_and_late_rows_are_read(project, server, c
     assert "changed, and read anew: 2023-12-31" in said
     completes(project, "")
     assert "read 0, took over 2" in capsys.readouterr().out
+    server.execute("UPDATE visits SET size = 7 WHERE who = 'late'")
+    completes(project, "")
+    assert "changed, and read anew: 2023-12-31" in capsys.readouterr().out
 
 
 def test_a_query_that_deletes_changes_nothing(project, server, capsys):

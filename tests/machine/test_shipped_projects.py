@@ -21,6 +21,7 @@ def gates_of(project) -> set[str]:
     is_table = all(column.type is not ColumnType.IMAGE for column in project.dictionary.features)
     names = {"better_than_baseline", "latency", "size", "champion"}
     names |= {f"{metric}_floor" for metric in project.project.gates.floors}
+    names |= {f"{metric}_cross_validated_floor" for metric in project.project.gates.cross_validated_floors}
     names |= {"slices", "behavior"} if is_table else set()
     return names | ({"calibration"} if project.project.task.is_classification else set())
 

@@ -102,7 +102,9 @@ def visits_of_patients(folder: Path) -> list[str]:
         {
             "visitID": range(90_001, 90_701),
             "patient_id": draw.integers(4_000, 4_090, 700),
-            "seen": [f"{1 + i % 12}/{1 + i % 28}/2023 {1 + i % 12}:{i % 60:02} PM" for i in range(700)],
+            "seen": [
+                f"{1 + i % 12}/{1 + i % 28}/{2022 + i // 350} {1 + i % 12}:{i % 60:02} PM" for i in range(700)
+            ],
             "pressure": np.where(draw.random(700) < 0.1, 0, pressure),
             "earlier visits": draw.poisson(1, 700),
             "admitted": np.where(pressure + draw.normal(0, 8, 700) > 140, "Y", "N"),

@@ -368,6 +368,12 @@ def test_the_rows_of_each_span_are_counted_and_what_is_new_is_told():
     )
 
 
+def test_news_that_is_missing_is_not_told_as_nothing_new():
+    text = " ".join(page_of(Made(dataset=in_spans(), span_news=None)).text.split())
+    assert "12 spans, 2026-11-01 to 2026-11-12; which of them are new is not recorded" in text
+    assert "nothing new" not in text
+
+
 def test_a_newest_span_that_differs_is_shown_with_what_changed_most():
     drift = ColumnDrift(
         divergence=0.21,

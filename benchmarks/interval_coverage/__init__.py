@@ -1,0 +1,1 @@
+"""How often the reported intervals hold a simulated truth."""
