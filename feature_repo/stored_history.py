@@ -57,7 +57,8 @@ class StoredHistory:
     def read(self, names: Sequence[str]) -> pa.Table:
         """Read some columns whole."""
         columns = [self._in_file.get(name, name) for name in names]
-        return self._dataset.to_table(columns=columns).rename_columns(list(names))
+        # In one piece each, which numpy takes without one more copy.
+        return self._dataset.to_table(columns=columns).rename_columns(list(names)).combine_chunks()
 
     def take(self, places: Integers, names: Sequence[str], batch_rows: int) -> Iterator[pa.Table]:
         """Read columns of the rows at some places, in the order of the places.

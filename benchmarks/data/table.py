@@ -33,27 +33,46 @@ columns:
 )
 
 
+# Of an entity's past, in windows of about one and four of its rows.
+AGGREGATES = "".join(
+    f"  - {{name: {function}_before, type: float, missing: median, description: none, "
+    f"aggregate: {{function: {function}, of: x{i}, over: {days} days}}}}\n"
+    for i, (function, days) in enumerate(
+        [("mean", 30), ("sum", 90), ("std", 90), ("min", 30), ("max", 90), ("last", 90)]
+    )
+)
+GROUPED = """\
+split: {kind: group}
+"""
+
 # One epoch to look and one to fit.
 TRAINING = """\
 training: {max_epochs: 1, batch_size: 4096}
 """
 
 
-def write_project(folder: Path, rows: int, settings: str = "") -> None:
+def write_project(
+    folder: Path, rows: int, settings: str = "", columns: str = "", rows_of_entity: int = 1
+) -> None:
     """Write a project with its table.
 
     Args:
         folder: Where.
         rows: How many there are.
         settings: More of project.yaml.
+        columns: More of data_dictionary.yaml.
+        rows_of_entity: How many each entity has, far from each other.
     """
     folder.mkdir(parents=True)
     (folder / "project.yaml").write_text(PROJECT + settings, encoding="utf-8")
-    (folder / "data_dictionary.yaml").write_text(DICTIONARY, encoding="utf-8")
+    (folder / "data_dictionary.yaml").write_text(DICTIONARY + columns, encoding="utf-8")
     random = np.random.default_rng(0)
     writer: pq.ParquetWriter | None = None
     for start in range(0, rows, _AT_ONCE):
         part = make_rows(random, start, min(_AT_ONCE, rows - start))
+        if rows_of_entity > 1:
+            entities = part["who"].to_numpy() % -(-rows // rows_of_entity)
+            part = part.set_column(0, "who", pa.array(entities))
         writer = writer or pq.ParquetWriter(folder / "rows.parquet", part.schema)
         writer.write_table(part)
     if writer:

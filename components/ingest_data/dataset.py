@@ -19,8 +19,10 @@ from components.ingest_data.splits import Places, SplitKeys
 from mulgil.contract.dictionary import DataDictionary
 from mulgil.preprocessing.rows import derive_array
 
-# Greater row groups are read faster, smaller ones take less memory; chosen by eye.
+# Greater row groups are read faster, smaller ones take less memory; chosen by eye. Of many columns there are
+# fewer rows in a group.
 _GROUP_ROWS = 1 << 18
+_GROUP_CELLS, _LEAST_ROWS = 1 << 23, 1 << 12
 _GROUP_IMAGES = 1 << 10
 
 
@@ -40,7 +42,8 @@ class RowStore:
         self._files: list[Path] = []
         self._dictionary = dictionary
         has_images = any(column.image for column in dictionary.ingested)
-        self._group_rows = _GROUP_IMAGES if has_images else _GROUP_ROWS
+        of_cells = max(_LEAST_ROWS, _GROUP_CELLS // max(1, len(dictionary.ingested)))
+        self._group_rows = _GROUP_IMAGES if has_images else min(_GROUP_ROWS, of_cells)
         self._identities: list[Identities] = []
         self._targets: list[pa.RecordBatch] = []
         self._keys: list[pa.Array] = []

@@ -18,7 +18,7 @@ from components.materialize_features.dataset import (
     write_training_rows,
 )
 from components.materialize_features.offline import join_features, stored_columns, write_offline
-from components.materialize_features.online import check_parity, materialize, sample_latest
+from components.materialize_features.online import check_parity, count_compared, materialize, sample_latest
 from components.materialize_features.staging import staged_store
 from feature_repo.feature_store import apply_objects
 from feature_repo.layout import StoreLayout
@@ -78,7 +78,7 @@ def materialize_features(
     keys = splits.read([specification.entity, specification.event_timestamp])
     check_rows_are_distinct(keys, specification)
     times = pc.min_max(keys[specification.event_timestamp]).as_py()
-    compared = splits.take(sample_latest(keys))
+    compared = splits.take(sample_latest(keys, count_compared(len(specification.features))))
     # So much less is in memory while rows are joined.
     del keys
 

@@ -71,6 +71,8 @@ def join_features(
     keys = rows.select([entity, time]).to_pandas(types_mapper=text.get)
     keys[_ROW] = np.arange(rows.num_rows)
     job = store.get_historical_features(entity_df=keys, features=service)
+    # Feast has made a copy.
+    del keys
     start = 0
     for found in job.to_tables() if isinstance(job, PointInTimeRetrievalJob) else _at_once(job):
         end = start + found.num_rows

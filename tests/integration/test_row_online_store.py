@@ -99,6 +99,16 @@ def test_what_was_pushed_and_what_was_materialized_are_one_form(tmp_path):
     assert {n: pushed[n] for n in ROWS} == {n: materialized[n] for n in ROWS}
 
 
+def test_what_was_pushed_since_stays_when_older_rows_are_materialized(tmp_path):
+    store = make(tmp_path)
+    pushed = {"person": 1, "weight": 2.0, "visits": 2, "smoker": True, "stage": "pushed"}
+    store.push([pushed], START + timedelta(days=1))
+
+    store.materialize(table(ROWS, [1, 2]))
+
+    assert store.read([1, 2])["stage"] == ["pushed", ""]
+
+
 def test_rows_of_other_fields_are_refused_and_replaced_by_whatever_is_written_next(tmp_path):
     store = make(tmp_path)
     store.materialize(table(ROWS, [1, 2]))
