@@ -20,6 +20,7 @@ from components.train_model.tuning import (
     is_surely_worse,
     tune,
 )
+from mulgil import source_code
 from mulgil.artifacts import TuningTrial
 from mulgil.contract import MissingPolicy, Task
 from mulgil.contract.dictionary import Scaling
@@ -390,5 +391,12 @@ def test_a_search_is_not_taken_up_with_other_code_of_the_projects_or_other_versi
     first = search("# One.")
     assert search("# One.") == first
     assert search("# Another.") != first
-    monkeypatch.setattr("sklearn.__version__", "0")
-    assert search("# One.") != first
+    version = source_code.metadata.version
+    monkeypatch.setattr(
+        source_code.metadata, "version", lambda name: "0" if name == "keras-tuner" else version(name)
+    )
+    source_code.fingerprint_source.cache_clear()
+    try:
+        assert search("# One.") != first
+    finally:
+        source_code.fingerprint_source.cache_clear()
