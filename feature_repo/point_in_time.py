@@ -48,7 +48,7 @@ def find_known(
         For each that was asked for a place in the history, `NONE` where there is none.
 
     Units:
-        Times and ages in nanoseconds.
+        Times and ages in one unit, such as microseconds.
     """
     asked_codes, codes = _encode(asked, history, rows=(len(asked_at), len(known_at)))
     found = np.full(len(asked_at), NONE, dtype=np.int64)

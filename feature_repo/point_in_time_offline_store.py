@@ -9,7 +9,7 @@ time, and only keys and times are kept.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
 import numpy as np
@@ -23,7 +23,11 @@ from feast.infra.offline_stores.dask import DaskOfflineStore, DaskOfflineStoreCo
 from feast.infra.offline_stores.offline_store import RetrievalJob, RetrievalMetadata
 from feast.infra.offline_stores.offline_utils import infer_event_timestamp_from_entity_df
 from feast.infra.registry.base_registry import BaseRegistry
-from feast.utils import _get_requested_feature_views_to_features_dict, _get_requested_on_demand_feature_views
+from feast.utils import (
+    _get_requested_feature_views_to_features_dict,
+    _get_requested_on_demand_feature_views,
+    make_tzaware,
+)
 
 from feature_repo.point_in_time import NONE, Integers, find_known, find_latest
 from feature_repo.stored_history import StoredHistory, count_batch_rows
@@ -31,7 +35,7 @@ from feature_repo.stored_history import StoredHistory, count_batch_rows
 _LEAST, _GREATEST = np.iinfo(np.int64).min, np.iinfo(np.int64).max
 # Of one table, where nobody wants more.
 _ALL_ROWS = 1 << 62
-_MICROSECONDS_AT_MOST = (2**63 - 1) // 1000
+_MICROSECOND, _EPOCH = timedelta(microseconds=1), datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class PointInTimeOfflineStoreConfig(DaskOfflineStoreConfig):
@@ -223,16 +227,16 @@ def _find_known_places(history: StoredHistory, asked: pa.Table, asked_at: str, v
     created = source.created_timestamp_column
     rows, here = _read_keys(history, keys, [source.timestamp_field, *([created] if created else [])])
     names = [view.projection.join_key_map.get(key, key) for key in keys]
-    known_at = _nanoseconds(rows[source.timestamp_field])
-    created_at = _nanoseconds(rows[created]) if created else None
+    known_at = _microseconds(rows[source.timestamp_field])
+    created_at = _microseconds(rows[created]) if created else None
     rows = rows.select(keys)
     places = find_known(
         [asked[name].cast(history.type_of(key)) for name, key in zip(names, keys, strict=True)],
-        _nanoseconds(asked[asked_at]),
+        _microseconds(asked[asked_at]),
         rows.columns,
         known_at,
         created_at=created_at,
-        greatest_age=int(view.ttl.total_seconds() * 1e6) * 1000 if view.ttl else None,
+        greatest_age=view.ttl // _MICROSECOND if view.ttl else None,
     )
     return places if here is None else np.where(places == NONE, NONE, here[places])
 
@@ -245,16 +249,16 @@ def _find_latest_places(
     end: datetime | None,
 ) -> Integers:
     rows, here = _read_keys(history, keys, times)
-    known_at = _nanoseconds(rows[times[0]])
+    known_at = _microseconds(rows[times[0]])
     low, high = (
-        extreme if bound is None else pd.Timestamp(bound).value
+        extreme if bound is None else (make_tzaware(bound) - _EPOCH) // _MICROSECOND
         for bound, extreme in ((start, _LEAST), (end, _GREATEST))
     )
     inside = np.flatnonzero((known_at >= low) & (known_at <= high))
     if len(inside) < len(known_at):
         rows, known_at = rows.take(pa.array(inside)), known_at[inside]
         here = inside if here is None else here[inside]
-    created_at = _nanoseconds(rows[times[1]]) if len(times) > 1 else None
+    created_at = _microseconds(rows[times[1]]) if len(times) > 1 else None
     places = find_latest([rows[key] for key in keys], known_at, created_at=created_at)
     return places if here is None else here[places]
 
@@ -270,10 +274,15 @@ def _read_keys(
     return rows.filter(there), np.flatnonzero(there.to_numpy())
 
 
-def _nanoseconds(times: pa.ChunkedArray) -> Integers:
-    """Return times as integers: the last one beyond what nanoseconds reach, the first where missing."""
-    if times.type == pa.timestamp("ns", times.type.tz):
-        whole: Integers = times.cast(pa.int64()).fill_null(np.iinfo(np.int64).min).to_numpy()
+def _microseconds(times: pa.ChunkedArray) -> Integers:
+    """Return times as integers, the first one where missing.
+
+    Microseconds, as Feast's own times are: nanoseconds reach only from 1677 to 2262.
+    """
+    if times.type.unit == "ns":
+        # A cast refuses to lose what is finer.
+        whole: Integers = times.cast(pa.int64()).fill_null(_LEAST).to_numpy() // 1000
         return whole
-    micros = times.cast(pa.timestamp("us", times.type.tz)).cast(pa.int64()).fill_null(-_MICROSECONDS_AT_MOST)
-    return np.clip(micros.to_numpy(), -_MICROSECONDS_AT_MOST, _MICROSECONDS_AT_MOST) * 1000
+    micros = times.cast(pa.timestamp("us", times.type.tz)).cast(pa.int64())
+    found: Integers = micros.fill_null(_LEAST).to_numpy()
+    return found

@@ -20,9 +20,10 @@ _KINDS = (
     (rb"SQLite format 3\x00", "a database of SQLite", "name it by its URL: sqlite:///{location}"),
     (rb"\s*\[\s*[{\[\]]", "one JSON array", "write an object a line: jq -c '.[]' FILE > FILE.jsonl"),
     (rb"(?i)\s*<(!doctype|html|\?xml)", "a page of a website, or XML", "fetch the data itself, as CSV"),
-    (rb"ARROW1", "a file of Arrow's (Feather)", _WRITE_PARQUET),
+    (rb"ARROW1\x00\x00", "a file of Arrow's (Feather)", _WRITE_PARQUET),
     (rb"\x89HDF", "a file of HDF5", _WRITE_PARQUET),
-    (rb"ORC", "a file of ORC", _WRITE_PARQUET),
+    # A column may be called ORCID.
+    (rb"ORC.*\x00", "a file of ORC", _WRITE_PARQUET),
     (rb"Obj\x01", "a file of Avro", _WRITE_PARQUET),
     (rb"\x80[\x02-\x05].", "a pickle of Python", _WRITE_PARQUET),
     (rb"RD[AX][23]\n", "a file of R's", "write it as CSV: write.csv(rows, FILE, row.names = FALSE)"),

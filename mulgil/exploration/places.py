@@ -6,6 +6,7 @@ import re
 
 import numpy as np
 
+from mulgil.drafting.profile import ColumnProfile
 from mulgil.exploration.columns import Explored, is_number
 
 _LATITUDE = re.compile(r"^(lat|latitude)$|_lat$|^lat_|latitude", re.I)
@@ -18,12 +19,12 @@ def may_be_a_place(name: str) -> bool:
 
 
 def find_places(explored: Explored) -> tuple[str, str] | None:
-    """Return the names of latitude and longitude, where there are such and they may be shown."""
+    """Return the names of latitude and longitude, where rows have both and they may be shown."""
 
-    def find(name: re.Pattern[str], most: float) -> str | None:
+    def find(name: re.Pattern[str], most: float) -> ColumnProfile | None:
         return next(
             (
-                profile.name
+                profile
                 for profile in explored.others
                 if name.search(profile.name)
                 and is_number(profile)
@@ -35,4 +36,7 @@ def find_places(explored: Explored) -> tuple[str, str] | None:
         )
 
     latitude, longitude = find(_LATITUDE, 90), find(_LONGITUDE, 180)
-    return (latitude, longitude) if latitude and longitude else None
+    if latitude is None or longitude is None:
+        return None
+    is_there = np.isfinite(latitude.numbers) & np.isfinite(longitude.numbers)
+    return (latitude.name, longitude.name) if is_there.any() else None

@@ -401,7 +401,8 @@ def test_a_row_that_comes_again_is_in_one_split(tmp_path):
 
 
 def test_a_row_in_two_splits_is_found(tmp_path, monkeypatch):
-    def leak(self):
+    def leak(self, *, keeps_repeated):
+        assert not keeps_repeated
         return np.arange(180)
 
     monkeypatch.setattr(ingestion.RowStore, "find_first", leak)

@@ -182,6 +182,18 @@ def stored(reference: FeatureServiceReference) -> dict[bytes, bytes]:
     return dict(found)
 
 
+def assert_latest_are_answered(case: Case, reference: FeatureServiceReference, layout: StoreLayout) -> None:
+    """Hold what the online store answers against the latest row of each of the 40 entities."""
+    store = open_feature_store(layout.registry, Path(reference.online_store))
+    latest = {row["key"]: row for row in sorted(case.rows.to_pylist(), key=lambda row: row["seen_at"])}
+    online = store.get_online_features(
+        store.get_feature_service(reference.name), [{"key": key} for key in latest]
+    ).to_dict()
+    for feature in reference.features:
+        assert online[feature] == [row[feature] for row in latest.values()]
+    assert len(latest) == 40
+
+
 @pytest.mark.parametrize("entity", ["integer", "text"])
 def test_training_rows_are_the_dataset_value_for_value_and_type_for_type(
     entity: str, make_case: Callable[..., Case]
@@ -231,14 +243,29 @@ def test_the_online_store_answers_with_the_latest_row_of_every_entity(
     reference = case.run()
 
     assert FeatureServiceReference.read(case.paths["feature_service_path"]) == reference
-    store = open_feature_store(layout.registry, Path(reference.online_store))
-    latest = {row["key"]: row for row in sorted(case.rows.to_pylist(), key=lambda row: row["seen_at"])}
-    online = store.get_online_features(
-        store.get_feature_service(reference.name), [{"key": key} for key in latest]
-    ).to_dict()
-    for feature in reference.features:
-        assert online[feature] == [row[feature] for row in latest.values()]
-    assert len(latest) == 40
+    assert_latest_are_answered(case, reference, layout)
+
+
+def test_times_that_nanoseconds_do_not_reach_are_told_apart_as_any_others(
+    make_case: Callable[..., Case], layout: StoreLayout
+) -> None:
+    rows = generate()
+    years = {True: (1500, 1600, 1650), False: (2020, 2300, 2400)}
+    moments = [
+        row["seen_at"].replace(year=years[row["key"] < 20][(row["seen_at"] - START).days])
+        for row in rows.to_pylist()
+    ]
+    case = make_case(rows=rows.set_column(1, "seen_at", pa.array(moments, pa.timestamp("us", "UTC"))))
+
+    reference = case.run()
+
+    for split in SPLITS:
+        came_in, went_out = (
+            pq.read_table(case.paths[path] / f"{split}.parquet")
+            for path in ("dataset_path", "training_rows_path")
+        )
+        assert went_out.equals(came_in)
+    assert_latest_are_answered(case, reference, layout)
 
 
 def test_all_rows_at_one_time_and_a_column_without_any_value_pass(make_case: Callable[..., Case]) -> None:

@@ -169,7 +169,7 @@ def test_of_a_spans_files_of_one_name_each_counts_and_not_the_last_alone(shop):
     [
         *(f"components/ingest_data/{name}.py" for name in ("rows", "sources", "spans", "table")),
         *(f"mulgil/contract/{name}.py" for name in ("sources", "spans", "values")),
-        *(f"mulgil/{name}.py" for name in ("preprocessing/rows", "images")),
+        *(f"mulgil/{name}.py" for name in ("preprocessing/rows", "images", "broken_rules")),
         *("pandas", "pillow", "tzdata"),
     ],
 )

@@ -104,6 +104,19 @@ def test_texts_and_a_map_are_shown_in_the_colours_of_the_classes(tmp_path):
     assert ">across</li>" in legend and ">down</li>" in legend
 
 
+@pytest.mark.parametrize("with_both", [0, 1])
+def test_a_map_shows_the_rows_that_have_both_coordinates_and_without_any_there_is_none(tmp_path, with_both):
+    table, place = rows(), np.arange(ROWS)
+    for name, is_missing in (("latitude", place >= ROWS // 2 + with_both), ("longitude", place < ROWS // 2)):
+        values = pa.array(table[name].to_numpy(), mask=is_missing)
+        table = table.set_column(table.schema.get_field_index(name), name, values)
+
+    shown = shown_in(report_of(project_at(tmp_path / "project", OF_PLACES), table))
+
+    assert "is welcome" in shown
+    assert ("Map of the rows" in shown, "1 rows, from" in shown) == (bool(with_both), bool(with_both))
+
+
 @pytest.mark.parametrize("sensitive", ["image", "words", "latitude"])
 def test_of_a_sensitive_column_nothing_is_shown(tmp_path, sensitive):
     features = OF_IMAGES if sensitive == "image" else OF_PLACES
