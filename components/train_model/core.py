@@ -195,6 +195,7 @@ def train_model(
         val_loss=curve.val_loss,
         best_epoch=curve.best_epoch,
         rows={"train": len(train)} | ({} if is_final else {"validation": len(validation)}),
+        fitted_rows=model.fitted_rows,
         parameters=model.parameters,
         seed=training.seed,
         precision=training.precision,
@@ -315,8 +316,9 @@ def _print_summary(history: TrainingHistory, rows: TrainingRows | StoredRows, bu
     else:
         print(f"{history.family}: validation loss {history.val_loss[0]:.4f}")
     left_out = f", {rows.left_out} left out for a missing value" if rows.left_out else ""
+    of = f"{history.fitted_rows} of " if history.fitted_rows is not None else ""
     print(
-        f"Fitted {history.parameters} parameters on {len(rows)} rows of {' and '.join(history.rows)}"
+        f"Fitted {history.parameters} parameters on {of}{len(rows)} rows of {' and '.join(history.rows)}"
         f"{left_out} in {history.seconds:.1f} s"
     )
     print(f"Bundle {bundle.fingerprint[:12]}: {len(bundle.files)} files")
