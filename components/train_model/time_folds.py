@@ -59,11 +59,11 @@ def divide_by_time(
         raise _refuse(in_order, cuts, late, classes if classes is None else classes[order], least)
     # What is fitted on is divided again, to stop a fit or to choose features: that takes a cut before it.
     roomy = late[late >= late[0] + _LEAST_ROWS]
-    allowed = roomy if len(roomy) >= least else late
+    allowed = roomy if _can_begin(roomy, len(moments), least) else late
     folds = min(folds, len(moments) // _LEAST_ROWS - 1)
     starts = np.array([held_out[0] for _, held_out in _split_rows(folds, in_order)], np.intp)
     starts = np.intersect1d(np.searchsorted(in_order, in_order[starts]), allowed)
-    if len(starts) < least:
+    if not _can_begin(starts, len(moments), least):
         starts = np.array([part[0] for part in np.array_split(allowed, min(folds, len(allowed)))])
     return [
         (order[:start], order[start:end])

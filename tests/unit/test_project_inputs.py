@@ -4,6 +4,7 @@ import shutil
 
 import pytest
 
+from components.train_model import progress
 from mulgil.home import SOURCE_ROOT
 from mulgil.local.cache.code import fingerprint_code
 from mulgil.local.cache.project_inputs import read_project_inputs
@@ -53,3 +54,9 @@ def test_the_code_of_a_component_decides_its_own_step_and_no_other(component):
     cores = {name for name in COMPONENTS if f"components/{name}/core.py" in fingerprint_code(component)}
 
     assert cores == {component}
+
+
+def test_a_change_of_any_code_of_a_training_leaves_what_was_left_of_it():
+    looked_at = {file for pattern in progress._CODE for file in SOURCE_ROOT.glob(pattern)}
+
+    assert {SOURCE_ROOT / name for name in fingerprint_code("train_model")} <= looked_at
