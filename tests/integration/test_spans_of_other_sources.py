@@ -432,11 +432,19 @@ def test_images_in_an_object_store_are_what_the_same_folders_here_are(tmp_path, 
     here = Gallery(tmp_path / "here", f"photos{location}")
     for day, numbers in ((DAYS[0], range(40)), (DAYS[1], range(40, 60))):
         here.write(day if location else "", numbers)
+    classes = here.folder / "photos" / (DAYS[0] if location else "")
+    some = (classes / "across" / "0.png").read_bytes()
+    for name in ("across/_1000.png", "across/.1000.png", ".thumbs/0.png"):
+        (classes / name).parent.mkdir(exist_ok=True)
+        (classes / name).write_bytes(some)
     files = fsspec.filesystem("memory")
     there = Gallery(tmp_path / "there", f"memory://gallery{location}")
     for file in (here.folder / "photos").rglob("*.png"):
         files.put_file(str(file), f"/gallery/{file.relative_to(here.folder / 'photos')}")
     try:
         assert (there.ingest().fingerprint, there.rows()) == (here.ingest().fingerprint, here.rows())
+        assert [path for path in here.rows() if "1000" in path or ".thumbs" in path] == [
+            f"{DAYS[0]}/across/_1000.png" if location else "across/_1000.png"
+        ]
     finally:
         files.rm("/gallery", recursive=True)
