@@ -38,8 +38,8 @@ class Repetitions:
     def are_as_chance_makes(self) -> bool:
         """Whether chance explains about as many as there are, and about as few others.
 
-        Where nearly every row has one like it anyway, copies hardly make more, but leave many fewer others. So
-        few are left of columns that go together, too; with many rows of each kind that is the reason.
+        Where nearly every row has one like it anyway, copies hardly make more, but leave many fewer others.
+        So few are left of columns that go together, too; with many rows of each kind that is the reason.
         """
         expected_others = self.rows + self.others - self.expected
         are_few = expected_others > _AS_CHANCE * self.others

@@ -328,7 +328,7 @@ def test_no_model_of_a_table_split_by_time_is_scored_or_stopped_by_what_came_bef
     look_for_the_future()
 
 
-def by_lot(folds, moments, classes):
+def by_lot(folds, moments, classes, least=2):
     return list(KFold(folds, shuffle=True, random_state=0).split(moments))
 
 
