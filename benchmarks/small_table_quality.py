@@ -69,7 +69,7 @@ def measure_split(project_path: Path, source: str, seed: int, work_path: Path) -
     steps = LearningSteps(folder, source, work_path)
     bundle, history = steps.train()
     train, validation, test = (read_rows(steps.rows_path, split, folder.dictionary) for split in SPLITS)
-    baseline = predict_linear_model(
+    baseline, _ = predict_linear_model(
         folder.project.task, specify_preprocessing(folder.dictionary), train.joined(validation), test
     )
     whole = Weightings.equal(len(test))

@@ -794,6 +794,7 @@ class TrainingHistory(Record):
             quantile the pinball loss, on the validation rows after each epoch.
         best_epoch: The epoch, from 1, with the least `val_loss`; the final fit has as many.
         rows: Rows of the final fit, by split.
+        fitted_rows: How many of these the family takes; `None` where it takes all of them.
         parameters: Numbers that the model learned.
         seed: What decided all that is random; `None` in a history of before it was noted.
         precision: What a network computed in while it was fitted.
@@ -814,6 +815,7 @@ class TrainingHistory(Record):
     val_loss: tuple[float, ...]
     best_epoch: int
     rows: dict[str, int]
+    fitted_rows: int | None = None
     parameters: int
     seed: int | None = None
     precision: str = "float32"
@@ -1177,6 +1179,8 @@ class Evaluation(Record):
         improvements: How much better the model's primary metric is than that of `baseline`, `reference` and
             `champion`, by that name; paired, and positive is better for a loss too.
         primary_metric: The one that the gates use.
+        quantile: What is predicted, where that is compared: baseline and reference are of it then.
+        reference_rows: How many rows the reference was fitted on; `None` where it was on all of them.
         curves: What was measured, as pictures show it, by `model`, `reference` and `champion`; of several
             labels, the model's by `model LABEL`. Empty for another task.
         confusions: The same of classes.
@@ -1203,6 +1207,8 @@ class Evaluation(Record):
     champion: dict[str, Interval]
     improvements: dict[str, Interval]
     primary_metric: str
+    quantile: float | None = None
+    reference_rows: int | None = None
     curves: dict[str, ScoreCurves] = Field(default_factory=dict)
     confusions: dict[str, ClassConfusion] = Field(default_factory=dict)
     fits: dict[str, dict[str, NumberFit]] = Field(default_factory=dict)

@@ -19,7 +19,7 @@ start_tensorflow()
 import components.train_model.checkpoints as checkpoints
 from components.train_model import fitting, stored_examples
 from components.train_model.__main__ import main
-checkpoints._EVERY_SECONDS = 0.0
+checkpoints._EVERY_SECONDS = checkpoints._TIMES_THE_WRITE = 0.0
 # Rows that are not held in memory are in many shards.
 stored_examples.SHARD_BYTES = 1
 pause = float(sys.argv.pop(1))

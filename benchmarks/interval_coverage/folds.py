@@ -85,6 +85,7 @@ def measure_folds(tables: Tables, rows: int, repetitions: int, seed: int = 0) ->
             folds.append(
                 FoldAnswers(
                     repeat=place // _FOLDS,
+                    fitted_rows=len(fitted),
                     target=tuple(target[held_out].tolist()),
                     predicted=tuple(answers.tolist()),
                 )

@@ -25,9 +25,7 @@ from mulgil.contract.specifications import PreprocessingColumn, PreprocessingSpe
 from mulgil.images import decode_image
 from mulgil.preprocessing import MISSING_CODE
 from mulgil.preprocessing.rows import TrainingRows
-
-# A linear program of so many rows of 20 numbers took 1.7 s, and its time grows with their square.
-_MOST_PROGRAM_ROWS = 5_000
+from mulgil.quantile_regression import choose_rows
 
 _STRATEGIES = {
     MissingPolicy.MEAN: "mean",
@@ -63,7 +61,7 @@ def predict_linear_model(
     fitted: TrainingRows,
     test: TrainingRows,
     quantile: float | None = None,
-) -> Floats:
+) -> tuple[Floats, int]:
     """Fit scikit-learn's logistic, ridge or quantile regression on raw columns, and predict the test rows.
 
     Columns are filled as the dictionary says, standardised or one-hot encoded, and the regression has
@@ -77,6 +75,9 @@ def predict_linear_model(
         fitted: The rows that the model was fitted on.
         test: The rows to predict.
         quantile: Of a number that is not to be its mean.
+
+    Returns:
+        The predictions, and how many of the rows it was fitted on.
     """
     steps = [(c.name, _encode(c), [c.name]) for c in specification.columns]
     # The default 100 steps of the solver are too few for some tables.
@@ -84,15 +85,17 @@ def predict_linear_model(
     if quantile is not None:
         model = QuantileRegressor(quantile=quantile, alpha=0)
         model = model if fitted.target.ndim == 1 else MultiOutputRegressor(model)
-        if len(fitted) > _MOST_PROGRAM_ROWS:
-            fitted = fitted.take(np.linspace(0, len(fitted) - 1, _MOST_PROGRAM_ROWS).astype(np.intp))
     if task is Task.MULTILABEL_CLASSIFICATION:
         model = OneVsRestClassifier(model)
-    pipeline = make_pipeline(ColumnTransformer(steps), model)
-    pipeline.fit(pd.DataFrame(fitted.tensors), fitted.target)
-    rows = pd.DataFrame(test.tensors)
-    predicted: Floats = pipeline.predict_proba(rows) if task.is_classification else pipeline.predict(rows)
-    return predicted[:, 1] if task is Task.BINARY_CLASSIFICATION else predicted
+    encoder = ColumnTransformer(steps)
+    numbers, target = encoder.fit_transform(pd.DataFrame(fitted.tensors)), fitted.target
+    if quantile is not None:
+        chosen = choose_rows(*numbers.shape)
+        numbers, target = numbers[chosen], target[chosen]
+    model.fit(numbers, target)
+    unseen = encoder.transform(pd.DataFrame(test.tensors))
+    predicted: Floats = model.predict_proba(unseen) if task.is_classification else model.predict(unseen)
+    return predicted[:, 1] if task is Task.BINARY_CLASSIFICATION else predicted, len(target)
 
 
 def _encode(column: PreprocessingColumn) -> Pipeline:

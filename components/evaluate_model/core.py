@@ -102,10 +102,13 @@ def evaluate_model(
     champion = ask_champion(bundle.name, bundle.fingerprint, dictionary, test)
     ask = open_model(bundle_path, bundle, form.width)
     quantile = project.judged_quantile
+    reference, reference_rows = predict_linear_model(
+        task, specify_preprocessing(dictionary), fitted, test, quantile
+    )
     predicted = {
         MODEL: ask(test.tensors),
         BASELINE: predict_prior(task, fitted, test, quantile),
-        REFERENCE: predict_linear_model(task, specify_preprocessing(dictionary), fitted, test, quantile),
+        REFERENCE: reference,
     }
     if champion.predicted is not None:
         predicted[CHAMPION] = champion.predicted
@@ -149,6 +152,8 @@ def evaluate_model(
                 project.gates.confidence,
                 project.gates.pinball_quantile,
             ),
+            "quantile": quantile,
+            "reference_rows": reference_rows if reference_rows < len(fitted) else None,
             "decision": decision,
             "calibration_error": measure_calibration_error(task, test.target, predicted[MODEL]),
             "worst_rows": find_worst_rows(form, dictionary, test, predicted[MODEL]),
@@ -282,6 +287,10 @@ def _check_same_task(bundle: BundleManifest, project: Project) -> None:
 
 def _print_summary(evaluation: Evaluation, verdict: Verdict) -> None:
     print(f"{evaluation.rows} test rows; {evaluation.primary_metric}:")
+    if evaluation.reference_rows is not None:
+        print(
+            f"  the reference is fitted on {evaluation.reference_rows} of the rows, as it is a linear program"
+        )
     measured = {MODEL: evaluation.metrics, BASELINE: evaluation.baseline, REFERENCE: evaluation.reference}
     if evaluation.champion:
         measured[CHAMPION] = evaluation.champion

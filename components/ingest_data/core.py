@@ -22,7 +22,7 @@ from mulgil.artifacts import (
     staged_directory,
 )
 from mulgil.contract import ProjectFolder, load_project
-from mulgil.contract.sources import is_in_spans
+from mulgil.contract.sources import is_in_spans, keeps_repeated
 from mulgil.errors import InputError
 
 
@@ -64,7 +64,7 @@ def ingest_data(
             location = table.location
             with quarantine_at(quarantine_path) as quarantine, store.written(Path(scratch)):
                 rows_read = read_rows(table, folder, store, quarantine)
-        first = store.find_first(keeps_repeated=folder.project.source.repeated_rows == "keep")
+        first = store.find_first(keeps_repeated=keeps_repeated(folder.project.source))
         places = _split(store, first, folder, quarantine, quarantine_path)
         past = look_back(store, first, folder.dictionary, Path(scratch))
         cut = tell_cut_past(store, folder.dictionary, taken.first_day) if taken and taken.older else None

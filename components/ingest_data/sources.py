@@ -28,8 +28,10 @@ from mulgil.contract.sources import (
     PythonSource,
     Source,
     SqlSource,
+    explain_keeping_in_spans,
     files_at,
     is_in_spans,
+    keeps_repeated,
 )
 from mulgil.contract.spans import explain_spans, has_spans
 from mulgil.errors import InputError, describe
@@ -129,6 +131,8 @@ def choose_source(project: Source, replacement: str) -> Source:
     wrong = explain_spans(replacement, window)
     if wrong is not None:
         raise InputError(describe("The source cannot be read in spans", expected=wrong))
+    if keeps_repeated(project) and has_spans(replacement):
+        raise InputError(describe("The source cannot be read in spans", expected=explain_keeping_in_spans()))
     if isinstance(project, ImageFolderSource):
         return project.model_copy(update={"location": location})
     path = re.split("[?#]", location)[0] if is_url(location) else _first_file(location)

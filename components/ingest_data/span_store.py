@@ -6,13 +6,11 @@ A span's folder takes its name when it is whole, so that whatever ends the readi
 from __future__ import annotations
 
 import contextlib
-import functools
 import os
 import shutil
 import time
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from importlib import metadata
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
@@ -22,11 +20,12 @@ import pyarrow.parquet as pq
 from pydantic import Field, ValidationError
 
 from components.ingest_data.dataset import STORED_ROWS
-from mulgil.artifacts import Record, fingerprint_file, fingerprint_json, remove_directory, staged_directory
+from mulgil.artifacts import Record, fingerprint_json, remove_directory, staged_directory
 from mulgil.contract import ProjectFolder
 from mulgil.contract.spans import Span
 from mulgil.errors import InputError, TemporaryError, describe
-from mulgil.home import SOURCE_ROOT, home
+from mulgil.home import home
+from mulgil.source_code import fingerprint_source
 
 # Where spans are kept for steps that share no disk, as on a cluster: an address in an object store.
 URI_VARIABLE = "MULGIL_SPANS_URI"
@@ -38,6 +37,7 @@ _CODE = (
     "mulgil/contract/*.py",
     "mulgil/preprocessing/*.py",
     "mulgil/images.py",
+    "mulgil/broken_rules.py",
 )
 _LIBRARIES = ("numpy", "pandas", "pillow", "pyarrow", "tzdata")
 # What no ingestion came back for, such as spans read by an older dictionary. Chosen by eye.
@@ -114,18 +114,9 @@ def key_of(folder: ProjectFolder, source: Mapping[str, Any], span: Span, content
             # The rows' keys are kept beside them.
             "split": [split.kind, split.column],
             "span": [span.name, *contents.items()],
-            "code": _fingerprint_code(),
+            "code": fingerprint_source(_CODE, _LIBRARIES),
         }
     )
-
-
-@functools.cache
-def _fingerprint_code() -> str:
-    files = [file for pattern in _CODE for file in sorted(SOURCE_ROOT.glob(pattern))]
-    versions = {name: metadata.version(name) for name in _LIBRARIES}
-    # By their paths: modules of several folders have the same name.
-    content = {file.relative_to(SOURCE_ROOT).as_posix(): fingerprint_file(file) for file in files}
-    return fingerprint_json([versions, content])
 
 
 class LocalSpans:

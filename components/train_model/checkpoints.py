@@ -21,6 +21,8 @@ from components.train_model.progress import ProgressPlace
 
 # Shorter fits leave none. Chosen by eye: what is lost at most, and far more than writing takes.
 _EVERY_SECONDS = 10.0
+# Of the time between two, writing takes so small a part, however slow the place is. Chosen by eye.
+_TIMES_THE_WRITE = 20.0
 
 
 @dataclass(frozen=True)
@@ -55,20 +57,23 @@ class Checkpoint:
     name: str
     is_there: bool = False
     _saved_at: float = field(default_factory=time.monotonic)
+    _wait: float = field(default_factory=lambda: _EVERY_SECONDS)
 
     @property
     def is_due(self) -> bool:
         """Whether the last one is old enough."""
-        return time.monotonic() - self._saved_at >= _EVERY_SECONDS
+        return time.monotonic() - self._saved_at >= self._wait
 
     def save(self, state: FitState) -> None:
         """Leave a state."""
-        self._saved_at = time.monotonic()
+        begun = time.monotonic()
         self.is_there = True
         arrays = {f"variable_{place}": value for place, value in enumerate(state.variables)}
         self.place.keep(
             self.name, lambda file: np.savez(file, logs=np.array(json.dumps(state.logs)), **arrays)
         )
+        self._saved_at = time.monotonic()
+        self._wait = max(_EVERY_SECONDS, _TIMES_THE_WRITE * (self._saved_at - begun))
 
     def load(self) -> FitState | None:
         """Read the state; `None` where there is none, or it cannot be read."""

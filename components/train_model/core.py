@@ -5,10 +5,7 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
-import keras
 import numpy as np
-import sklearn
-import tensorflow as tf
 
 from components.train_model import PROJECT_SECTIONS
 from components.train_model.calibration import fit_calibration
@@ -24,7 +21,7 @@ from components.train_model.heads import Head, make_head
 from components.train_model.learners import FittedModel, Learner
 from components.train_model.learning_curve import trace_curve
 from components.train_model.network import NetworkBuilder
-from components.train_model.progress import open_progress
+from components.train_model.progress import fingerprint_code, open_progress
 from components.train_model.selection import select_features
 from components.train_model.splits import Splits, choose_examples, open_splits
 from components.train_model.stored_examples import ExampleStore
@@ -38,7 +35,7 @@ from mulgil.artifacts import (
     TrainingHistory,
     fingerprint_json,
 )
-from mulgil.contract import DataDictionary, load_project
+from mulgil.contract import DataDictionary, ProjectFolder, load_project
 from mulgil.contract.answers import AnswerForm
 from mulgil.contract.learning import Family, Training
 from mulgil.contract.specifications import specify_preprocessing
@@ -125,13 +122,7 @@ def train_model(
         from components.train_model.fold_workers import FoldJob, open_workers
         from components.train_model.tuning import CrossValidation, Progress, count_at_once, tune
 
-        # With fewer processes it goes on, which is what a machine with too little memory for them is told.
-        shown = {"tuning": {"processes"}, "capacity_ladder": True, "learning_curve": True}
-        asked = training.model_dump(mode="json", exclude=shown)
-        code = NetworkBuilder(training, None, folder.path).code
-        versions = [one.__version__ for one in (tf, keras, sklearn)]
-        known = [asked, manifest.fingerprint, dictionary.fingerprint, code, versions]
-        searched = Progress(open_progress("tuning"), f"{fingerprint_json(known)[:32]}.json")
+        searched = Progress(open_progress("tuning"), name_search(training, folder, manifest.fingerprint))
         job = FoldJob(family, folder, checkpoints.place, task, answer_width, specification, drawn.both)
         side_by_side = training.folds * count_at_once(training.tuning)
         with open_workers(job, checkpoints, training.tuning.processes, side_by_side) as workers:
@@ -204,6 +195,7 @@ def train_model(
         val_loss=curve.val_loss,
         best_epoch=curve.best_epoch,
         rows={"train": len(train)} | ({} if is_final else {"validation": len(validation)}),
+        fitted_rows=model.fitted_rows,
         parameters=model.parameters,
         seed=training.seed,
         precision=training.precision,
@@ -229,6 +221,23 @@ def train_model(
         searched.forget()
     _print_summary(history, fitted, bundle)
     return bundle
+
+
+def name_search(training: Training, folder: ProjectFolder, data_fingerprint: str) -> str:
+    """Return the name of a search's progress, which only the very same search is to take up.
+
+    Args:
+        training: What is declared, and how it is searched.
+        folder: The project.
+        data_fingerprint: Of the rows.
+    """
+    # With fewer processes it goes on, which is what a machine with too little memory for them is told.
+    shown = {"tuning": {"processes"}, "capacity_ladder": True, "learning_curve": True}
+    asked = training.model_dump(mode="json", exclude=shown)
+    code = NetworkBuilder(training, None, folder.path).code
+    # The same rows are divided into other folds by another kind of split.
+    rows = [data_fingerprint, folder.dictionary.fingerprint, folder.project.split.kind]
+    return f"{fingerprint_json([asked, rows, code, fingerprint_code()])[:32]}.json"
 
 
 def _draw(splits: Splits[TrainingRows] | Splits[StoredRows]) -> Splits[TrainingRows]:
@@ -307,8 +316,9 @@ def _print_summary(history: TrainingHistory, rows: TrainingRows | StoredRows, bu
     else:
         print(f"{history.family}: validation loss {history.val_loss[0]:.4f}")
     left_out = f", {rows.left_out} left out for a missing value" if rows.left_out else ""
+    of = f"{history.fitted_rows} of " if history.fitted_rows is not None else ""
     print(
-        f"Fitted {history.parameters} parameters on {len(rows)} rows of {' and '.join(history.rows)}"
+        f"Fitted {history.parameters} parameters on {of}{len(rows)} rows of {' and '.join(history.rows)}"
         f"{left_out} in {history.seconds:.1f} s"
     )
     print(f"Bundle {bundle.fingerprint[:12]}: {len(bundle.files)} files")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -32,10 +32,7 @@ from mulgil.errors import InputError
 from mulgil.onnx_model import OnnxModel
 from mulgil.preprocessing import FittedTransform, TransformExecutor
 from mulgil.preprocessing.rows import Tensors
-
-# A quantile regression is a linear program, whose time grows with the square of its rows: of so many rows of
-# 20 numbers it took 1.7 s, of 100 numbers 6.7 s.
-_MOST_PROGRAM_ROWS = 5_000
+from mulgil.quantile_regression import choose_rows
 
 
 @dataclass(frozen=True)
@@ -67,14 +64,14 @@ class Estimators:
         if head.quantile is not None and self.family not in QUANTILE_FAMILIES:
             raise InputError(f"{self.family} is fitted to no quantile")
         rows = examples.first(len(examples))
-        if head.quantile is not None and self.family is Family.LINEAR and len(rows) > _MOST_PROGRAM_ROWS:
-            print(f"{_MOST_PROGRAM_ROWS} of {len(rows)} rows, evenly spread, are for the linear program")
-            rows = rows.take(np.linspace(0, len(rows) - 1, _MOST_PROGRAM_ROWS).astype(np.intp))
+        if head.quantile is not None and self.family is Family.LINEAR:
+            rows = rows.take(choose_rows(len(rows), rows.width))
+        fitted_rows = len(rows) if len(rows) < len(examples) else None
         estimator = make_estimator(self.family, head.task, self.training, rows=len(rows))
         target = rows.target.astype(np.int64) if head.task.is_classification else rows.target
         weights = head.weigh(rows.target)
         if weights is None:
-            return FittedEstimator(estimator.fit(rows.numbers, target), head)
+            return FittedEstimator(estimator.fit(rows.numbers, target), head, fitted_rows=fitted_rows)
         if self.family is Family.NEAREST_NEIGHBORS:
             # Where it is one of several that are compared; by itself it is refused with file and line.
             raise InputError(f"{self.family} takes no class weights")
@@ -89,11 +86,13 @@ class FittedEstimator:
         estimator: It gives the head's own numbers.
         head: What stands at its end.
         calibration: How its probabilities are mapped, where they are.
+        fitted_rows: How many of the rows it was fitted on; `None` where on all of them.
     """
 
     estimator: Any
     head: Head
     calibration: CalibrationMap | None = None
+    fitted_rows: int | None = None
 
     @property
     def parameters(self) -> int:
@@ -113,7 +112,7 @@ class FittedEstimator:
 
     def calibrated(self, calibration: CalibrationMap) -> FittedEstimator:
         """Return the estimator with the map behind it."""
-        return FittedEstimator(self.estimator, self.head, calibration)
+        return replace(self, calibration=calibration)
 
     def write(self, path: Path, transform: FittedTransform, output: str) -> None:
         """Write the ONNX model."""

@@ -15,6 +15,7 @@ from components.train_model.checkpoints import Checkpoint, Checkpoints, FitState
 from components.train_model.heads import Head
 from components.train_model.learners import AnyExamples, Curve, Examples
 from components.train_model.network import NetworkBuilder
+from components.train_model.progress import fingerprint_code
 from mulgil.contract.learning import Training
 from mulgil.errors import InputError, describe
 
@@ -61,7 +62,7 @@ def fit_network(
 def _find(
     checkpoints: Checkpoints, builder: NetworkBuilder, head: Head, examples: AnyExamples, *more: object
 ) -> Checkpoint:
-    settings = [tf.__version__, keras.__version__, builder.description, repr(head)]
+    settings = [fingerprint_code(), builder.description, repr(head)]
     return checkpoints.find(settings, *examples.identity, *more)
 
 

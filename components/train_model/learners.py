@@ -114,6 +114,10 @@ class FittedModel(Protocol):
     def parameters(self) -> int:
         """How many numbers it learned."""
 
+    @property
+    def fitted_rows(self) -> int | None:
+        """How many of the rows it was fitted on; `None` where on all of them."""
+
     def predict(self, numbers: Floats) -> npt.NDArray[Any]:
         """Compute the head's own numbers: probabilities, or standardised numbers."""
 

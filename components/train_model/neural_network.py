@@ -57,10 +57,12 @@ class FittedNetwork:
     Attributes:
         network: It gives the head's own numbers.
         head: What stands at its end.
+        fitted_rows: It is fitted on all rows.
     """
 
     network: keras.Model
     head: Head
+    fitted_rows: int | None = None
 
     @property
     def parameters(self) -> int:

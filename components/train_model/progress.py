@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import math
 import os
 import shutil
 import time
@@ -20,14 +21,30 @@ from typing import BinaryIO, Protocol
 import fsspec
 
 from mulgil.home import home
+from mulgil.source_code import fingerprint_source
 
 # Where it is left by steps that share no disk: an address in an object store.
 URI_VARIABLE = "MULGIL_TRAINING_URI"
 
 # How long a store that could not be reached is not asked again: some take minutes to say so, at each fit.
 _AWAY_SECONDS = 600.0
+# After so many times in a row it is not asked again by this training.
+_MOST_FAILURES = 3
 # What a training that was given up left behind.
 _KEPT_SECONDS = 7 * 24 * 3600.0
+# What a training is computed by; after a change there, what was left before it is no part of the same.
+_CODE = (
+    "components/train_model/*.py",
+    "mulgil/contract/*.py",
+    "mulgil/preprocessing/*.py",
+    "mulgil/images.py",
+)
+_LIBRARIES = ("keras", "keras-tuner", "numpy", "pillow", "scikit-learn", "scipy", "tensorflow")
+
+
+def fingerprint_code() -> str:
+    """Return the hash of the code that a training is computed by."""
+    return fingerprint_source(_CODE, _LIBRARIES)
 
 
 class ProgressPlace(Protocol):
@@ -115,6 +132,7 @@ class StoredProgress:
 
     url: str
     _away_until: float = field(default=0.0, compare=False, repr=False)
+    _failures: int = field(default=0, compare=False, repr=False)
 
     def read(self, name: str) -> BinaryIO | None:
         """Fetch an object."""
@@ -157,6 +175,9 @@ class StoredProgress:
     def _reached(self, what: str) -> Iterator[None]:
         try:
             yield
+            self._failures = 0
         except Exception as exc:  # noqa: BLE001 - each object store has errors of its own, without a common base
-            self._away_until = time.monotonic() + _AWAY_SECONDS
+            self._failures += 1
+            is_given_up = self._failures >= _MOST_FAILURES
+            self._away_until = math.inf if is_given_up else time.monotonic() + _AWAY_SECONDS
             print(f"The training's progress cannot be {what} at {self.url}: {type(exc).__name__}: {exc}")

@@ -219,7 +219,8 @@ def _divide(
     folds = _FOLDS
     has_classes = _has_classes(head, target)
     if moments is not None:
-        return divide_by_time(folds, moments, target.astype(np.intp) if has_classes else None)
+        # The earliest fold of a comparison has few rows: one part that is later than the rest is enough.
+        return divide_by_time(folds, moments, target.astype(np.intp) if has_classes else None, least=1)
     if has_classes:
         counts = np.bincount(target.astype(np.intp), minlength=max(2, head.width))
         folds = min(folds, int(counts.min()))

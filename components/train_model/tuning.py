@@ -30,7 +30,7 @@ from keras_tuner.engine.base_tuner import BaseTuner
 from keras_tuner.engine.trial import TrialStatus
 from sklearn.exceptions import ConvergenceWarning
 
-from components.train_model.comparison import Fold, divide, score_fold
+from components.train_model.comparison import divide, score_fold
 from components.train_model.fold_workers import BegunFolds, FoldWorkers
 from components.train_model.learners import Learner
 from components.train_model.progress import ProgressPlace
@@ -91,10 +91,9 @@ class CrossValidation:
             InputError: The rows cannot be divided.
             PermanentError: A process that fits a fold was killed.
         """
-        folds = list(divide(self.task, training, self.rows))
         if self.workers is not None:
-            return self.workers.begin(training, len(folds))
-        return BegunFolds(self._score_folds(training, folds))
+            return self.workers.begin(training, sum(1 for _ in divide(self.task, training, self.rows)))
+        return BegunFolds(self._score_folds(training))
 
     def score(self, begun: BegunFolds, settings: dict[str, Any], best: TuningTrial | None) -> TuningTrial:
         """Score settings, for as long as they are not surely worse than the best.
@@ -120,9 +119,10 @@ class CrossValidation:
             loss = best.loss + float(np.mean(losses) - np.mean(best.losses[: len(losses)]))
         return TuningTrial(settings=settings, loss=loss, losses=tuple(losses), seconds=seconds, reason=reason)
 
-    def _score_folds(self, training: Training, folds: Sequence[Fold]) -> Iterator[tuple[float, float]]:
+    def _score_folds(self, training: Training) -> Iterator[tuple[float, float]]:
         learner = self.learner_of(training)
-        for fold in folds:
+        # Not before it is asked for: the places of the rows of a thousand settings are gigabytes.
+        for fold in divide(self.task, training, self.rows):
             started = time.monotonic()
             loss = score_fold(
                 learner, self.task, self.answer_width, self.specification, self.rows, fold, training

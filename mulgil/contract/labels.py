@@ -9,6 +9,7 @@ from typing import Annotated, Self
 from pydantic import Field, field_validator, model_validator
 
 from mulgil.contract.dictionary import Contract
+from mulgil.contract.learning import Ratio
 
 Column = Annotated[str, Field(min_length=1)]
 
@@ -31,7 +32,12 @@ class Labels(Contract):
     kind: LabelKind = Field(
         default=LabelKind.CLASS,
         description="A class is called right or wrong; by a number predictions are judged by their squared "
-        "error.",
+        "error, or by the pinball loss of a quantile.",
+    )
+    quantile: Ratio | None = Field(
+        default=None,
+        description="Of numbers: whose pinball loss judges; that of `training` if not given, and without one "
+        "there the squared error does.",
     )
     prediction_id: Column | None = Field(
         default=None, description="Column with the id that the client was told (X-Request-Id)."
@@ -64,6 +70,12 @@ class Labels(Contract):
         if not path.startswith("/") and not re.match(r"^[a-z0-9]+://", path):
             raise ValueError(f"expected an absolute path or a URL; received {path}")
         return path
+
+    @model_validator(mode="after")
+    def _has_a_quantile_of_numbers(self) -> Self:
+        if self.quantile is not None and self.kind is not LabelKind.NUMBER:
+            raise ValueError(f"`quantile` goes with kind=number; received kind={self.kind}")
+        return self
 
     @model_validator(mode="after")
     def _names_predictions_one_way(self) -> Self:

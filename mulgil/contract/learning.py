@@ -317,7 +317,8 @@ class Training(Contract):
     quantile: Ratio | None = Field(
         default=None,
         description="Of a number: what is predicted is this quantile and not the mean, by the pinball loss. "
-        "At 0.9 nine of ten true values lie below the prediction. The gates then go by `pinball` of it.",
+        "At 0.9 nine of ten true values lie below the prediction. The gates then go by `pinball` of it, or "
+        "at 0.5 by `mae` where it is asked for.",
     )
     calibration: Literal["isotonic", "platt", "temperature"] | None = Field(
         default=None,

@@ -10,6 +10,7 @@ from pydantic import BeforeValidator, Field, ValidationError, model_validator
 from mulgil.contract.cross_validation import CrossValidation
 from mulgil.contract.decision import Decision
 from mulgil.contract.dictionary import Contract, mistake
+from mulgil.contract.labels import LabelKind
 from mulgil.contract.learning import CALLED_METRICS, TASK_FORMS, Gates, Metric, Task, Training
 from mulgil.contract.rollout import Rollout
 from mulgil.contract.sources import Source, Split
@@ -17,6 +18,8 @@ from mulgil.contract.sources import Source, Split
 # https://kubernetes.io/docs/concepts/overview/working-with-objects/names (RFC 1123 label); 50 leaves room
 # for the suffixes that KServe and Knative append within 63.
 ResourceName = Annotated[str, Field(pattern=r"^[a-z]([-a-z0-9]*[a-z0-9])?$", max_length=50)]
+
+_MEDIAN = 0.5
 
 
 class Problem(Contract):
@@ -114,7 +117,7 @@ class Project(Contract):
     def _judges_the_quantile_that_is_fitted(self) -> Self:
         fitted, gates = self.training.quantile, self.gates
         if fitted is None:
-            if gates.primary_metric is Metric.PINBALL and gates.quantile not in (None, 0.5):
+            if gates.primary_metric is Metric.PINBALL and gates.quantile not in (None, _MEDIAN):
                 text = (
                     f"a model that is judged by this quantile has to be fitted to it: expected "
                     f"training.quantile={gates.quantile:g}; received none"
@@ -127,10 +130,36 @@ class Project(Contract):
         if gates.quantile not in (None, fitted):
             text = f"expected training.quantile={fitted:g}, which is fitted; received {gates.quantile:g}"
             raise ValidationError.from_exception_data("Project", [mistake(text, "gates", "quantile")])
-        # Written once, and read by a step that does not see `training`.
         primary = gates.primary_metric or Metric.PINBALL
+        # The mean absolute error is least at the median, and at no other quantile.
+        if primary is not Metric.PINBALL and (primary, fitted) != (Metric.MAE, _MEDIAN):
+            text = (
+                f"a model that is fitted to training.quantile={fitted:g} is judged by its loss: expected "
+                f"pinball; received {primary}"
+            )
+            raise ValidationError.from_exception_data("Project", [mistake(text, "gates", "primary_metric")])
+        # Written once, and read by a step that does not see `training`.
         settled = gates.model_copy(update={"quantile": fitted, "primary_metric": primary})
         object.__setattr__(self, "gates", settled)
+        return self
+
+    @model_validator(mode="after")
+    def _judges_labels_by_the_quantile_that_is_fitted(self) -> Self:
+        fitted, labels = self.training.quantile, self.rollout.labels
+        if labels is None or labels.kind is not LabelKind.NUMBER:
+            return self
+        if labels.quantile not in (None, fitted):
+            told = (
+                "none, as none is fitted"
+                if fitted is None
+                else f"training.quantile={fitted:g}, which is fitted"
+            )
+            text = f"expected {told}; received {labels.quantile:g}"
+            place = mistake(text, "rollout", "labels", "quantile")
+            raise ValidationError.from_exception_data("Project", [place])
+        # Written once, and read by who drives a rollout and does not see `training`.
+        judging = labels.model_copy(update={"quantile": fitted})
+        object.__setattr__(self, "rollout", self.rollout.model_copy(update={"labels": judging}))
         return self
 
     def _has_folds_for_what_is_asked(self) -> None:
@@ -167,7 +196,9 @@ class Project(Contract):
     @property
     def judged_quantile(self) -> float | None:
         """The quantile that predictions are compared as; `None` where comparisons use another metric."""
-        return self.gates.pinball_quantile if self.primary_metric is Metric.PINBALL else None
+        gates, primary = self.gates, self.primary_metric
+        is_of_a_quantile = primary is Metric.PINBALL or (primary, gates.quantile) == (Metric.MAE, _MEDIAN)
+        return gates.pinball_quantile if is_of_a_quantile else None
 
     def restricted_to(self, sections: Collection[str] | None) -> Self:
         """Return a copy that has these keys alone; reading another is an AttributeError."""

@@ -37,17 +37,24 @@ _PASSWORD = re.compile(r"://[^/@]*:(?!\$\{)[^/@]+@")
 
 
 class RowsSource(Contract):
-    """Rows, wherever they come from."""
+    """Rows of a table, wherever they come from."""
 
     repeated_rows: Literal["drop", "keep"] = Field(
         default="drop",
         description="Whether a row that is like an earlier one in every column is taken for its copy and "
-        "dropped, or kept as another thing that happens to be alike, as where columns have few values.",
+        "dropped, or kept as another thing that happens to be alike, as where columns have few values. Of "
+        "spans, which may overlap, none is kept.",
     )
 
+    @model_validator(mode="after")
+    def _keeps_none_in_spans(self) -> Self:
+        if keeps_repeated(self) and is_in_spans(self):
+            raise ValueError(explain_keeping_in_spans())
+        return self
 
-class FilesSource(RowsSource):
-    """Rows in files, which may come in spans."""
+
+class FilesSource(Contract):
+    """Files, which may come in spans."""
 
     kind: str
     location: Location
@@ -68,7 +75,11 @@ class FilesSource(RowsSource):
         return self
 
 
-class CsvSource(FilesSource):
+class TableSource(FilesSource, RowsSource):
+    """Rows of a table in files."""
+
+
+class CsvSource(TableSource):
     """Rows in a delimited text file."""
 
     kind: Literal["csv"]
@@ -108,13 +119,13 @@ class CsvSource(FilesSource):
         return encoding
 
 
-class ParquetSource(FilesSource):
+class ParquetSource(TableSource):
     """Rows in a Parquet file."""
 
     kind: Literal["parquet"]
 
 
-class JsonLinesSource(FilesSource):
+class JsonLinesSource(TableSource):
     """Rows in a text file with a JSON object a line."""
 
     kind: Literal["json_lines"]
@@ -188,14 +199,27 @@ FileSource = CsvSource | ParquetSource | JsonLinesSource
 Source = Annotated[FileSource | ImageFolderSource | SqlSource | PythonSource, Field(discriminator="kind")]
 
 
-def is_in_spans(source: Source) -> bool:
+def is_in_spans(source: Contract) -> bool:
     """Whether a source comes in spans."""
     match source:
-        case PythonSource():
-            return False
+        case FilesSource():
+            return has_spans(source.location)
         case SqlSource():
             return source.spans is not None
-    return has_spans(source.location)
+    return False
+
+
+def keeps_repeated(source: Contract) -> bool:
+    """Whether rows that are like an earlier one in every column are kept."""
+    return isinstance(source, RowsSource) and source.repeated_rows == "keep"
+
+
+def explain_keeping_in_spans() -> str:
+    """Say why a source in spans keeps no repeated rows."""
+    return (
+        "a row that an earlier span has too counts once, so that days may overlap; `repeated_rows: keep` "
+        "goes with no spans. Where rows that are alike are other things, tell them apart by a key or a time"
+    )
 
 
 def files_at(path: Path, window: Window | None = None) -> list[Path]:

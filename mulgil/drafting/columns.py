@@ -18,7 +18,13 @@ from mulgil.drafting.profile import (
     ColumnProfile,
     Kind,
 )
-from mulgil.drafting.ranges import find_far_values, find_missing_codes, has_impossible_zero, propose_range
+from mulgil.drafting.ranges import (
+    find_doubtful_codes,
+    find_far_values,
+    find_missing_codes,
+    has_impossible_zero,
+    propose_range,
+)
 
 # A code a column: one input of the model each. Beyond it most are too rare to learn from; chosen by eye.
 GREATEST_CATEGORIES = 100
@@ -124,6 +130,14 @@ def _declare_number(profile: ColumnProfile) -> Declaration:
     for code in codes:
         rows = int((values == code).sum())
         remarks.append(f"TODO: {code:g} ({count_rows(rows)}) is taken for a missing value")
+    doubtful = find_doubtful_codes(values)
+    if doubtful:
+        shown = ", ".join(f"{code:g} ({count_rows(int((values == code).sum()))})" for code in doubtful)
+        others = values[~np.isin(values, [*codes, *doubtful])]
+        remarks.append(
+            f"TODO: {shown}, below 0 as no other of {count_rows(len(others))} is, is kept as a value; if it "
+            f"stands for missing: missing_codes: [{', '.join(f'{code:g}' for code in (*codes, *doubtful))}]"
+        )
     values = values[~np.isin(values, codes)]
     if has_impossible_zero(values):
         rows = int((values == 0).sum())
@@ -145,8 +159,9 @@ def _declare_number(profile: ColumnProfile) -> Declaration:
     units = [sign for sign in profile.number_signs if sign not in {*GROUPING, *NEGATIVE}]
     if units:
         return Declaration({**keys, "unit": units[0]}, tuple(remarks))
-    if is_whole and 2 < profile.distinct <= _FEW:
-        shown = ", ".join(f"{value:g}" for value in np.unique(profile.finite))
+    distinct = np.unique(values)
+    if is_whole and 2 < len(distinct) <= _FEW:
+        shown = ", ".join(f"{value:g}" for value in distinct)
         remarks.append(f"TODO: if {shown} are codes without an order: type: category, categories: [{shown}]")
     else:
         remarks.append("TODO: unit")

@@ -41,6 +41,7 @@ class ProjectDraft:
         split: The `split` section; empty keeps what is usual.
         training: The `training` section; empty keeps what is usual.
         columns: Of the dictionary, in the order of the source, then those that ingestion makes.
+        source_remarks: What a person should look at in the `source` section.
         decisions: What a run may not go through without, or may go wrong by; for the one who drafts.
     """
 
@@ -48,6 +49,7 @@ class ProjectDraft:
     task: str
     source: Mapping[str, Any]
     columns: tuple[ColumnDraft, ...]
+    source_remarks: tuple[str, ...] = ()
     split: Mapping[str, Any] = field(default_factory=dict)
     training: Mapping[str, Any] = field(default_factory=dict)
     decisions: tuple[str, ...] = ()

@@ -12,12 +12,13 @@ from typing import Any
 import numpy as np
 
 from mulgil.contract.learning import Task
+from mulgil.contract.spans import has_spans
 from mulgil.drafting.columns import draft_column, identity, is_repeated_key, words_alike
 from mulgil.drafting.draft import ColumnDraft, ProjectDraft
 from mulgil.drafting.names import free_name, name_columns, names_a_key
 from mulgil.drafting.profile import MISSING_WORDS, ColumnProfile, Kind
 from mulgil.drafting.ranges import find_far_values
-from mulgil.drafting.repetitions import find_repetitions
+from mulgil.drafting.repetitions import Repetitions, find_repetitions
 from mulgil.drafting.target import LEAST_ROWS_OF_A_CLASS, draft_target, is_degree, rare_classes
 from mulgil.errors import InputError, describe
 
@@ -98,18 +99,22 @@ def draft_project(
     if all(column.role != "feature" for column in columns):
         raise _nothing_to_learn_from(columns)
     repeated = find_repetitions(profiles)
-    keeps_repeated = repeated.rows > 0 and entity is None and repeated.are_expected
+    # Copies that come in two spans, or with one key, are no other things, and a run refuses to keep them.
+    may_keep = entity is None and not has_spans(str(source.get("location", "")))
+    keeps_repeated = may_keep and repeated.rows > 0 and repeated.are_as_chance_makes
+    of_repeated = _decide_repeated(repeated, may_keep=may_keep)
     written = _with_missing_words(source, profiles) if is_csv else source
     return ProjectDraft(
         name=name,
         task=targets.task,
         source={**written, "repeated_rows": "keep"} if keeps_repeated else written,
         columns=tuple(columns),
+        source_remarks=tuple(f"TODO: {remark}" for remark in of_repeated),
         split=_split(entity),
         decisions=(
             *_decide_source(source, lines_of_utf8),
             *_decide(entity, moment, target, targets.task),
-            *_decide_repeated(repeated.rows, keeps_repeated=keeps_repeated),
+            *of_repeated,
             *_decide_keys(profiles, {wishes.target, wishes.entity}),
             *_decide_codes(columns),
         ),
@@ -299,17 +304,23 @@ def _decide_source(source: Mapping[str, Any], lines_of_utf8: int) -> tuple[str, 
     )
 
 
-def _decide_repeated(repeated: int, *, keeps_repeated: bool) -> tuple[str, ...]:
-    if not repeated:
+def _decide_repeated(repeated: Repetitions, *, may_keep: bool) -> tuple[str, ...]:
+    if not repeated.rows:
         return ()
-    if keeps_repeated:
-        return (
-            f"{_rows_are(repeated)} like an earlier one in every column, as chance makes where columns have "
-            "few values, and kept; if those are copies: `source: {repeated_rows: drop}`",
-        )
+    alike = f"{_rows_are(repeated.rows)} like an earlier one in every column"
+    by_chance = f"where chance makes about {repeated.expected:.0f} if no column has to do with another"
+    if may_keep and repeated.are_as_chance_makes:
+        return (f"{alike}, {by_chance}. Kept; if those are copies: `source: {{repeated_rows: drop}}`",)
+    to_do = (
+        "`source: {repeated_rows: keep}`"
+        if may_keep
+        else "tell them apart in the source, by a key or a time of their own"
+    )
+    if repeated.are_told_apart:
+        return (f"{alike}, and dropped as copies; if those are other things: {to_do}",)
     return (
-        f"{_rows_are(repeated)} like an earlier one in every column, and dropped as copies; if those are "
-        "other things: `source: {repeated_rows: keep}`",
+        f"{alike}, {by_chance}, and more where columns go together, as answers do: copies, or others that "
+        f"happen to be alike? Dropped, since copies would be in training and test alike; if others: {to_do}",
     )
 
 

@@ -20,7 +20,15 @@ _FAR = 20.0
 _LEAST_OF_MEDIAN = 0.2
 _STEPS_APART = 5
 
-_CODES = (*(sign * int("9" * digits) for digits in range(2, 10) for sign in (-1, 1)), -1, -9)
+# What surveys write for refused, not known and not there is so small that it may be a value as well.
+_SMALL_CODES = (-1, -7, -8, -9)
+_CODES = (*(sign * int("9" * digits) for digits in range(2, 10) for sign in (-1, 1)), *_SMALL_CODES)
+
+# Whole numbers up to it are coded answers rather than measurements; chosen by eye.
+_GREATEST_ANSWER = 10
+
+# How many of their spans a code is away from all others; chosen by eye.
+_SPANS_APART = 2
 
 # How much commoner than any other value a code is that lies among them; chosen by eye.
 _COMMONER = 10
@@ -44,23 +52,50 @@ def propose_range(values: Floats, *, is_whole: bool) -> tuple[float, float]:
 def find_missing_codes(values: Floats) -> tuple[float, ...]:
     """Return the numbers that stand apart from all others as codes for missing do, such as -999."""
     distinct, rows_of = np.unique(values, return_counts=True)
-    found = [code for code in _CODES if code in distinct and _stands_apart(code, distinct, rows_of)]
-    return tuple(map(float, found))
+    there = _codes_there(distinct, rows_of)
+    return tuple(code for code in there if _stands_apart(code, distinct, rows_of))
+
+
+def find_doubtful_codes(values: Floats) -> tuple[float, ...]:
+    """Return the numbers that are codes for missing or values, which nothing about them tells.
+
+    They are written as codes are, such as -9, and no others are below zero: of degrees as of counts.
+    """
+    distinct, rows_of = np.unique(values, return_counts=True)
+    if not len(_others(distinct)) or _others(distinct).min() < 0:
+        return ()
+    return tuple(
+        code
+        for code in _codes_there(distinct, rows_of)
+        if code in _SMALL_CODES and not _stands_apart(code, distinct, rows_of)
+    )
+
+
+def _codes_there(distinct: Floats, rows_of: npt.NDArray[np.int64]) -> tuple[float, ...]:
+    """Return the codes that several rows have, where there are values to compare them with."""
+    if len(_others(distinct)) < 3:
+        return ()
+    repeated = distinct[rows_of > 1]
+    return tuple(float(code) for code in _CODES if code in repeated)
+
+
+def _others(distinct: Floats) -> Floats:
+    """Return what is written as no code: another code of the same column is nothing to compare with."""
+    return distinct[~np.isin(distinct, _CODES)]
 
 
 def _stands_apart(code: float, distinct: Floats, rows_of: npt.NDArray[np.int64]) -> bool:
-    is_code = distinct == code
-    rows = int(rows_of[is_code].sum())
-    # Another code of the same column is no measurement to compare with.
-    is_other = ~is_code & ~np.isin(distinct, [other for other in _CODES if abs(other) > 1])
-    others = distinct[is_other]
-    if rows < 2 or len(others) < 3:
-        return False
+    others = _others(distinct)
     low, high = float(others.min()), float(others.max())
-    # -1 is a code among what cannot be negative, 99 among what is never near it.
-    if code < 0 <= low or (code > 0 and code > high + 2 * (high - low)):
-        return True
-    return abs(code) > 1 and rows > _COMMONER * int(rows_of[is_other].max())
+    commonest = int(rows_of[np.isin(distinct, others)].max())
+    is_commoner = int(rows_of[distinct == code][0]) > _COMMONER * commonest
+    reach = _SPANS_APART * (high - low)
+    if code not in _SMALL_CODES:
+        # -999 is a code among what cannot be negative, 99 among what is never near it.
+        return is_commoner or code < 0 <= low or (code > 0 and code > high + reach)
+    # -9 is one beside coded answers, or far below all others; beside measurements it may be one of them.
+    are_answers = high <= _GREATEST_ANSWER and bool(np.all(others == np.floor(others)))
+    return low >= 0 and (are_answers or is_commoner or code < low - reach)
 
 
 def has_impossible_zero(values: Floats) -> bool:

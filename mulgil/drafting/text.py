@@ -25,6 +25,7 @@ def render_project(draft: ProjectDraft) -> str:
         '  success_measure: "TODO: how anyone will know that it worked"',
         f"task: {_scalar(draft.task)}",
         "source:",
+        *_comments(draft.source_remarks),
         *_section(draft.source),
     ]
     for section, values in (("split", draft.split), ("training", draft.training)):
@@ -47,9 +48,12 @@ def render_dictionary(draft: ProjectDraft) -> str:
 
 def _column(column: ColumnDraft) -> list[str]:
     first, *rest = column.keys.items()
+    return [*_comments(column.remarks), f"  - {_entry(*first)}", *(f"    {_entry(*pair)}" for pair in rest)]
+
+
+def _comments(remarks: Sequence[str]) -> list[str]:
     # A comment ends with its line, and a column's name may have any sign in it.
-    remarks = [f"  # {' '.join(remark.split())}" for remark in column.remarks]
-    return [*remarks, f"  - {_entry(*first)}", *(f"    {_entry(*pair)}" for pair in rest)]
+    return [f"  # {' '.join(remark.split())}" for remark in remarks]
 
 
 def _section(values: Mapping[str, Any]) -> list[str]:

@@ -44,9 +44,12 @@ class CallTable:
 
 def describe_others(evaluation: Evaluation) -> tuple[str, str]:
     """Say what the baseline does, and what the reference is."""
-    if evaluation.primary_metric == Metric.PINBALL:
-        return _BESIDE_A_QUANTILE
-    return _BESIDE[Task(evaluation.task)]
+    is_of_a_quantile = evaluation.quantile is not None or evaluation.primary_metric == Metric.PINBALL
+    baseline, reference = _BESIDE_A_QUANTILE if is_of_a_quantile else _BESIDE[Task(evaluation.task)]
+    if evaluation.reference_rows is None:
+        return baseline, f"{reference} fitted on the same rows"
+    part = f"{evaluation.reference_rows:,} of the same rows, as it is a linear program"
+    return baseline, f"{reference} fitted on {part}"
 
 
 def tabulate_calls(evaluation: Evaluation, names: Mapping[str, str]) -> list[CallTable]:

@@ -127,6 +127,10 @@ def _tell_stages(history: TrainingHistory, evaluation: Evaluation | None) -> tup
     note = f"the same settings{by_epoch}; its validation rows are no judge any more"
     if "validation" not in history.rows:
         note = "the very model of the row before"
+    if history.fitted_rows is not None:
+        note = (
+            f"{note}; fitted on {history.fitted_rows:,} of the rows, evenly spread, as it is a linear program"
+        )
     stages.append(Stage("Final", note, final, history.parameters))
     if evaluation is not None:
         stages.append(_tell_test(evaluation, history))

@@ -48,7 +48,7 @@ class Judged:
 
     Attributes:
         times: When they were made.
-        losses: 1 for a wrong class and 0 for a right one; or squared errors.
+        losses: 1 for a wrong class and 0 for a right one; or squared errors, of a quantile pinball losses.
 
     Units:
         Times in seconds since the epoch.
@@ -224,14 +224,20 @@ class LabelFiles:
         prediction = row["_prediction"]
         if self.kind is LabelKind.NUMBER:
             try:
-                return None if prediction is None else (prediction - float(truth)) ** 2
+                missing = None if prediction is None else float(truth) - prediction
             except ValueError:
                 return None
+            return None if missing is None else _loss_of_number(missing, self._labels.quantile)
         if prediction is not None:
             yes = _WORDS.get(str(truth).strip().lower())
             return None if yes is None else float((prediction >= self._labels.threshold) is not yes)
         called = _called(row["_answer"])
         return None if called is None else float(called != _text(truth))
+
+
+def _loss_of_number(missing: float, quantile: float | None) -> float:
+    """Judge a number that is so much too low by what it was fitted for: the mean, or a quantile."""
+    return missing**2 if quantile is None else max(quantile * missing, (quantile - 1) * missing)
 
 
 def _find_files(address: str) -> Iterator[tuple[Any, str]]:

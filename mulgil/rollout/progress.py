@@ -34,7 +34,7 @@ BASELINE_SECONDS = 3600.0
 _MIRROR_PERCENT = 20.0
 # Labels come late, so that those which tell of the stable version may be of days ago.
 _JUDGED_SECONDS = 7 * 86_400.0
-# So many of its squared errors tell the quantile beyond which one counts as wrong; the quantile is by eye.
+# So many losses of its numbers tell the quantile beyond which one counts as wrong; the quantile is by eye.
 LEARNT_LABELS = 100
 _LOSS_QUANTILE = 0.8
 # Of the points of a long path, all but the last of ten may go.

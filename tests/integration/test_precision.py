@@ -49,7 +49,8 @@ def test_a_network_that_is_fitted_in_half_precision_is_served_in_float32(tmp_pat
 
 
 def test_a_fit_in_half_precision_is_taken_up_as_it_was_left(tmp_path, examples, monkeypatch):
-    monkeypatch.setattr("components.train_model.checkpoints._EVERY_SECONDS", 0.0)
+    for name in ("_EVERY_SECONDS", "_TIMES_THE_WRITE"):
+        monkeypatch.setattr(f"components.train_model.checkpoints.{name}", 0.0)
     training = Training(precision="mixed_float16", hidden_units=(8,), max_epochs=6)
     builder = NetworkBuilder(training, None, tmp_path)
     undisturbed = fit_network(builder, HEAD, examples, 6, Checkpoints(LocalProgress(tmp_path / "one")))

@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 
 from components.ingest_data import rows as rows_module
 from components.ingest_data import span_store
+from mulgil import source_code
 from mulgil.artifacts import SPLITS, SUMMARY, QuarantineSummary, SpanNews
 from mulgil.contract.spans import ROWS_OF_SPAN
 from mulgil.errors import InputError
@@ -169,16 +170,16 @@ def test_of_a_spans_files_of_one_name_each_counts_and_not_the_last_alone(shop):
     [
         *(f"components/ingest_data/{name}.py" for name in ("rows", "sources", "spans", "table")),
         *(f"mulgil/contract/{name}.py" for name in ("sources", "spans", "values")),
-        *(f"mulgil/{name}.py" for name in ("preprocessing/rows", "images")),
+        *(f"mulgil/{name}.py" for name in ("preprocessing/rows", "images", "broken_rules")),
         *("pandas", "pillow", "tzdata"),
     ],
 )
 def test_a_change_of_what_reads_a_span_reads_it_anew(changed, monkeypatch):
     def fingerprint(changed):
         with monkeypatch.context() as patch:
-            patch.setattr(span_store.metadata, "version", lambda name: str(name == changed))
-            patch.setattr(span_store, "fingerprint_file", lambda file: str(file == SOURCE_ROOT / changed))
-            return span_store._fingerprint_code.__wrapped__()
+            patch.setattr(source_code.metadata, "version", lambda name: str(name == changed))
+            patch.setattr(source_code, "fingerprint_file", lambda file: str(file == SOURCE_ROOT / changed))
+            return source_code.fingerprint_source.__wrapped__(span_store._CODE, span_store._LIBRARIES)
 
     assert fingerprint("nothing") == fingerprint("nothing") != fingerprint(changed)
 

@@ -1,15 +1,25 @@
 """How far a training has come is kept where the platform has a place for it, and is taken up from there."""
 
+from dataclasses import replace
+
 import fsspec
 import numpy as np
 import pytest
 from learning_project import train_project, write_project
 
-from components.train_model import checkpoints
+from components.train_model import checkpoints, fitting
 from components.train_model import progress as progress_places
 from components.train_model.checkpoints import Checkpoints, FitState
+from components.train_model.core import name_search
+from components.train_model.heads import Head
+from components.train_model.learners import Examples
+from components.train_model.network import NetworkBuilder
 from components.train_model.progress import LocalProgress, StoredProgress, open_progress
+from mulgil import source_code
 from mulgil.artifacts import read_bundle
+from mulgil.contract import Task, load_project
+from mulgil.contract.learning import Training
+from mulgil.home import SOURCE_ROOT
 
 URL = "memory://training-progress/of-all"
 
@@ -65,9 +75,38 @@ def test_a_store_that_cannot_be_reached_costs_the_progress_and_not_the_training(
     assert ask(away) == []
 
     monkeypatch.setattr(progress_places, "_AWAY_SECONDS", -1.0)
-    assert ask(StoredProgress("no-such-protocol://bucket")) == [
-        f"The training's progress cannot be {what}" for what in ("read", "kept", "removed")
-    ]
+    away = StoredProgress("no-such-protocol://bucket")
+    assert ask(away) == [f"The training's progress cannot be {what}" for what in ("read", "kept", "removed")]
+    # Often enough.
+    assert ask(away) == []
+
+
+def test_what_other_code_or_libraries_left_is_not_taken_up(tmp_path, monkeypatch):
+    folder = load_project(write_project(tmp_path / "project").path)
+
+    head = Head(Task.BINARY_CLASSIFICATION, 1)
+
+    def name_progress(version="1", changed="nothing", kind="random"):
+        with monkeypatch.context() as patch:
+            patch.setattr(source_code.metadata, "version", lambda name: version)
+            patch.setattr(source_code, "fingerprint_file", lambda file: str(file == SOURCE_ROOT / changed))
+            source_code.fingerprint_source.cache_clear()
+            split = folder.project.split.model_copy(update={"kind": kind})
+            other = replace(folder, project=folder.project.model_copy(update={"split": split}))
+            builder = NetworkBuilder(Training(), None, tmp_path)
+            places = Checkpoints(LocalProgress(tmp_path))
+            fit = fitting._find(places, builder, head, Examples(np.ones((2, 1)), np.ones(2)))
+            return name_search(Training(), other, "rows"), fit.name
+
+    left = name_progress()
+    assert name_progress() == left
+    for changed in ("components/train_model/network.py", "mulgil/contract/learning.py"):
+        assert not set(name_progress(changed=changed)) & set(left)
+    assert not set(name_progress(version="2")) & set(left)
+    # Of a fit the rows themselves decide.
+    search, fit = name_progress(kind="time")
+    assert (search == left[0], fit == left[1]) == (False, True)
+    source_code.fingerprint_source.cache_clear()
 
 
 def test_progress_is_on_this_machine_unless_the_platform_says_where(tmp_path, monkeypatch):
@@ -83,7 +122,8 @@ def test_a_training_whose_disk_is_gone_goes_on_by_what_is_in_the_object_store(tm
         """As a pod that is taken away."""
 
     monkeypatch.setenv("MULGIL_TRAINING_URI", URL)
-    monkeypatch.setattr(checkpoints, "_EVERY_SECONDS", 0.0)
+    for name in ("_EVERY_SECONDS", "_TIMES_THE_WRITE"):
+        monkeypatch.setattr(checkpoints, name, 0.0)
     network = {"hidden_units": [4], "learning_rate": 0.05, "max_epochs": 6, "patience": 5}
     project = write_project(tmp_path / "project", training=network)
     monkeypatch.setenv("MULGIL_HOME", str(tmp_path / "left alone"))

@@ -20,6 +20,7 @@ from components.train_model.tuning import (
     is_surely_worse,
     tune,
 )
+from mulgil import source_code
 from mulgil.artifacts import TuningTrial
 from mulgil.contract import MissingPolicy, Task
 from mulgil.contract.dictionary import Scaling
@@ -84,6 +85,19 @@ def test_the_setting_of_the_least_loss_is_taken(method, trials, tmp_path):
     assert tuned.training.hyperparameters == {"max_depth": best}
     assert tuned.training.tuning is None
     assert abs(best - 7) < abs(scoring.asked[0] - 7)
+
+
+def test_the_folds_of_what_is_not_tried_yet_take_no_memory(monkeypatch):
+    divided = []
+    monkeypatch.setattr(tuning, "divide", lambda *given: divided.append(given) or iter([(None, None)] * 3))
+    monkeypatch.setattr(tuning, "score_fold", lambda *given: 0.5)
+    scoring = CrossValidation(lambda tried: None, Task.BINARY_CLASSIFICATION, 1, None, None)
+
+    begun = [scoring.begin(training()) for _ in range(1000)]
+
+    assert divided == []
+    assert scoring.score(begun[0], {}, None).losses == (0.5, 0.5, 0.5)
+    assert len(divided) == 1
 
 
 def test_the_greatest_seed_is_one_too(tmp_path):
@@ -377,5 +391,12 @@ def test_a_search_is_not_taken_up_with_other_code_of_the_projects_or_other_versi
     first = search("# One.")
     assert search("# One.") == first
     assert search("# Another.") != first
-    monkeypatch.setattr("sklearn.__version__", "0")
-    assert search("# One.") != first
+    version = source_code.metadata.version
+    monkeypatch.setattr(
+        source_code.metadata, "version", lambda name: "0" if name == "keras-tuner" else version(name)
+    )
+    source_code.fingerprint_source.cache_clear()
+    try:
+        assert search("# One.") != first
+    finally:
+        source_code.fingerprint_source.cache_clear()

@@ -9,7 +9,13 @@ from components.ingest_data.dialect import detect_dialect, detect_encoding
 from mulgil.drafting.draft import ColumnDraft, ProjectDraft
 from mulgil.drafting.images import draft_images, is_image_folder
 from mulgil.drafting.names import name_columns, name_project
-from mulgil.drafting.ranges import find_far_values, find_missing_codes, has_impossible_zero, propose_range
+from mulgil.drafting.ranges import (
+    find_doubtful_codes,
+    find_far_values,
+    find_missing_codes,
+    has_impossible_zero,
+    propose_range,
+)
 from mulgil.drafting.text import render_dictionary
 from mulgil.errors import InputError
 
@@ -39,9 +45,16 @@ def test_a_range_has_room_in_round_numbers():
     ("values", "codes"),
     [
         ([-999, -999, *range(1, 40)], (-999,)),
-        ([-1, -1, *range(40)], (-1,)),
         ([-1, -1, *range(-20, 40)], ()),
-        ([-9, -9, *range(40)], (-9,)),
+        # Answers, with codes for refused, not known and not there.
+        ([-9] * 30 + [-1] * 20 + [*range(8)] * 25, (-9, -1)),
+        ([-7] * 30 + [-8] * 20 + [-9] * 2 + [*range(1, 6)] * 25, (-7, -8, -9)),
+        ([-1] * 30 + [*range(40)], (-1,)),
+        ([-9, -9, 0.0, 0.2, 0.7, 0.4], (-9,)),
+        # Degrees of mornings; what a sensor does not go below.
+        ([-9] * 3 + [*range(25)] * 5, ()),
+        ([-1] * 3 + [*range(25)] * 5, ()),
+        (np.maximum([*range(-20, 20)] * 20, -9), ()),
         ([99_999_999, 99_999_999, *range(40_000, 90_000, 1_000)], (99_999_999,)),
         ([-999, *range(1, 40)], ()),
         ([99, 99, 0, 1, 2, 3, 1, 2], (99,)),
@@ -52,6 +65,15 @@ def test_a_range_has_room_in_round_numbers():
 )
 def test_numbers_that_stand_apart_are_codes_for_missing(values, codes):
     assert set(find_missing_codes(np.array(values, dtype=float))) == set(codes)
+
+
+def test_what_may_be_a_code_or_a_value_is_asked_about():
+    degrees = [*range(25)] * 5
+
+    assert find_doubtful_codes(np.array([-9] * 3 + degrees, dtype=float)) == (-9,)
+    assert find_doubtful_codes(np.array([-1] * 3 + [-9] * 2 + degrees, dtype=float)) == (-1, -9)
+    assert find_doubtful_codes(np.array([-9] * 3 + [-4] + degrees, dtype=float)) == ()
+    assert find_doubtful_codes(np.array([-9] * 3 + [*range(8)] * 5, dtype=float)) == ()
 
 
 @pytest.mark.parametrize(

@@ -146,6 +146,15 @@ def test_of_classes_the_called_one_is_judged_and_of_numbers_the_squared_error(sc
     assert scene.losses(**BY_ID, kind=LabelKind.NUMBER) == {"1": [], "2": [4.0]}
 
 
+def test_of_a_quantile_a_number_that_is_too_low_costs_by_it_and_one_too_high_by_the_rest(scene):
+    scene.predict(predicted("low", "1", 8.0), predicted("high", "2", 12.0))
+    scene.tell("a.jsonl", {"id": "low", "ill": 10}, {"id": "high", "ill": 10})
+
+    losses = scene.losses(**BY_ID, kind=LabelKind.NUMBER, quantile=0.9)
+
+    assert losses == {"1": [pytest.approx(1.8)], "2": [pytest.approx(0.2)]}
+
+
 def test_keys_that_look_like_numbers_are_keys(scene):
     scene.predict(predicted("007", "1", 0.9), predicted("1e5", "1", 0.2))
     scene.tell("a.csv", {"id": "007", "ill": 1}, {"id": "1e5", "ill": 1})

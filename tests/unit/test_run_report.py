@@ -112,6 +112,17 @@ def test_a_training_without_a_ladder_shows_the_stages_that_it_had():
         assert missing not in text
 
 
+def test_a_fit_and_a_reference_on_part_of_the_rows_are_told():
+    text = " ".join(page_of(Made(history=HISTORY.model_copy(update={"fitted_rows": 200}))).text.split())
+    assert "fitted on 200 of the rows, evenly spread" in text
+    assert "logistic regression fitted on the same rows" in text
+
+    evaluation = EVALUATION.model_copy(update={"quantile": 0.5, "reference_rows": 180})
+    text = " ".join(page_of(Made(run_id="other-1", evaluation=evaluation)).text.split())
+    assert "without a penalty fitted on 180 of the same rows, as it is a linear program" in text
+    assert "Baseline always gives the rows' quantile" in text
+
+
 def test_a_search_shows_what_it_tried_what_was_taken_and_why_its_score_is_doubted():
     trials = (
         TuningTrial(settings={}, loss=0.5, losses=(0.4, 0.6), seconds=1.0),

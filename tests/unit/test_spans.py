@@ -5,7 +5,8 @@ from itertools import pairwise
 
 import pytest
 
-from mulgil.contract.sources import CsvSource, files_at
+from components.ingest_data.sources import choose_source
+from mulgil.contract.sources import CsvSource, ImageFolderSource, SqlSource, files_at, keeps_repeated
 from mulgil.contract.spans import ROWS_OF_SPAN, Window, explain_spans, gather_spans
 from mulgil.errors import InputError
 
@@ -80,6 +81,22 @@ def test_placeholders_that_name_no_span_are_refused_in_words(location, words):
     assert words in (explain_spans(location) or "")
     with pytest.raises(ValueError, match="received"):
         CsvSource(kind="csv", location=location)
+
+
+def test_rows_of_overlapping_spans_are_not_kept_twice_and_images_have_no_such_choice():
+    query = "SELECT * FROM a WHERE t >= :span_begin AND t < :span_end"
+    with pytest.raises(ValueError, match="goes with no spans"):
+        CsvSource(kind="csv", location="{date}.csv", repeated_rows="keep")
+    with pytest.raises(ValueError, match="goes with no spans"):
+        SqlSource(
+            kind="sql", url="sqlite:///a.db", query=query, spans={"since": "2026-01-01"}, repeated_rows="keep"
+        )
+    with pytest.raises(ValueError, match="repeated_rows"):
+        ImageFolderSource(kind="image_folder", location="photos", repeated_rows="drop")
+    whole = CsvSource(kind="csv", location="rows.csv", repeated_rows="keep")
+    assert keeps_repeated(whole)
+    with pytest.raises(InputError, match="goes with no spans"):
+        choose_source(whole, "{date}.csv")
 
 
 def test_a_window_is_refused_where_there_is_nothing_to_choose_from():
