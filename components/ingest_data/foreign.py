@@ -11,15 +11,20 @@ from mulgil.errors import InputError, describe
 # So many bytes tell.
 BYTES_JUDGED = 512
 
+# Some editors put it before UTF-8.
+_MARK = b"\xef\xbb\xbf"
+
 _SAVE_SHEET = "save the sheet as CSV, or read it in a function of the project: `source.kind: python`"
 _WRITE_PARQUET = "write it as Parquet or CSV, such as with pandas"
+
+_PAGE = rb"(?i)\s*<(!doctype|html|\?xml)"
 
 # What a file begins with, what it then is, and what to do. A zip archive is looked into.
 _KINDS = (
     (rb"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "a spreadsheet of Excel's old form", _SAVE_SHEET),
     (rb"SQLite format 3\x00", "a database of SQLite", "name it by its URL: sqlite:///{location}"),
     (rb"\s*\[\s*[{\[\]]", "one JSON array", "write an object a line: jq -c '.[]' FILE > FILE.jsonl"),
-    (rb"(?i)\s*<(!doctype|html|\?xml)", "a page of a website, or XML", "fetch the data itself, as CSV"),
+    (_PAGE, "a page of a website, or XML", "fetch the data itself, as CSV"),
     (rb"ARROW1\x00\x00", "a file of Arrow's (Feather)", _WRITE_PARQUET),
     (rb"\x89HDF", "a file of HDF5", _WRITE_PARQUET),
     # A column may be called ORCID.
@@ -61,8 +66,13 @@ def refuse_foreign(beginning: bytes, path: Path, location: str) -> None:
         )
 
 
+def is_page(beginning: bytes) -> bool:
+    """Whether what begins so is a page of a website, or XML."""
+    return re.match(_PAGE, beginning.removeprefix(_MARK)) is not None
+
+
 def _recognise(beginning: bytes) -> tuple[str, str] | None:
-    text = beginning.removeprefix(b"\xef\xbb\xbf")
+    text = beginning.removeprefix(_MARK)
     return next(((kind, remedy) for pattern, kind, remedy in _PATTERNS if pattern.match(text)), None)
 
 

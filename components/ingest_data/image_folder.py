@@ -8,7 +8,7 @@ from pathlib import Path, PurePosixPath
 from components.ingest_data.cells import read_typed_cell
 from components.ingest_data.locations import STORES, copy_names, is_url, open_store
 from components.ingest_data.table import Cells, RawTable, number_batches
-from mulgil.contract.sources import images_in
+from mulgil.contract.sources import images_in, is_hidden
 from mulgil.errors import InputError, describe
 
 HEADER = ("path", "label", "image")
@@ -46,7 +46,7 @@ def read_image_folder(location: str, scratch: Path) -> RawTable:
     if is_stored:
         with open_store(location) as (store, root):
             names = [PurePosixPath(name).relative_to(root) for name in sorted(store.find(root))]
-            paths = [name for name in names if not any(part.startswith(".") for part in name.parts)]
+            paths = [name for name in names if not is_hidden(name)]
             files = copy_names(store, [f"{root}/{path}" for path in paths], scratch)
     else:
         files = images_in(folder)

@@ -14,7 +14,7 @@ from components.ingest_data.span_source import FoundSpan, FoundSpans, shorten
 from components.ingest_data.table import RawTable
 from components.ingest_data.unreadable import describe_unreadable
 from mulgil.artifacts import fingerprint_file
-from mulgil.contract.sources import FileSource, ImageFolderSource, image_spans_at, spans_at
+from mulgil.contract.sources import FileSource, ImageFolderSource, image_spans_at, is_hidden, spans_at
 from mulgil.contract.spans import Span, Window, gather_spans, has_spans, pattern_of
 from mulgil.errors import InputError, describe
 
@@ -56,15 +56,15 @@ class _Files:
         with open_store(self.location) as (store, name):
             # It may know yet what was there before.
             store.invalidate_cache()
-            files = [one for one in self._list_in(store, pattern_of(name)) if not _is_hidden(one)]
-        return gather_spans(name, files)
+            return gather_spans(name, list(self._list_in(store, pattern_of(name))))
 
     def _list_here(self, path: Path) -> tuple[tuple[Span, ...], tuple[str, ...]]:
         return spans_at(path)
 
     def _list_in(self, store: Any, pattern: str) -> Iterator[str]:
         found = {*store.glob(pattern), *store.glob(f"{pattern}/*")}
-        return (one for one in found if not store.isdir(one))
+        hidden = (".", "_")
+        return (n for n in found if not PurePosixPath(n).name.startswith(hidden) and not store.isdir(n))
 
     def _fetch(self, span: Span, folder: Path) -> list[Path]:
         if not is_url(self.location):
@@ -137,13 +137,15 @@ class ImageSpans(_Files):
         return image_spans_at(path)
 
     def _list_in(self, store: Any, pattern: str) -> Iterator[str]:
-        return (file for folder in store.glob(pattern) if store.isdir(folder) for file in store.find(folder))
+        for folder in store.glob(pattern):
+            if store.isdir(folder):
+                yield from (
+                    file
+                    for file in store.find(folder)
+                    if not is_hidden(PurePosixPath(file).relative_to(folder))
+                )
 
 
 def _checksum(store: Any, name: str) -> str:
     """Return what stands for an object's content, such as its ETag, without reading it."""
     return str(store.checksum(name))
-
-
-def _is_hidden(name: str) -> bool:
-    return PurePosixPath(name).name.startswith((".", "_"))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import codecs
 import re
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
@@ -274,10 +274,13 @@ def images_at(path: Path, window: Window | None = None) -> list[Path]:
 def images_in(folder: Path) -> list[Path]:
     """Return the files of a folder of images and of all folders in it, in order."""
     return sorted(
-        file
-        for file in folder.rglob("*")
-        if file.is_file() and not any(part.startswith(".") for part in file.relative_to(folder).parts)
+        file for file in folder.rglob("*") if file.is_file() and not is_hidden(file.relative_to(folder))
     )
+
+
+def is_hidden(path: PurePath) -> bool:
+    """Whether a file of a folder of images is none of them: it, or a folder on its path there, is hidden."""
+    return any(part.startswith(".") for part in path.parts)
 
 
 class Split(Contract):

@@ -159,8 +159,9 @@ def _declare_number(profile: ColumnProfile) -> Declaration:
     units = [sign for sign in profile.number_signs if sign not in {*GROUPING, *NEGATIVE}]
     if units:
         return Declaration({**keys, "unit": units[0]}, tuple(remarks))
-    if is_whole and 2 < profile.distinct <= _FEW:
-        shown = ", ".join(f"{value:g}" for value in np.unique(profile.finite))
+    distinct = np.unique(values)
+    if is_whole and 2 < len(distinct) <= _FEW:
+        shown = ", ".join(f"{value:g}" for value in distinct)
         remarks.append(f"TODO: if {shown} are codes without an order: type: category, categories: [{shown}]")
     else:
         remarks.append("TODO: unit")

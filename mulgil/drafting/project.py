@@ -308,9 +308,9 @@ def _decide_repeated(repeated: Repetitions, *, may_keep: bool) -> tuple[str, ...
     if not repeated.rows:
         return ()
     alike = f"{_rows_are(repeated.rows)} like an earlier one in every column"
-    by_chance = f"chance makes about {repeated.expected:.0f} so if no column has to do with another"
+    by_chance = f"where chance makes about {repeated.expected:.0f} if no column has to do with another"
     if may_keep and repeated.are_as_chance_makes:
-        return (f"{alike}; {by_chance}. Kept; if those are copies: `source: {{repeated_rows: drop}}`",)
+        return (f"{alike}, {by_chance}. Kept; if those are copies: `source: {{repeated_rows: drop}}`",)
     to_do = (
         "`source: {repeated_rows: keep}`"
         if may_keep
@@ -319,7 +319,7 @@ def _decide_repeated(repeated: Repetitions, *, may_keep: bool) -> tuple[str, ...
     if repeated.are_told_apart:
         return (f"{alike}, and dropped as copies; if those are other things: {to_do}",)
     return (
-        f"{alike}; {by_chance}, and more where columns go together, as answers do: copies, or others that "
+        f"{alike}, {by_chance}, and more where columns go together, as answers do: copies, or others that "
         f"happen to be alike? Dropped, since copies would be in training and test alike; if others: {to_do}",
     )
 

@@ -10,9 +10,12 @@ import numpy.typing as npt
 
 from mulgil.drafting.profile import ColumnProfile, Kind
 
-# How many times as many as chance would make may still be chance's, since columns go together; chosen by eye.
-# With more, copies among them would be in the training rows and in the test rows.
+# How many times as many as chance would make may still be chance's, and how many times as few others, since
+# columns go together; chosen by eye. Beyond, copies among them would be in training and test rows alike.
 _AS_CHANCE = 1.5
+
+# Nobody writes a table so many times; chosen by eye.
+_COPIES = 20
 
 
 @dataclass(frozen=True)
@@ -21,18 +24,26 @@ class Repetitions:
 
     Attributes:
         rows: How many.
+        others: How many rows there are beside them, no two of which are alike.
         expected: How many chance would make if no column had to do with another.
         are_told_apart: Whether some column has so many values that rows hardly agree in it unless in all.
     """
 
     rows: int
+    others: int
     expected: float = 0.0
     are_told_apart: bool = False
 
     @property
     def are_as_chance_makes(self) -> bool:
-        """Whether chance explains about as many as there are."""
-        return self.rows <= _AS_CHANCE * self.expected
+        """Whether chance explains about as many as there are, and about as few others.
+
+        Where nearly every row has one like it anyway, copies hardly make more, but leave many fewer others.
+        So few are left of columns that go together, too; with many rows of each kind that is the reason.
+        """
+        expected_others = self.rows + self.others - self.expected
+        are_few = expected_others > _AS_CHANCE * self.others
+        return self.rows <= _AS_CHANCE * self.expected and (not are_few or self.rows >= _COPIES * self.others)
 
 
 def find_repetitions(profiles: Sequence[ColumnProfile]) -> Repetitions:
@@ -44,14 +55,14 @@ def find_repetitions(profiles: Sequence[ColumnProfile]) -> Repetitions:
     rows = profiles[0].rows
     if any(profile.kind is Kind.OTHER for profile in profiles):
         # Of those only that they are there is known.
-        return Repetitions(0)
+        return Repetitions(0, rows)
     keys: npt.NDArray[np.int64] = np.zeros(rows, dtype=np.int64)
     # With many values first, most columns of a table in which no row repeats another are never looked at.
     for profile in sorted(profiles, key=lambda profile: -profile.distinct):
         codes = profile.codes + 1
         _, keys = np.unique(keys * (int(codes.max()) + 1) + codes, return_inverse=True)
         if int(keys.max()) + 1 == rows:
-            return Repetitions(0)
+            return Repetitions(0, rows)
     _, first, alike = np.unique(keys, return_index=True, return_counts=True)
     pairs_alike = _pairs(alike)
     chance = np.ones(len(first))
@@ -63,6 +74,7 @@ def find_repetitions(profiles: Sequence[ColumnProfile]) -> Repetitions:
         least_agreeing = min(least_agreeing, _pairs(rows_of) - pairs_alike)
     return Repetitions(
         rows - len(first),
+        len(first),
         float((alike * _share_after_another((rows - 1) * chance)).sum()),
         are_told_apart=bool(least_agreeing <= pairs_alike),
     )

@@ -356,7 +356,7 @@ def test_rows_that_chance_makes_alike_are_kept_and_copies_dropped(init, tmp_path
     _, of_crew = init(tmp_path / "crew.csv", "--target", "y")
     _, of_homes = init(tmp_path / "homes.csv", "--target", "y", folder=tmp_path / "homes")
 
-    assert "184 rows are like an earlier one in every column; chance makes about " in of_crew
+    assert "184 rows are like an earlier one in every column, where chance makes about " in of_crew
     assert ingest(tmp_path / "drafted").rows_deduplicated == 0
     assert "90 rows are like an earlier one in every column, and dropped as copies" in of_homes
     assert ingest(tmp_path / "homes").rows_deduplicated == 90

@@ -6,6 +6,7 @@ import threading
 from contextlib import closing
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 import fsspec
 import pyarrow.parquet as pq
@@ -13,6 +14,7 @@ import pytest
 from growing_shop import DAYS, HEADER, Shop, rows_of
 from image_projects import columns, draw
 
+from components.ingest_data import span_web
 from components.ingest_data.core import ingest_data
 from components.ingest_data.described import read_described
 from components.ingest_data.sql_source import name_database
@@ -230,11 +232,16 @@ def test_quotes_and_comments_may_hold_any_sign_in_a_query_of_spans(url, query):
 
 
 class Files(SimpleHTTPRequestHandler):
-    """Serves a folder, if need be without dates and HEAD, and forbids some of it."""
+    """Serves a folder, if need be without dates and HEAD, forbids some of it, or has an answer to all."""
 
     without_validators = False
     forbidden: tuple[str, ...] = ()
     asked: tuple[str, ...] = ()
+    instead = ""
+
+    def translate_path(self, path: str) -> str:
+        found = super().translate_path(path)
+        return super().translate_path(Files.instead) if Files.instead and not Path(found).exists() else found
 
     def send_header(self, keyword: str, value: str) -> None:
         if keyword != "Last-Modified" or not Files.without_validators:
@@ -258,7 +265,7 @@ class Files(SimpleHTTPRequestHandler):
 
 @pytest.fixture
 def web(shop, monkeypatch):
-    for name, value in (("without_validators", False), ("forbidden", ()), ("asked", ())):
+    for name, value in (("without_validators", False), ("forbidden", ()), ("asked", ()), ("instead", "")):
         monkeypatch.setattr(Files, name, value)
     server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Files, directory=str(shop.folder / "sales")))
     threading.Thread(target=server.serve_forever, daemon=True).start()
@@ -329,6 +336,94 @@ def test_what_a_bucket_forbids_is_not_there_yet_but_never_a_gap(shop, web):
     Files.forbidden = (f"/{DAYS[1]}.csv",)
     with pytest.raises(InputError, match="403"):
         shop.ingest()
+    Files.forbidden = tuple(f"/{day}.csv" for day in DAYS)
+    with pytest.raises(InputError, match=r"none of 5 dates, .*; the server answered 403 Forbidden for 5"):
+        shop.ingest()
+
+
+def test_what_is_forbidden_between_two_numbers_is_refused_and_after_the_last_is_not_there_yet(shop, web):
+    for number in (1, 2, 3):
+        shop.write(str(number), rows_of(number))
+    Files.forbidden = ("/3.csv",)
+    fetch(shop, f"{web}/{{span}}.csv", "{since: 1, until: 3}")
+    assert [span.name for span in shop.ingest().spans] == ["1", "2"]
+    Files.forbidden = ("/2.csv",)
+    with pytest.raises(InputError, match=r"403(?s:.*)2\.csv"):
+        shop.ingest()
+
+
+@pytest.mark.parametrize(
+    ("form", "window", "names"),
+    [
+        ("{span}", "{since: 1}", ["1", "2"]),
+        ("{span}", "{since: 1, until: 4}", ["1", "2", "4"]),
+        ("{date}", "{since: 2026-11-01, until: 2026-11-04}", []),
+    ],
+)
+def test_a_page_that_a_server_has_for_whatever_is_not_there_is_no_span(shop, web, form, window, names):
+    for number in (1, 2, 4):
+        shop.write(str(number), rows_of(number))
+    (shop.folder / "sales" / "page.html").write_text("<!doctype html><title>Not found</title>")
+    Files.instead = "page.html"
+    fetch(shop, f"{web}/{form}.csv", window)
+    if names:
+        assert [span.name for span in shop.ingest().spans] == names
+    else:
+        with pytest.raises(InputError, match="the server answered a page of a website for 4"):
+            shop.ingest()
+
+
+def test_a_table_that_a_server_calls_a_page_is_read(shop, web):
+    shop.write("1", rows_of(1))
+    (shop.folder / "sales" / "1.csv").rename(shop.folder / "sales" / "1.html")
+    fetch(shop, f"{web}/{{span}}.html", "{since: 1}")
+    assert [span.name for span in shop.ingest().spans] == ["1"]
+
+
+def test_numbers_that_do_not_end_are_refused_and_their_last_is_asked_for(shop, web, monkeypatch):
+    shop.write("1", rows_of(1))
+    Files.instead = "1.csv"
+    monkeypatch.setattr(span_web, "_MOST_NUMBERS", 5)
+    fetch(shop, f"{web}/{{span}}.csv", "{since: 1}")
+    with pytest.raises(InputError, match=r"do not end(?s:.*)from 1 to 5(?s:.*)`until` in `source\.spans`"):
+        shop.ingest()
+    fetch(shop, f"{web}/{{span}}.csv", "{since: 1, until: 20261031}")
+    with pytest.raises(InputError, match=r"too many numbers(?s:.*)20,261,031, from 1 to 20261031"):
+        shop.ingest()
+
+
+@pytest.mark.parametrize(
+    ("listing", "content"),
+    [
+        (
+            "page.html",
+            "<script>x = '//[^a]';</script>"
+            "<a href='2026-11-01.csv?a=1&amp;b=2'></a><a href='2026-11-02.csv?a=1&amp;b=2'></a>"
+            "<a href='old.csv'></a>",
+        ),
+        ("list.txt", "2026-11-01.csv?a=1&b=2,12\n2026-11-02.csv?a=1&b=2;13\nold.csv\n"),
+    ],
+)
+def test_a_listing_is_read_as_it_is_written_and_what_is_of_no_span_is_named(
+    shop, web, capsys, listing, content
+):
+    for day in DAYS[:2]:
+        shop.write(day)
+    (shop.folder / "sales" / listing).write_text(content)
+    fetch(shop, f"{web}/{{date}}.csv?a=1&b=2", f'{{listing: "{web}/{listing}"}}')
+
+    assert [span.name for span in shop.ingest().spans] == DAYS[:2]
+    assert f"of no span, and not read: {web}/old.csv\n" in capsys.readouterr().out
+    fetch(shop, f"{web}/{{date}}-of-us.csv", f'{{listing: "{web}/{listing}"}}')
+    with pytest.raises(InputError, match=r"0 spans are named(?s:.*)another form: \S+\.csv"):
+        shop.ingest()
+
+
+def test_the_links_of_a_listing_that_moved_are_those_of_its_new_address(shop, web):
+    (shop.folder / "sales" / "days").mkdir()
+    shop.write(f"days/{DAYS[0]}", rows_of(1))
+    fetch(shop, f"{web}/days/{{date}}.csv", f'{{listing: "{web}/days"}}')
+    assert [span.name for span in shop.ingest().spans] == DAYS[:1]
 
 
 @pytest.mark.parametrize(
@@ -432,11 +527,19 @@ def test_images_in_an_object_store_are_what_the_same_folders_here_are(tmp_path, 
     here = Gallery(tmp_path / "here", f"photos{location}")
     for day, numbers in ((DAYS[0], range(40)), (DAYS[1], range(40, 60))):
         here.write(day if location else "", numbers)
+    classes = here.folder / "photos" / (DAYS[0] if location else "")
+    some = (classes / "across" / "0.png").read_bytes()
+    for name in ("across/_1000.png", "across/.1000.png", ".thumbs/0.png"):
+        (classes / name).parent.mkdir(exist_ok=True)
+        (classes / name).write_bytes(some)
     files = fsspec.filesystem("memory")
     there = Gallery(tmp_path / "there", f"memory://gallery{location}")
     for file in (here.folder / "photos").rglob("*.png"):
         files.put_file(str(file), f"/gallery/{file.relative_to(here.folder / 'photos')}")
     try:
         assert (there.ingest().fingerprint, there.rows()) == (here.ingest().fingerprint, here.rows())
+        assert [path for path in here.rows() if "1000" in path or ".thumbs" in path] == [
+            f"{DAYS[0]}/across/_1000.png" if location else "across/_1000.png"
+        ]
     finally:
         files.rm("/gallery", recursive=True)

@@ -133,6 +133,17 @@ def test_degrees_that_may_be_codes_stay_values_and_are_asked_about_with_their_ro
     )
 
 
+def test_answers_that_may_be_categories_are_named_without_their_codes_for_missing():
+    answers = [*[-9] * 3, *[-1] * 3, *[*range(8)] * 5]
+    target = profile("y", [place % 2 for place in range(len(answers))])
+
+    column = draft_column("q", profile("q", answers), target, is_csv=True)
+
+    assert set(column.keys["missing_codes"]) == {-9, -1}
+    assert column.keys["range"][0] == 0
+    assert any("categories: [0, 1, 2, 3, 4, 5, 6, 7]" in remark for remark in column.remarks)
+
+
 def test_what_stands_for_missing_among_numbers_is_a_value_of_another_column():
     size = [*[str(place) for place in range(50)], *["none"] * 10]
     allergy = ["none" if place % 2 else "nuts" for place in range(60)]

@@ -91,6 +91,20 @@ def test_a_large_table_written_again_is_not_kept_for_the_rows_that_chance_made_a
     assert "copies, or others that happen to be alike? Dropped" in asked
 
 
+@pytest.mark.parametrize(
+    "once",
+    [
+        # Nearly every row of the tables has one like it anyway.
+        codes(2_000, 4, "abcdey"),
+        codes(1_000, 2, "y").assign(x=np.where(np.arange(1_000) % 2, 0, np.arange(1_000) % 199), z="all"),
+    ],
+)
+def test_a_table_written_five_times_is_not_kept_where_most_rows_are_alike_anyway(once):
+    drafted = draft(pd.concat([once] * 5))
+
+    assert "repeated_rows" not in drafted.source
+
+
 def test_answers_that_go_together_are_asked_about_with_both_numbers_and_not_called_copies():
     frame = answers(400)
     alike = int(frame.duplicated().sum())
@@ -100,7 +114,7 @@ def test_answers_that_go_together_are_asked_about_with_both_numbers_and_not_call
 
     asked = asked_of(drafted)
     assert "repeated_rows" not in drafted.source
-    assert f"{alike} rows are like an earlier one in every column; chance makes about " in asked
+    assert f"{alike} rows are like an earlier one in every column, where chance makes about " in asked
     assert "copies, or others" in asked
     assert "dropped as copies" not in asked
     assert f"  # TODO: {asked}\n" in render_project(drafted)
