@@ -83,7 +83,10 @@ IMAGES = (
     Image(
         ("ingest-data",),
         ("data", "project"),
-        (*_STEP, "components/ingest_data", "mulgil/broken_rules.py", "mulgil/preprocessing"),
+        (
+            *(*_STEP, "components/ingest_data", "mulgil/broken_rules.py", "mulgil/preprocessing"),
+            "mulgil/source_code.py",
+        ),
     ),
     Image(
         ("validate-data",),
@@ -110,6 +113,7 @@ IMAGES = (
         (
             *(*_STEP, "components/train_model", "components/evaluate_model"),
             *(*_MODEL, "components/tensorflow_startup.py", *_REGISTRY),
+            *("mulgil/quantile_regression.py", "mulgil/source_code.py"),
         ),
     ),
     Image(
